@@ -71,7 +71,7 @@ install_packages() {
   echo "setup: installing $missing" >&2
   apt-get update -qq
   # shellcheck disable=SC2086  # a list of words
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 $missing >/dev/null ||
+  DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 $missing >/dev/null ||
     fail "apt-get could not install $missing"
 }
 
@@ -88,15 +88,14 @@ has_libtorch() {
 
 # Under the lock: downloads beside .deps/torch, then renames, then stamps.
 install_libtorch() {
-  local part
   [ "$(uname -m)" = x86_64 ] || fail "LibTorch is fetched for x86_64 alone, this is $(uname -m): give one with COHORT_TORCH_DIR=DIR"
   echo "setup: downloading LibTorch 2.11.0 (0.5 GB, once) into .deps" >&2
   rm -rf .deps/part.*
   part=$(mktemp -d .deps/part.XXXXXX)
-  trap 'rm -rf "$part"' EXIT
+  trap 'rm -rf "$part"' EXIT  # part is global: the trap runs outside this function
   mkdir "$part/tmp"
   echo "$libtorch" >"$part/wheels.txt"
-  TMPDIR=$PWD/$part/tmp python3 -m pip install --quiet --disable-pip-version-check --no-cache-dir --no-compile --no-deps \
+  TMPDIR=$PWD/$part/tmp python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-cache-dir --no-compile --no-deps \
     --only-binary=:all: --python-version 3.11 --require-hashes --target "$part/wheels" -r "$part/wheels.txt" ||
     fail "LibTorch could not be downloaded: see pip's words above, or give one with COHORT_TORCH_DIR=DIR"
   rm -rf .deps/torch .deps/nvidia
