@@ -71,7 +71,8 @@ std::vector<MicroBatch> pack(std::span<const Group> groups, const PackConfig& co
     const std::vector<int32_t>* table = nullptr;
     for (const Rollout& rollout : group.rollouts) {
       if (rollout.completion.tokens.empty()) continue;
-      if (keep == Keep::with_signal && (rollout.advantage == 0 || learned_tokens(rollout.completion, config) == 0)) continue;
+      bool signal = rollout.advantage != 0 && learned_tokens(rollout.completion, config) > 0;
+      if (keep != Keep::all && signal != (keep == Keep::with_signal)) continue;
       int64_t rows = int64_t(rollout.completion.tokens.size()) - 1;
       MicroBatch& m = last_or_new(batches, rows + (with_prompt && with_prompt == &batches.back() ? 0 : P), config);
       if (with_prompt != &m) {

@@ -32,7 +32,8 @@ void visit_fields(V& v, PackConfig& c) {
   v.field("mask_truncated_completions", c.mask_truncated_completions, "completions cut off by the length limit do not count in the loss");
 }
 
-enum class Keep { all, with_signal };  // with_signal: without completions whose advantage or mask is zero
+/// Completions whose advantage and mask are not zero have signal; the others change no gradient when β is 0.
+enum class Keep { all, with_signal, without_signal };
 
 std::vector<MicroBatch> pack(std::span<const Group> groups, const PackConfig& config, Keep keep);
 

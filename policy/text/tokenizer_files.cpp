@@ -65,6 +65,7 @@ Tokenizer byte_tokenizer(const std::vector<std::string>& special_tokens) {
   for (size_t i = 0; i < special_tokens.size(); ++i) {
     const std::string& token = special_tokens[i];
     added.push_back(added_token(static_cast<int32_t>(256 + i), token));
+    added.back()["special"] = token.starts_with("<|");  // the others stay in decoded text, as think tags do
     for (const char* role : {"bos", "eos", "pad"})
       if (token == "<|" + std::string(role) + "|>") config[std::string(role) + "_token"] = token;
   }
