@@ -80,11 +80,11 @@ void Cursor::restore(const Json& state) {
   std::vector<int64_t> drawn;
   for (size_t i = 0; i < walks_.size(); ++i) {
     const Json& saved = state["sources"][i];
-    const bool is_count =
-        saved.is_object() && saved.contains("drawn") && saved["drawn"].is_number_integer() && saved["drawn"] >= 0;
-    if (!is_count || saved.value("digest", Json()) != walks_[i].source.digest)
-      throw UsageError(walks_[i].source.name + ": its tasks are not those the cursor was saved with (" +
-                       saved.value("name", Json()).dump() + "); give the same file and options, or start a new run");
+    const bool is_count = saved.is_object() && saved.contains("drawn") && saved["drawn"].is_number_integer() &&
+                          saved["drawn"] >= 0 && saved.contains("digest");
+    if (!is_count || saved["digest"] != walks_[i].source.digest)
+      throw UsageError(walks_[i].source.name + ": its tasks are not those the cursor was saved with, " + saved.dump() +
+                       "; give the same file and options, or start a new run");
     drawn.push_back(saved["drawn"].get<int64_t>());
   }
   for (size_t i = 0; i < walks_.size(); ++i) walks_[i].drawn = drawn[i];

@@ -1,6 +1,8 @@
 // Reference answers inside worked solutions.
 #include <algorithm>
 #include <cctype>
+#include <map>
+#include <vector>
 
 #include "tasks/formats.h"
 
@@ -25,28 +27,31 @@ bool groups_thousands(std::string_view text, size_t i) {
   return digits == 3 && i > 0 && is_digit(text[i - 1]);
 }
 
-/// Content of the braces that open at text[0]; \{ and \} are characters, not braces.
-std::optional<std::string_view> braced(std::string_view text) {
-  int64_t depth = 0;
+/// Of each opening brace the place of the one that closes it; \{ and \} are characters, not braces.
+std::map<size_t, size_t> matching_braces(std::string_view text) {
+  std::map<size_t, size_t> closing;
+  std::vector<size_t> open;
   for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '\\')
+    if (text[i] == '\\') {
       ++i;
-    else if (text[i] == '{')
-      ++depth;
-    else if (text[i] == '}' && --depth == 0)
-      return text.substr(1, i - 1);
+    } else if (text[i] == '{') {
+      open.push_back(i);
+    } else if (text[i] == '}' && !open.empty()) {
+      closing[open.back()] = i;
+      open.pop_back();
+    }
   }
-  return std::nullopt;
+  return closing;
 }
 
-/// Content of the box whose command ends where `text` begins: {…}, or as in "\boxed 2$" what stands before the next $.
-std::optional<std::string_view> box_content(std::string_view text) {
-  if (!text.empty() && std::isalpha(static_cast<unsigned char>(text[0]))) return std::nullopt;  // another command
-  const size_t first = text.find_first_not_of(" \t\r\n");
-  if (first == text.npos) return std::nullopt;
-  if (text[first] == '{') return braced(text.substr(first));
-  const size_t end = text.find_first_of("$\n", first);
-  return text.substr(first, end == text.npos ? text.npos : end - first);
+/// Content of the box whose command ends at `end`: {…}, or as in "\boxed 2$" what stands before the next $.
+std::string_view box_content(std::string_view text, size_t end, const std::map<size_t, size_t>& closing) {
+  if (end < text.size() && std::isalpha(static_cast<unsigned char>(text[end]))) return {};  // another command
+  const size_t first = text.find_first_not_of(" \t\r\n", end);
+  if (first == text.npos) return {};
+  if (text[first] != '{') return trimmed(text.substr(first, text.find_first_of("$\n", first) - first));
+  const auto match = closing.find(first);
+  return match == closing.end() ? std::string_view() : trimmed(text.substr(first + 1, match->second - first - 1));
 }
 
 }  // namespace
@@ -63,12 +68,12 @@ std::optional<std::string> gsm8k_gold(std::string_view solution) {
 }
 
 std::optional<std::string> last_boxed(std::string_view solution) {
-  constexpr std::string_view commands[] = {"\\boxed", "\\fbox"};
+  const std::map<size_t, size_t> closing = matching_braces(solution);
   for (size_t end = solution.size(); end > 0; --end) {
     const std::string_view before = solution.substr(0, end);
-    if (!before.ends_with(commands[0]) && !before.ends_with(commands[1])) continue;
-    const auto content = box_content(solution.substr(end));
-    if (content && !trimmed(*content).empty()) return std::string(trimmed(*content));
+    if (!before.ends_with("\\boxed") && !before.ends_with("\\fbox")) continue;
+    const std::string_view content = box_content(solution, end, closing);
+    if (!content.empty()) return std::string(content);
   }
   return std::nullopt;
 }

@@ -99,7 +99,7 @@ Stream<Task> open_generator(const ParsedSource& parsed) {
     apply_prompt_template(source, task);
     return task;
   };
-  stream.digest += source.prompt_template + source.system_prompt + (source.chat ? "chat" : "");
+  stream.digest += template_digest(source);
   return stream;
 }
 

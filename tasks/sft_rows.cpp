@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <optional>
+#include <utility>
 
 #include "configs/error.h"
 #include "tasks/generators.h"
@@ -67,12 +68,31 @@ Problem read_row(Json json, const std::string& default_id, SftRow& row) {
   return "has neither messages nor prompt and completion";
 }
 
-/// Of what is asked: everything before the last assistant turn.
-uint64_t asked_hash(const SftRow& row) {
-  if (row.messages.empty()) return prompt_hash({{"", row.prompt}});
-  const auto last =
-      std::find_if(row.messages.rbegin(), row.messages.rend(), [](const Message& m) { return m.role == "assistant"; });
-  return prompt_hash(Messages(row.messages.begin(), last.base() - 1));
+/// What is asked: everything before the last assistant turn.
+Messages asked(const SftRow& row) {
+  if (row.messages.empty()) return {{"", row.prompt}};
+  const auto is_assistant = [](const Message& message) { return message.role == "assistant"; };
+  const auto last = std::find_if(row.messages.rbegin(), row.messages.rend(), is_assistant);
+  return {row.messages.begin(), last.base() - 1};
+}
+
+/// The source's chat, system_prompt and prompt_template; a plain row becomes a chat where its prompt does.
+void apply_row_template(const TaskSource& source, SftRow& row) {
+  Task task;
+  task.id = row.id;
+  task.prompt = asked(row);
+  const size_t num_before = task.prompt.size();
+  apply_prompt_template(source, task);
+  if (!is_chat(task.prompt)) {
+    row.prompt = std::move(task.prompt[0].content);
+    return;
+  }
+  const bool was_plain = row.messages.empty();
+  if (was_plain) row.messages = {{"", ""}, {"assistant", std::exchange(row.completion, "")}};
+  if (row.first_loss_message > 0) row.first_loss_message += task.prompt.size() - num_before;
+  row.messages.erase(row.messages.begin(), row.messages.begin() + num_before);
+  row.messages.insert(row.messages.begin(), task.prompt.begin(), task.prompt.end());
+  row.prompt.clear();
 }
 
 Stream<SftRow> open_file(const ParsedSource& parsed) {
@@ -87,7 +107,8 @@ Stream<SftRow> open_file(const ParsedSource& parsed) {
     if (!raw.problem) raw.problem = parse_row(raw.text, json);
     if (!raw.problem) raw.problem = read_row(std::move(json), prefix + std::to_string(raw.line), row);
     if (raw.problem) throw UsageError(problem_text(source.reference, {raw.line, row.id, *raw.problem}));
-    if (!in_split(asked_hash(row), parsed.split, source.held_out)) continue;
+    if (!in_split(prompt_hash(asked(row)), parsed.split, source.held_out)) continue;
+    apply_row_template(source, row);
     digest = stable_hash(std::to_string(digest) + to_json(row).dump());
     rows.push_back(std::move(row));
     if (source.limit > 0 && static_cast<int64_t>(rows.size()) == source.limit) break;
@@ -103,11 +124,19 @@ Stream<SftRow> open_file(const ParsedSource& parsed) {
 }
 
 Stream<SftRow> open_generator(const ParsedSource& parsed) {
-  const Generator& generator = *find_generator(parsed.source.reference);
+  const TaskSource& source = parsed.source;
+  const Generator& generator = *find_generator(source.reference);
   if (!generator.open_rows)
-    throw UsageError(parsed.source.reference +
+    throw UsageError(source.reference +
                      " makes tasks without completions, not text to learn from; use another generator here");
-  return generator.open_rows(parsed.generator_options, {parsed.source.seed, parsed.split});
+  Stream<SftRow> stream = generator.open_rows(parsed.generator_options, {source.seed, parsed.split});
+  stream.at = [source, make = std::move(stream.at)](int64_t index) {
+    SftRow row = make(index);
+    apply_row_template(source, row);
+    return row;
+  };
+  stream.digest += template_digest(source);
+  return stream;
 }
 
 }  // namespace
@@ -130,6 +159,8 @@ Json to_json(const SftRow& row) {
 
 Stream<SftRow> open_sft_rows(const TaskSource& source) {
   const ParsedSource parsed = parse_source(source);
+  if (!parsed.source.format.empty())
+    throw UsageError(source.reference + ": format is for tasks; rows of sft have one form");
   Stream<SftRow> stream = parsed.is_generator ? open_generator(parsed) : open_file(parsed);
   stream.name = source.reference;
   stream.weight = parsed.source.weight;

@@ -50,15 +50,19 @@ std::optional<std::vector<Option>> split_options(std::string_view text) {
 /// The reference without its options, and those. A path that exists is taken whole, whatever stands in it.
 std::pair<std::string, std::vector<Option>> take_apart(const std::string& reference) {
   std::error_code none;
-  if (reference == "-" || std::filesystem::exists(reference, none)) return {reference, {}};
-  for (size_t colon = reference.find(':'); colon != reference.npos; colon = reference.find(':', colon + 1)) {
-    const std::string_view rest = std::string_view(reference).substr(colon + 1);
-    if (auto options = split_options(rest)) return {reference.substr(0, colon), std::move(*options)};
-    if (find_generator(std::string_view(reference).substr(0, colon)))
-      throw UsageError(reference + ": \"" + std::string(rest) +
-                       "\" is no list of options, expected key=value,key=value");
+  std::pair<std::string, std::vector<Option>> apart{reference, {}};
+  if (reference == "-" || std::filesystem::exists(reference, none)) return apart;
+  for (size_t colon = reference.rfind(':'); colon != reference.npos && colon > 0;
+       colon = reference.rfind(':', colon - 1)) {
+    const std::string name = reference.substr(0, colon), rest = reference.substr(colon + 1);
+    auto options = split_options(rest);
+    if (!options && find_generator(name))
+      throw UsageError(reference + ": \"" + rest + "\" is no list of options, expected key=value,key=value");
+    if (!options) continue;
+    apart = {name, std::move(*options)};
+    if (std::filesystem::exists(name, none)) break;
   }
-  return {reference, {}};
+  return apart;
 }
 
 bool looks_like_file(std::string_view name) {
@@ -173,6 +177,10 @@ void apply_prompt_template(const TaskSource& source, Task& task) {
   const Json before = prompt_to_json(task.prompt);
   if (prompt_to_json(prompt) != before && !task.extra.contains("raw_prompt")) task.extra["raw_prompt"] = before;
   task.prompt = std::move(prompt);
+}
+
+std::string template_digest(const TaskSource& source) {
+  return Json({source.chat, source.system_prompt, source.prompt_template}).dump();
 }
 
 void read_value(const Json& value, const KeyPath& at, const Constraint& allowed, TaskSource& source) {

@@ -66,6 +66,9 @@ ParsedSource parse_source(const std::string& reference);
 /// changed.
 void apply_prompt_template(const TaskSource& source, Task& task);
 
+/// Changes when what apply_prompt_template does changes.
+std::string template_digest(const TaskSource& source);
+
 // A source in a config: a string is a reference. A list of sources: also one source by itself.
 void read_value(const Json& value, const KeyPath& at, const Constraint& allowed, TaskSource& source);
 void read_value(const Json& value, const KeyPath& at, const Constraint& allowed, std::vector<TaskSource>& sources);
