@@ -13,6 +13,7 @@ namespace {
 // Of the drawing, in its own units; the page scales it to the width of its card.
 constexpr double width = 360, height = 180, left = 42, right = 10, top = 8, bottom = 22;
 constexpr size_t most_columns = 320, longest_plain = 24;
+constexpr double smooth_enough = 0.005;  // roughness below which a mean would only blur
 
 std::string tenths(double value) {
   char text[32];
@@ -29,6 +30,18 @@ struct Range {
   }
 };
 
+// Mean distance of a value from the middle of its neighbours, as a share of the range.
+double roughness(const Series& series) {
+  Range range;
+  double sum = 0;
+  for (const Point& point : series) range.add(point.value);
+  for (size_t i = 1; i + 1 < series.size(); ++i) {
+    const double bend = series[i].value - (series[i - 1].value + series[i + 1].value) / 2;
+    if (std::isfinite(bend)) sum += std::abs(bend);
+  }
+  return range.high > range.low ? sum / static_cast<double>(series.size()) / (range.high - range.low) : 0;
+}
+
 struct Frame {
   Axis x, y;
   double at_x(double step) const { return left + (step - x.low) / (x.high - x.low) * (width - left - right); }
@@ -44,7 +57,7 @@ Frame frame_of(const Chart& chart) {
       steps.add(point.step);
       values.add(point.value);
     }
-  Axis x = nice_axis(steps.low, steps.high, 4);
+  Axis x = nice_axis(steps.low, steps.high, 6);
   x.low = steps.low;  // the curves use the whole width
   x.high = steps.high > steps.low ? steps.high : steps.low + 1;
   Axis y = nice_axis(values.low, values.high, 4);
@@ -115,23 +128,23 @@ std::string line_svg(const Frame& frame, const Line& line, bool alone) {
   std::string svg;
   if (window > 1 && alone)
     svg += "<path class=\"every " + run + "\" d=\"" + path_of(frame, thin(line.series, most_columns)) + "\"/>";
-  const Series shown = window > 1 ? thin(smooth(line.series, window), most_columns) : line.series;
+  const Series shown = thin(window > 1 ? smooth(line.series, window) : line.series, most_columns);
   svg += "<path class=\"line " + run + dash + "\" data-label=\"" + escape_html(line.label) + "\" d=\"" +
          path_of(frame, shown) + "\"/>";
-  return svg + (window > 1 ? "" : markers(frame, line));
+  return svg + (line.series.size() <= longest_plain ? markers(frame, line) : "");
 }
 
 }  // namespace
 
 Axis nice_axis(double low, double high, int num_ticks) {
   if (high - low <= 1e-9 * std::max(std::abs(low), std::abs(high))) {  // constant
-    const double room = low == 0 ? 0.5 : std::abs(low) * 0.1;
+    const double room = low == 0 ? 1 : std::abs(low) * 0.1;
     low = low == 0 ? 0 : low - room;
     high += room;
   }
   if (low > 0 && low < 0.4 * high) low = 0;
   const double rough = (high - low) / num_ticks, power = std::pow(10, std::floor(std::log10(rough)));
-  const double digit = rough / power;
+  const double digit = rough / power - 1e-9;
   const double tick = power * (digit <= 1 ? 1 : digit <= 2 ? 2 : digit <= 5 ? 5 : 10);
   return {std::floor(low / tick + 1e-9) * tick, std::ceil(high / tick - 1e-9) * tick, tick};
 }
@@ -143,7 +156,8 @@ bool has_values(const Chart& chart) {
 }
 
 size_t smoothing_window(const Series& series) {
-  return series.size() <= longest_plain ? 1 : std::max<size_t>(3, series.size() / 20 | 1);
+  if (series.size() <= longest_plain || roughness(series) < smooth_enough) return 1;
+  return std::max<size_t>(3, series.size() / 20 | 1);
 }
 
 std::string chart_svg(const Chart& chart) {

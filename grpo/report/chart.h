@@ -31,7 +31,8 @@ Axis nice_axis(double low, double high, int num_ticks);
 /// True when some line has a finite value; a chart without one has nothing to draw.
 bool has_values(const Chart& chart);
 
-/// Long series are drawn twice: every step faint, and the mean over a window of 1/20 of the steps in full strength.
+/// Long noisy series are drawn twice: every step faint, and the mean over a window of 1/20 of the steps in full
+/// strength.
 std::string chart_svg(const Chart& chart);
 
 /// Steps of the window of chart_svg; 1 when the series is drawn as it is.

@@ -121,23 +121,46 @@ const std::vector<CurveSpec>& curve_table() {
   return table;
 }
 
+// a/{b, c} for a/b and a/c; otherwise the keys one after another.
+std::string shown_keys(const std::vector<std::string>& keys) {
+  const size_t slash = keys[0].rfind('/');
+  const std::string stem = slash == std::string::npos ? "" : keys[0].substr(0, slash + 1);
+  const bool shared = keys.size() > 1 && !stem.empty() &&
+                      std::ranges::all_of(keys, [&](const std::string& key) { return key.starts_with(stem); });
+  std::string shown;
+  for (const std::string& key : keys) shown += (shown.empty() ? "" : ", ") + (shared ? key.substr(stem.size()) : key);
+  return shared ? stem + "{" + shown + "}" : shown;
+}
+
+std::string summary_of(const Chart& chart) {
+  if (chart.lines.size() == 1) return first_to_last(chart.lines[0].series, chart.percent);
+  const double first = chart.lines[0].series[0].value;
+  const bool constant = std::ranges::all_of(chart.lines, [&](const Line& line) {
+    return std::ranges::all_of(line.series, [&](const Point& point) { return point.value == first; });
+  });
+  return constant ? first_to_last(chart.lines[0].series, chart.percent) : "";
+}
+
+// A line for each metric and each run of the kind that has it.
 void add_lines(CurveCard& card, const std::vector<Metric>& metrics, std::span<const RunFolder> all,
                std::string_view kind) {
+  std::vector<std::string> keys;
   for (size_t dash = 0; dash < metrics.size(); ++dash) {
-    bool found = false;
+    const auto& [key, metric_label] = metrics[dash];
+    const size_t num_before = card.chart.lines.size();
     for (size_t run = 0; run < all.size(); ++run) {
-      if (all[run].kind != kind) continue;
-      Series series = series_of(all[run].metrics, metrics[dash].key);
+      Series series = all[run].kind == kind ? series_of(all[run].metrics, key) : Series{};
       if (series.empty()) continue;
-      found = true;
-      const std::string label = metrics.size() == 1 ? all[run].name
-                                : all.size() == 1   ? metrics[dash].label
-                                                    : all[run].name + " " + metrics[dash].label;
+      const std::string label = metrics.size() == 1 ? all[run].name : all[run].name + " " + metric_label;
       card.chart.lines.push_back({label, run, dash, std::move(series)});
     }
-    if (found) card.keys += (card.keys.empty() ? "" : ", ") + metrics[dash].key;
+    const bool found = card.chart.lines.size() > num_before;
+    card.dash_labels.push_back(found ? metric_label : "");
+    if (found) keys.push_back(key);
   }
-  if (card.chart.lines.size() == 1) card.summary = first_to_last(card.chart.lines[0].series, card.chart.percent);
+  if (!has_values(card.chart)) return;
+  card.keys = shown_keys(keys);
+  card.summary = summary_of(card.chart);
 }
 
 CurveGroup& group_of(std::vector<CurveGroup>& groups, const std::string& title) {
@@ -171,7 +194,8 @@ std::string first_to_last(const Series& series, bool percent) {
   if (!first || !last) return "";
   const auto shown = [&](double value) { return percent ? format_percent(value) : format_number(value); };
   const bool constant = std::ranges::all_of(series, [&](const Point& point) { return point.value == series[0].value; });
-  return constant ? shown(*first) + (series.size() > 1 ? " throughout" : "") : shown(*first) + " → " + shown(*last);
+  if (constant) return shown(*first) + (series.size() > 1 ? " throughout" : "");
+  return (percent ? format_number(std::round(*first * 1000) / 10) : shown(*first)) + " → " + shown(*last);
 }
 
 std::vector<CurveGroup> curve_groups(std::span<const RunFolder> all, std::string_view kind) {
@@ -179,7 +203,7 @@ std::vector<CurveGroup> curve_groups(std::span<const RunFolder> all, std::string
   std::set<std::string> others = keys_of(all, kind);
   for (const CurveSpec& spec : curve_table()) {
     if (!spec.only_kind.empty() && spec.only_kind != kind) continue;
-    CurveCard card{{spec.title, spec.percent, {}}, "", spec.note, ""};
+    CurveCard card{.chart = {spec.title, spec.percent, {}}, .note = spec.note};
     add_lines(card, spec.metrics, all, kind);
     if (!has_values(card.chart)) continue;
     for (const Metric& metric : spec.metrics) others.erase(metric.key);
@@ -187,7 +211,7 @@ std::vector<CurveGroup> curve_groups(std::span<const RunFolder> all, std::string
   }
   CurveGroup rest{"Everything else in metrics.jsonl", {}, false};
   for (const std::string& key : others) {
-    CurveCard card{{key, false, {}}, "", "", ""};
+    CurveCard card{.chart = {key, false, {}}};
     add_lines(card, {{key, key}}, all, kind);
     if (has_values(card.chart)) rest.cards.push_back(std::move(card));
   }

@@ -12,6 +12,32 @@ std::string printed(const char* format, double value) {
   return text;
 }
 
+constexpr std::string_view replacement = "\xEF\xBF\xBD";  // U+FFFD
+
+// U+202A … U+202E and U+2066 … U+2069, which reorder what a reader sees.
+bool is_bidi_control(std::string_view three) {
+  if (three.size() < 3 || three[0] != '\xE2') return false;
+  const auto last = static_cast<unsigned char>(three[2]);
+  return (three[1] == '\x80' && last >= 0xAA && last <= 0xAE) || (three[1] == '\x81' && last >= 0xA6 && last <= 0xA9);
+}
+
+const char* entity_of(char c) {
+  switch (c) {
+    case '&':
+      return "&amp;";
+    case '<':
+      return "&lt;";
+    case '>':
+      return "&gt;";
+    case '"':
+      return "&quot;";
+    case '\'':
+      return "&#39;";
+    default:
+      return nullptr;
+  }
+}
+
 // Without trailing zeros: 0.500 -> 0.5, 3.00 -> 3.
 std::string three_digits(double value) {
   const double magnitude = std::abs(value);
@@ -31,29 +57,17 @@ std::string three_digits(double value) {
 std::string escape_html(std::string_view text) {
   std::string safe;
   safe.reserve(text.size() + text.size() / 8);
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        safe += "&amp;";
-        break;
-      case '<':
-        safe += "&lt;";
-        break;
-      case '>':
-        safe += "&gt;";
-        break;
-      case '"':
-        safe += "&quot;";
-        break;
-      case '\'':
-        safe += "&#39;";
-        break;
-      case '\n':
-      case '\t':
-        safe += c;
-        break;
-      default:
-        (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) ? safe += "\xEF\xBF\xBD" : safe += c;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (is_bidi_control(text.substr(i, 3))) {
+      safe += replacement;
+      i += 2;
+    } else if (const auto* entity = entity_of(c)) {
+      safe += entity;
+    } else if ((static_cast<unsigned char>(c) < 0x20 && c != '\n' && c != '\t') || c == 0x7f) {
+      safe += replacement;
+    } else {
+      safe += c;
     }
   }
   return safe;

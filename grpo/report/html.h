@@ -5,7 +5,8 @@
 
 namespace cohort {
 
-/// Safe as element text and as a quoted attribute. Control characters other than newline and tab become U+FFFD.
+/// Safe as element text and as a quoted attribute. Control characters other than newline and tab, and
+/// those that reorder text, become U+FFFD.
 std::string escape_html(std::string_view text);
 
 /// At most `longest` bytes of UTF-8, cut between characters, with a note of how much was left out.

@@ -19,19 +19,21 @@ h1 { font-size: 30px; font-weight: 650; letter-spacing: -.02em; line-height: 1.2
 h2 { font-size: 20px; font-weight: 620; letter-spacing: -.01em; margin: 52px 0 2px; }
 h3 { font-size: 13px; font-weight: 600; color: var(--soft); margin: 26px 0 10px; }
 .lead { color: var(--soft); margin: 4px 0 0; max-width: 70ch; }
+.note { color: var(--soft); font-size: 13px; margin: 14px 0 0; }
 .card, .tile, .scroll, .example, details.more { background: var(--card); border: 1px solid var(--rule); border-radius: 12px; }
 .grid { display: grid; gap: 16px; grid-template-columns: repeat(auto-fill, minmax(min(100%, 320px), 1fr)); }
-.tiles { display: grid; gap: 12px; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); margin-top: 26px; }
+.tiles { display: grid; gap: 12px; grid-template-columns: repeat(auto-fit, minmax(168px, 1fr)); margin-top: 26px; }
 .tile { padding: 14px 16px 12px; }
-.tile b { display: block; font-size: 21px; font-weight: 620; letter-spacing: -.01em; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.tile b { display: block; font-size: 18px; font-weight: 620; letter-spacing: -.015em; font-variant-numeric: tabular-nums; }
 .tile span { color: var(--soft); font-size: 13px; }
 .legend { position: sticky; top: 0; z-index: 2; display: flex; flex-wrap: wrap; gap: 4px 20px; padding: 10px 0; margin-top: 18px;
   background: var(--page); font-size: 14px; }
 .dot { display: inline-block; width: 10px; height: 10px; border-radius: 50%; margin-right: 7px; }
-.card { padding: 14px 16px 12px; min-width: 0; }
+.card { position: relative; padding: 14px 16px 12px; min-width: 0; }
 .card header { display: flex; justify-content: space-between; gap: 12px; align-items: baseline; }
 .card h4 { margin: 0; font-size: 15px; font-weight: 600; overflow-wrap: anywhere; }
 .card output { color: var(--soft); font-size: 13px; font-variant-numeric: tabular-nums; text-align: right; }
+.card output.live { position: absolute; top: 14px; right: 16px; max-width: calc(100% - 32px); padding-left: 10px; background: var(--card); }
 .card code { display: block; color: var(--faint); font: 11.5px/1.5 ui-monospace, "SF Mono", Menlo, Consolas, monospace; overflow-wrap: anywhere; }
 .card p { margin: 6px 0 0; color: var(--soft); font-size: 13px; line-height: 1.45; }
 .dashes { color: var(--soft); font-size: 12px; display: flex; gap: 14px; }
@@ -80,7 +82,7 @@ for (const svg of document.querySelectorAll('svg.chart')) {
   const cross = document.createElementNS('http://www.w3.org/2000/svg', 'path');
   cross.setAttribute('class', 'cross');
   const shown = y => { const v = y0 + (bottom - y) / (bottom - top) * (y1 - y0);
-    return svg.dataset.percent === undefined ? String(Number(v.toPrecision(3))) : (100 * v).toFixed(1) + ' %'; };
+    return svg.dataset.percent === undefined ? String(Number(v.toPrecision(3))) : (100 * v).toFixed(1) + '\u00a0%'; };
   const nearest = (points, x) => points.reduce((a, b) => Math.abs(b[0] - x) < Math.abs(a[0] - x) ? b : a);
   svg.addEventListener('pointermove', event => {
     const box = svg.getBoundingClientRect();
@@ -88,16 +90,19 @@ for (const svg of document.querySelectorAll('svg.chart')) {
     const x = nearest(lines.flatMap(line => line.points), wanted)[0];
     cross.setAttribute('d', `M${x} ${top}V${bottom}`);
     svg.append(cross);
+    output.classList.add('live');
     output.textContent = 'step ' + Math.round(x0 + (x - left) / (right - left) * (x1 - x0));
     for (const line of lines) {
+      const [pointX, pointY] = nearest(line.points, x);
+      if (Math.abs(pointX - x) > 12) continue;  // this run has no value near here
       const value = document.createElement('span');
-      value.textContent = ' · ' + shown(nearest(line.points, x)[1]);
+      value.textContent = ' · ' + shown(pointY);
       value.title = line.label;
       value.style.color = `var(--${line.run})`;
       output.append(value);
     }
   });
-  svg.addEventListener('pointerleave', () => { cross.remove(); output.textContent = summary; });
+  svg.addEventListener('pointerleave', () => { cross.remove(); output.classList.remove('live'); output.textContent = summary; });
 }
 )js";
 

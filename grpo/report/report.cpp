@@ -29,10 +29,11 @@ std::string dot(size_t run) {
   return "<span class=\"dot r" + std::to_string(run % 6) + "\"></span>";
 }
 
-// The table's first column is text, the others are numbers.
-std::string table(const std::vector<std::string>& headings, const std::string& rows) {
+// The first columns are text, the others numbers.
+std::string table(const std::vector<std::string>& headings, size_t num_text_columns, const std::string& rows) {
   std::string head;
-  for (const std::string& heading : headings) head += element("th", heading);
+  for (size_t i = 0; i < headings.size(); ++i)
+    head += (i < num_text_columns ? "<th class=\"text\">" : "<th>") + headings[i] + "</th>";
   return "<div class=\"scroll\"><table><thead><tr>" + head + "</tr></thead><tbody>" + rows + "</tbody></table></div>";
 }
 
@@ -69,17 +70,17 @@ std::string optional_number(const std::optional<double>& value) {
   return value ? format_number(*value) : "–";
 }
 
-std::string stage_section(const Chain& chain) {
+std::string stage_section(const Chain& chain, bool named) {
   std::string rows;
   for (const Stage& stage : chain.stages)
     rows += element("tr", cell(escape_html(stage.name)) + cell(escape_html(kind_title(stage.kind)), "text") +
                               cell(interval_bar(stage), "text") + cell(optional_number(stage.mean_length)) +
                               cell(optional_number(stage.tokens)) +
                               cell(stage.seconds ? format_seconds(*stage.seconds) : "–"));
-  return element("h2", "Stages of " + escape_html(chain.name)) +
+  return element("h2", named ? "Stages of " + escape_html(chain.name) : "Stages") +
          "<p class=\"lead\">Held-out pass@1 after each stage with its 95 % interval, the mean length of a completion "
          "in tokens, and what the stage cost.</p>" +
-         table({"Stage", "", "pass@1", "Mean length", "Tokens", "Time"}, rows);
+         table({"Stage", "", "pass@1", "Mean length", "Tokens", "Time"}, 3, rows);
 }
 
 // --- runs
@@ -133,7 +134,7 @@ std::string run_table(const std::vector<RunFolder>& runs) {
       rows += cell(fact.empty() ? "–" : fact);
     rows += "</tr>";
   }
-  return table({"Run", "pass@1", "Reward", "Mean length", "Steps", "Tokens", "Time"}, rows);
+  return table({"Run", "pass@1", "Reward", "Mean length", "Steps", "Tokens", "Time"}, 1, rows);
 }
 
 std::string legend(const std::vector<RunFolder>& runs) {
@@ -147,18 +148,15 @@ std::string legend(const std::vector<RunFolder>& runs) {
 
 // Which dash is which, where one chart draws several metrics.
 std::string dash_legend(const CurveCard& card) {
-  std::set<size_t> dashes;
-  for (const Line& line : card.chart.lines) dashes.insert(line.dash);
-  if (dashes.size() < 2) return "";
   std::string html;
-  std::string_view keys = card.keys;
-  for (const size_t dash : dashes) {
-    const std::string_view key = keys.substr(0, keys.find(", "));
-    keys.remove_prefix(std::min(keys.size(), key.size() + 2));
+  size_t num_dashes = 0;
+  for (size_t dash = 0; dash < card.dash_labels.size(); ++dash) {
+    if (card.dash_labels[dash].empty()) continue;
+    ++num_dashes;
     html += "<span><svg viewBox=\"0 0 26 8\"><path class=\"line r5 d" + std::to_string(dash % 3) +
-            "\" d=\"M1 4H25\"/></svg>" + escape_html(key.substr(key.rfind('/') + 1)) + "</span>";
+            "\" d=\"M1 4H25\"/></svg>" + escape_html(card.dash_labels[dash]) + "</span>";
   }
-  return "<div class=\"dashes\">" + html + "</div>";
+  return num_dashes < 2 ? "" : "<div class=\"dashes\">" + html + "</div>";
 }
 
 std::string card_html(const CurveCard& card) {
@@ -193,7 +191,7 @@ std::string curves_section(const std::vector<RunFolder>& runs) {
   }
   if (html.empty()) return "";
   return html +
-         "<p class=\"lead\">Long curves are drawn twice: every step faint, and a mean over a twentieth of the steps. "
+         "<p class=\"note\">Noisy curves are drawn twice: every step faint, and a mean over a twentieth of the steps. "
          "Figures with an arrow are means over the first and the last tenth.</p>";
 }
 
@@ -272,12 +270,12 @@ std::string config_differences(const std::vector<RunFolder>& runs) {
     if (same || num_rows++ >= most_differences) continue;
     std::string row = cell(escape_html(key.substr(1)));
     for (const json& config : flat)
-      row += cell(config.contains(key) ? escape_html(shorten(config[key].dump(), 120)) : "–", "wrap");
+      row += cell(config.contains(key) ? escape_html(shorten(config[key].dump(), 120)) : "–", "text wrap");
     rows += element("tr", row);
   }
   std::vector<std::string> headings{"Key"};
   for (size_t i = 0; i < runs.size(); ++i) headings.push_back(dot(i) + escape_html(runs[i].name));
-  return rows.empty() ? "" : "<h3>Where the configs differ</h3>" + table(headings, rows);
+  return rows.empty() ? "" : "<h3>Where the configs differ</h3>" + table(headings, headings.size(), rows);
 }
 
 std::string config_section(const std::vector<RunFolder>& runs) {
@@ -301,7 +299,7 @@ std::string report_page(std::span<const std::filesystem::path> run_dirs) {
   const ReportInput input = read_run_dirs(run_dirs);
   const std::string title = escape_html(title_of(input));
   std::string body = element("h1", title);
-  for (const Chain& chain : input.chains) body += stage_section(chain);
+  for (const Chain& chain : input.chains) body += stage_section(chain, input.chains.size() > 1);
   if (input.runs.size() == 1) body += tiles(input.runs[0]);
   if (input.runs.size() > 1) body += element("h2", "Runs") + run_table(input.runs) + legend(input.runs);
   body += curves_section(input.runs) + completions_section(input.runs) + config_section(input.runs);
