@@ -17,13 +17,15 @@ struct Message {
 using Messages = std::vector<Message>;
 
 struct Task {
-  std::string id;        // unique in its file; made from the file's name and the line where the row has none
-  Messages prompt;       //
-  std::string answer;    // reference answer; may be empty
-  Json reward;           // reward spec of this row, null when the job's own rewards apply
-  Json extra;            // object: every other column of the row, as it stood
+  std::string id;               // unique in its file; made from the file's name and the line where the row has none
+  Messages prompt;              //
+  std::string answer;           // reference answer; may be empty
+  Json reward;                  // reward spec of this row, null when the job's own rewards apply
+  Json extra = Json::object();  // every other column of the row, as it stood; never id, prompt, answer or reward
 };
 
-inline bool is_chat(const Messages& prompt) { return !(prompt.size() == 1 && prompt[0].role.empty()); }
+inline bool is_chat(const Messages& prompt) {
+  return !(prompt.size() == 1 && prompt[0].role.empty());
+}
 
 }  // namespace cohort

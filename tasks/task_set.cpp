@@ -1,0 +1,17 @@
+#include "tasks/task_set.h"
+
+namespace cohort {
+
+TaskSet open_task_set(const std::vector<TaskSource>& sources, uint64_t seed) {
+  std::vector<Stream<Task>> streams;
+  for (const TaskSource& source : sources) streams.push_back(open_tasks(source));
+  return {std::move(streams), seed};
+}
+
+SftSet open_sft_set(const std::vector<TaskSource>& sources, uint64_t seed) {
+  std::vector<Stream<SftRow>> streams;
+  for (const TaskSource& source : sources) streams.push_back(open_sft_rows(source));
+  return {std::move(streams), seed};
+}
+
+}  // namespace cohort
