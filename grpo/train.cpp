@@ -51,7 +51,7 @@ int64_t prompt_room(const TrainConfig& config, const ModelSpec& spec) {
 int64_t longest_prompt(const std::vector<Stream<Task>>& streams, const Tokenizer& tokenizer, int64_t room) {
   int64_t longest = 1;
   for (const Stream<Task>& stream : streams)
-    for (int64_t i = 0, n = stream.size > 0 ? stream.size : 256; i < n; ++i) {
+    for (int64_t i = 0, n = stream.size.value_or(256); i < n; ++i) {
       Task task = stream.at(i);
       int64_t length = int64_t(encode_prompt(tokenizer, task.prompt).size());
       if (length > room)

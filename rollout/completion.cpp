@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "configs/error.h"
-#include "rewards/json.h"
 #include "tasks/task_json.h"
 
 namespace cohort {
