@@ -18,7 +18,7 @@ struct CurveSpec {
   std::vector<Metric> metrics;
   bool percent;
   std::string note;
-  std::string only_kind = "";  // of runs; empty: every kind
+  std::string only_kind = {};  // of runs; empty: every kind
 };
 
 const std::vector<CurveSpec>& curve_table() {
