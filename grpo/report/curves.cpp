@@ -116,7 +116,7 @@ const std::vector<CurveSpec>& curve_table() {
        "Seconds a step",
        {{"step_time", "seconds"}},
        false,
-       "Wall time of a step: sampling, scoring and the update."},
+       "Wall time of a whole step."},
   };
   return table;
 }
