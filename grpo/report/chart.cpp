@@ -84,14 +84,21 @@ std::string text_at(double x, double y, const char* anchor, const std::string& t
   return "<text x=\"" + tenths(x) + "\" y=\"" + tenths(y) + "\" text-anchor=\"" + anchor + "\">" + text + "</text>";
 }
 
+// Multiples of the tick inside the axis.
+std::vector<double> ticks_of(const Axis& axis) {
+  std::vector<double> ticks;
+  const double first = std::ceil(axis.low / axis.tick - 1e-6), last = std::floor(axis.high / axis.tick + 1e-6);
+  for (int i = 0; i <= static_cast<int>(last - first); ++i) ticks.push_back((first + i) * axis.tick);
+  return ticks;
+}
+
 std::string axes(const Frame& frame, bool percent) {
   std::string lines, labels;
-  for (double value = frame.y.low; value <= frame.y.high + frame.y.tick * 1e-6; value += frame.y.tick) {
+  for (const double value : ticks_of(frame.y)) {
     lines += "M" + tenths(left) + " " + tenths(frame.at_y(value)) + "H" + tenths(width - right);
     labels += text_at(left - 6, frame.at_y(value) + 3.2, "end", tick_label(value, frame.y.tick, percent));
   }
-  const double first = std::ceil(frame.x.low / frame.x.tick) * frame.x.tick;
-  for (double step = first; step <= frame.x.high + frame.x.tick * 1e-6; step += frame.x.tick)
+  for (const double step : ticks_of(frame.x))
     labels += text_at(frame.at_x(step), height - 6, "middle", tick_label(step, frame.x.tick, false));
   return "<path class=\"gridlines\" d=\"" + lines + "\"/>" + labels;
 }

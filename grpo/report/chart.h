@@ -1,4 +1,4 @@
-// A line chart as inline SVG. Colours come from the page's style: class r0 … r5 by run, d0 … d2 the dash of a series.
+// A line chart as inline SVG. The colours are those of the page: class r0 … r5 by run, d0 … d2 the dash of a series.
 #pragma once
 #include <string>
 #include <vector>

@@ -18,7 +18,7 @@ struct CurveSpec {
   std::vector<Metric> metrics;
   bool percent;
   std::string note;
-  std::string only_kind = "";  // of runs; empty: every kind
+  std::string only_kind = {};  // of runs; empty: every kind
 };
 
 const std::vector<CurveSpec>& curve_table() {
@@ -116,7 +116,7 @@ const std::vector<CurveSpec>& curve_table() {
        "Seconds a step",
        {{"step_time", "seconds"}},
        false,
-       "Wall time of a step: sampling, scoring and the update."},
+       "Wall time of a whole step."},
   };
   return table;
 }

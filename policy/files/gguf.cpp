@@ -13,8 +13,9 @@ using nlohmann::json;
 // Numbers of the metadata value types (enum gguf_metadata_value_type of the specification).
 enum class ValueType : uint32_t { u8, i8, u16, i16, u32, i32, f32, boolean, text, array, u64, i64, f64 };
 constexpr uint32_t num_value_types = 13, most_dimensions = 4, deepest_array = 4;
-constexpr uint64_t most_elements =
-    1 << 24;  // of all metadata arrays together: bounds memory, 64 times the largest vocabulary
+// Bounds on time and memory, far above any model: metadata array elements in all (16 times the largest vocabulary),
+// keys, tensors.
+constexpr uint64_t most_elements = 1 << 22, most_pairs = 1 << 16, most_tensors = 1 << 18;
 constexpr uint64_t smallest_pair = 8 + 4 + 1, smallest_tensor = 8 + 4 + 4 + 8;  // bytes
 constexpr uint32_t highest_ggml_type = 41;  // of ggml's list (gguf package 0.19); numbers above are taken for broken
 
@@ -129,6 +130,10 @@ Counts read_head(Reader& reader) {
   if (counts.tensors > reader.remaining() / smallest_tensor || counts.pairs > reader.remaining() / smallest_pair)
     reader.refuse("claims " + std::to_string(counts.tensors) + " tensors and " + std::to_string(counts.pairs) +
                   " metadata keys, more than fit into its bytes.");
+  if (counts.tensors > most_tensors || counts.pairs > most_pairs)
+    reader.refuse("claims " + std::to_string(counts.tensors) + " tensors and " + std::to_string(counts.pairs) +
+                  " metadata keys, at most " + std::to_string(most_tensors) + " and " + std::to_string(most_pairs) +
+                  " are read.");
   return counts;
 }
 

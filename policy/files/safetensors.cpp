@@ -4,6 +4,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
+#include <tuple>
 
 #include "configs/error.h"
 #include "policy/files/safetensors_header.h"
@@ -97,7 +98,7 @@ void check_shard_name(const std::string& shard, const std::string& tensor, const
 
 struct Placement {
   std::string shard, tensor;
-  auto operator<=>(const Placement&) const = default;
+  bool operator==(const Placement&) const = default;
 };
 
 // Opens the shard that all `placements` name and checks that it holds their tensors.
@@ -120,7 +121,7 @@ SafetensorsFolder open_index(const fs::path& index) {
   std::vector<Placement> placements;
   for (auto& [tensor, shard] : parse_safetensors_index(as_text(file.bytes()), index.string()))
     placements.push_back({std::move(shard), std::move(tensor)});
-  std::ranges::sort(placements);
+  std::ranges::sort(placements, {}, [](const Placement& p) { return std::tie(p.shard, p.tensor); });
   const auto twice = std::ranges::adjacent_find(placements);
   if (twice != placements.end()) refuse(index, "tensor " + quote_name(twice->tensor) + " stands twice.");
   SafetensorsFolder folder;

@@ -52,13 +52,17 @@ std::string raw(T value) {
   return {reinterpret_cast<const char*>(&value), sizeof value};
 }
 
+/// In memory where there is such a place: the attack tests write thousands of files.
+inline std::filesystem::path scratch_folder() {
+  return std::filesystem::is_directory("/dev/shm") ? "/dev/shm" : std::filesystem::temp_directory_path();
+}
+
 /// A folder of its own for each test, removed afterwards.
 class FilesTest : public testing::Test {
  protected:
   FilesTest()
-      : folder(std::filesystem::temp_directory_path() /
-               ("cohort-files-" + std::to_string(::getpid()) + "-" +
-                testing::UnitTest::GetInstance()->current_test_info()->name())) {
+      : folder(scratch_folder() / ("cohort-files-" + std::to_string(::getpid()) + "-" +
+                                   testing::UnitTest::GetInstance()->current_test_info()->name())) {
     std::filesystem::create_directories(folder);
   }
   ~FilesTest() override { std::filesystem::remove_all(folder); }

@@ -1,6 +1,6 @@
 #include "policy/files/safetensors.h"
 
-#include <chrono>
+#include <ctime>
 #include <random>
 
 #include "configs/error.h"
@@ -19,14 +19,14 @@ class SafetensorsAttack : public FilesTest {
     return refusal_of(folder / "model.safetensors");
   }
   static std::string refusal_of(const std::filesystem::path& path) {
-    const auto start = std::chrono::steady_clock::now();
+    const std::clock_t start = std::clock();  // processor time: the machine may be busy
     std::string message = "accepted";
     try {
       open_safetensors(path);
     } catch (const UsageError& error) {
       message = error.what();
     }
-    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(2));
+    EXPECT_LT(std::clock() - start, 2 * CLOCKS_PER_SEC);
     EXPECT_EQ(message.find('\n'), message.npos) << message;
     return message;
   }

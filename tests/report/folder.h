@@ -19,12 +19,16 @@ inline void write_text(const std::filesystem::path& path, std::string_view text)
   std::ofstream(path, std::ios::binary) << text;
 }
 
+/// In memory where there is such a place: the logs sync every line.
+inline std::filesystem::path scratch_folder() {
+  return std::filesystem::is_directory("/dev/shm") ? "/dev/shm" : std::filesystem::temp_directory_path();
+}
+
 class FolderTest : public testing::Test {
  protected:
   FolderTest()
-      : folder(std::filesystem::temp_directory_path() /
-               ("cohort-report-" + std::to_string(::getpid()) + "-" +
-                testing::UnitTest::GetInstance()->current_test_info()->name())) {
+      : folder(scratch_folder() / ("cohort-report-" + std::to_string(::getpid()) + "-" +
+                                   testing::UnitTest::GetInstance()->current_test_info()->name())) {
     std::filesystem::create_directories(folder);
   }
   ~FolderTest() override { std::filesystem::remove_all(folder); }
