@@ -174,7 +174,8 @@ Value grouped(const Value& value, const Arguments& a) {
   const auto close = [&] {
     if (!members.empty()) groups.push_back(Value::make_tuple({key, std::exchange(members, {})}));
   };
-  for (const Value& element : sorted(value, sorting).elements()) {
+  const Value in_order = sorted(value, sorting);
+  for (const Value& element : in_order.elements()) {
     const Value next = path_of(element, a.get(0, "attribute"));
     if (!members.empty() && !equal(next, key)) close();
     key = next;

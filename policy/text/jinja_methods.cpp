@@ -152,6 +152,8 @@ void refuse_change(const Value& value, const std::string& name) {
   if (changes) throw TemplateError("." + name + " of a " + value.type_name() + ": a chat template cannot change values; use a namespace and '+'");
 }
 
+constexpr size_t most_range = 100'000;  // as Jinja2's sandbox
+
 Value make_range(const Arguments& a) {
   if (a.positional.empty()) throw TemplateError("range() without its end");
   int64_t begin = integer_argument(a, 0, "begin", 0), end = 0;
@@ -164,7 +166,7 @@ Value make_range(const Arguments& a) {
   if (step == 0) throw TemplateError("range() with step 0");
   List numbers;
   for (int64_t at = begin; step > 0 ? at < end : at > end;) {
-    check_elements(numbers.size() + 1);
+    if (numbers.size() == most_range) throw TemplateError("range() of more than " + std::to_string(most_range) + " numbers");
     numbers.emplace_back(at);
     if (__builtin_add_overflow(at, step, &at)) break;
   }

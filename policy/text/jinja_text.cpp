@@ -37,7 +37,7 @@ List split_words(std::string_view text, int64_t most) {
   text = trimmed(text, is_python_space, true, false);
   while (!text.empty()) {
     if (static_cast<int64_t>(words.size()) == most) {
-      words.emplace_back(trimmed(text, is_python_space, false, true));
+      words.emplace_back(text);
       break;
     }
     size_t end = 0;
@@ -53,7 +53,7 @@ List split_words_from_right(std::string_view text, int64_t most) {
   text = trimmed(text, is_python_space, false, true);
   while (!text.empty()) {
     if (static_cast<int64_t>(words.size()) == most) {
-      words.emplace_back(trimmed(text, is_python_space, true, false));
+      words.emplace_back(text);
       break;
     }
     size_t begin = text.size();
