@@ -8,9 +8,12 @@
 namespace cohort {
 namespace {
 
+/// Word characters of Unicode's regular expressions (UTS 18): alphabetic, marks, digits, connectors, joiners.
 bool is_word(char32_t code) {
   using namespace unicode;
-  return is_in(code, letters | marks | bit(Nd) | bit(Pc));
+  const bool circled = (code >= 0x24B6 && code <= 0x24E9) || (code >= 0x1F130 && code <= 0x1F149) ||
+                       (code >= 0x1F150 && code <= 0x1F169) || (code >= 0x1F170 && code <= 0x1F189);
+  return circled || code == 0x200C || code == 0x200D || is_in(code, letters | marks | bit(Nd) | bit(Nl) | bit(Pc));
 }
 
 size_t last_char_at(std::string_view text) {

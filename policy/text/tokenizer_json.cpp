@@ -96,8 +96,9 @@ void read_added_tokens(const Json& added, TokenizerParts& parts) {
     if (token.content.empty()) continue;
     put_token(parts, token.content, token.id);
     parts.special[token.id] = token.special;
-    if (token.normalized) {
-      parts.normalized_added.add(parts.normalizer.apply(token.content), token);
+    if (token.normalized) {  // looked for, and shown again, as the normaliser writes it
+      parts.tokens[token.id] = parts.normalizer.apply(token.content);
+      parts.normalized_added.add(parts.tokens[token.id], token);
     } else {
       parts.raw_added.add(token.content, token);
     }
