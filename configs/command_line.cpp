@@ -77,12 +77,20 @@ std::string parse_sentence(const CLI::App& app, const CLI::ParseError& error) {
   return first_line(error.what()) + " (" + called + " --help)";
 }
 
+/// `cohort trian --help`, which would else show the help of `cohort`.
+bool asks_for_an_unknown_verb(const CLI::App& app) {
+  std::string called;
+  const std::vector<std::string> unexpected = app.remaining(true);
+  return !unexpected.empty() && !unexpected.front().starts_with("-") && !verbs_of(deepest_verb(app, called)).empty();
+}
+
 int parse_and_run(CLI::App& app, int argc, const char* const* argv) {
   try {
     app.parse(argc, argv);
     return 0;
   } catch (const CLI::Success& help_or_version) {
-    return app.exit(help_or_version);
+    const bool of_an_unknown_verb = asks_for_an_unknown_verb(app);
+    return of_an_unknown_verb ? say(app, parse_sentence(app, help_or_version), kUsage) : app.exit(help_or_version);
   } catch (const CLI::ParseError& error) {
     return say(app, parse_sentence(app, error), kUsage);
   } catch (const UsageError& error) {

@@ -3,11 +3,7 @@
 #include <map>
 
 #include "policy/kernels/philox.h"
-#if __has_include("policy/text/chat_template.h")
 #include "policy/text/chat_template.h"
-#else
-namespace cohort { inline std::string render_chat(const Tokenizer&, const Json&, bool) { return ""; } }
-#endif
 
 namespace cohort {
 

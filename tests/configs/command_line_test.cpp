@@ -99,6 +99,10 @@ TEST(CommandLine, PrintsHelpAndVersionOnStdout) {
   EXPECT_EQ(help.exit_code, 0);
   EXPECT_EQ(help.err, "");
   EXPECT_NE(help.out.find("--num-generations"), std::string::npos);
+  EXPECT_EQ(run({"train", "--help"}).exit_code, 0);
+  EXPECT_EQ(run({"sample", "--modle", "--help"}).exit_code, 0);
+  expect_end(run({"trian", "--help"}), 2,
+             "cohort: unknown verb trian; the nearest is train (cohort --help lists all)\n");
 }
 
 TEST(CommandLine, FailsWhenStdoutCannotBeWritten) {
