@@ -43,7 +43,19 @@ class RunMetrics {
 void watch_interrupts();
 bool interrupted();
 
-/// Seconds since the epoch, and since the program began.
-double wall_time();
+double wall_time();  // seconds since the epoch
+
+/// Seconds from one lap to the next.
+class Clock {
+ public:
+  double lap() {
+    double now = wall_time(), passed = now - last_;
+    last_ = now;
+    return passed;
+  }
+
+ private:
+  double last_ = wall_time();
+};
 
 }  // namespace cohort

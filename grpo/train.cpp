@@ -20,24 +20,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-class Clock {
- public:
-  double lap() {
-    double now = wall_time(), passed = now - last_;
-    last_ = now;
-    return passed;
-  }
-
- private:
-  double last_ = wall_time();
-};
-
-std::vector<RewardSpec> reward_specs(const std::vector<Json>& rewards) {
-  std::vector<RewardSpec> specs;
-  for (const Json& reward : rewards) specs.push_back(reward_from_json(reward));
-  return specs;
-}
-
 /// Longest prompt that leaves room for a completion.
 int64_t prompt_room(const TrainConfig& config, const ModelSpec& spec) {
   int64_t room = spec.max_position - config.sampling.max_completion_length;
@@ -61,12 +43,6 @@ int64_t longest_prompt(const std::vector<Stream<Task>>& streams, const Tokenizer
   return longest;
 }
 
-LoadedModel load_with_tokenizer(const TrainConfig& config, const Compute& compute) {
-  LoadedModel loaded = load_model(config.model, compute, config.bf16);
-  if (!loaded.tokenizer) throw UsageError("model " + config.model + " has no tokenizer.json beside it: training needs its tokenizer");
-  return loaded;
-}
-
 /// A copy of the weights that stands still (β > 0).
 std::unique_ptr<CausalLM> copy_model(const CausalLM& model, const Compute& compute) {
   auto copy = std::make_unique<CausalLM>(make_model(model.spec, model.bf16));
@@ -76,19 +52,12 @@ std::unique_ptr<CausalLM> copy_model(const CausalLM& model, const Compute& compu
   return copy;
 }
 
-std::vector<Task> read_eval_tasks(const TrainConfig& config) {
-  std::vector<Task> tasks;
-  for (const TaskSource& source : config.eval_tasks)
-    for (Task& task : read_tasks(source)) tasks.push_back(std::move(task));
-  return tasks;
-}
-
 /// Everything a run holds between two steps. What may refuse its input comes before the model is loaded.
 struct Job {
   Job(const TrainConfig& c, const RunRequest& request)
       : config(c), scorer(reward_specs(c.rewards), threads()), eval_scorer(reward_specs(c.eval_rewards.empty() ? std::vector<Json>{c.rewards[0]} : c.eval_rewards), threads()),
-        tasks(open_task_set(c.tasks, c.seed)), eval_tasks(read_eval_tasks(c)), run(open_run(request, dump_config(c))), compute(threads()),
-        loaded(load_with_tokenizer(c, compute)), reference(c.loss.beta > 0 ? copy_model(loaded.model, compute) : nullptr),
+        tasks(open_task_set(c.tasks, c.seed)), eval_tasks(read_all_tasks(c.eval_tasks)), run(open_run(request, dump_config(c))), compute(threads()),
+        loaded(load_with_tokenizer(c.model, compute, c.bf16)), reference(c.loss.beta > 0 ? copy_model(loaded.model, compute) : nullptr),
         learner(loaded.model, compute, c.optimizer, c.sampling.temperature) {}
 
   const TrainConfig& config;
@@ -105,6 +74,7 @@ struct Job {
   std::vector<Json> checks;               // of its mini-batches: sampling metrics
   int64_t num_tokens = 0;                 // sampled and prompt tokens so far
   int64_t sampled_tokens = 0;
+  double seconds = 0;                     // of rollouts and updates so far, earlier attempts included
 
   int threads() const { return config.threads ? config.threads : usable_cores(); }
   int64_t step() const { return learner.step(); }
@@ -242,13 +212,6 @@ void sync_reference(Job& job) {
   repack(*job.reference, job.compute);
 }
 
-void write_groups(const fs::path& file, std::span<const Group> groups) {
-  std::string text;
-  for (const Group& group : groups) text += to_json(group).dump() + "\n";
-  fs::create_directories(file.parent_path());
-  write_durably(file, text);
-}
-
 std::string step_file(int64_t step) {
   char name[40];
   std::snprintf(name, sizeof name, "step-%06lld.jsonl", static_cast<long long>(step));
@@ -270,7 +233,7 @@ Json evaluate(Job& job) {
 void checkpoint(Job& job) {
   RunState state{.step = job.step(), .cursor = job.tasks.state()};
   if (job.step() % job.inner_steps()) state.unused = job.groups;
-  state.counters = {{"num_tokens", job.num_tokens}, {"sampled_tokens", job.sampled_tokens}, {"checks", job.checks}};
+  state.counters = {{"num_tokens", job.num_tokens}, {"sampled_tokens", job.sampled_tokens}, {"seconds", job.seconds}, {"checks", job.checks}};
   save_checkpoint(job.run.folder, job.learner, job.model(), job.loaded.tokenizer.get(), state, job.reference.get());
   forget_sampled_groups(job.run.folder, job.step());
   limit_checkpoints(job.run.folder, job.config.save_total_limit);
@@ -282,9 +245,11 @@ void resume(Job& job) {
   job.tasks.restore(state.cursor);
   job.groups = std::move(state.unused);
   job.num_tokens = state.counters.at("num_tokens"), job.sampled_tokens = state.counters.at("sampled_tokens");
+  job.seconds = state.counters.at("seconds");
   job.checks = state.counters.at("checks").get<std::vector<Json>>();
 }
 
+bool out_of_time(const Job& job) { return job.config.max_seconds > 0 && job.seconds >= job.config.max_seconds; }
 bool due(int64_t step, int64_t every) { return every > 0 && step % every == 0; }
 
 std::string summary_line(const Json& row) {
@@ -327,16 +292,16 @@ TrainResult train(const TrainConfig& given, const RunRequest& request, const std
   TrainConfig config = given;
   if (self_test) config.optimizer.learning_rate = 0;
   validate(config);
-  Clock total;
   Job job(config, request);
-  if (job.run.finished && job.step() >= config.max_steps) return {.final_folder = job.run.folder / "final"};
   resume(job);
+  if (job.run.finished && (job.step() >= config.max_steps || out_of_time(job)))
+    return {.seconds = job.seconds, .tokens = job.sampled_tokens, .final_folder = job.run.folder / "final"};
   make_engine(job);
   RunMetrics metrics(job.run.folder, job.step());
   Progress progress("training", "steps", config.max_steps, job.step());
   watch_interrupts();
   if (interrupted()) throw Interrupted("interrupted before the first step: nothing to save");
-  while (job.step() < config.max_steps) {
+  while (job.step() < config.max_steps && !out_of_time(job)) {
     Clock clock;
     Json row, evaluation;
     if (due(job.step(), config.eval_steps)) evaluation = evaluate(job);
@@ -354,17 +319,18 @@ TrainResult train(const TrainConfig& given, const RunRequest& request, const std
     sync_reference(job);
     double learn_seconds = clock.lap();
     row.update({{"timing_s/gen", rollout_seconds}, {"timing_s/update_actor", learn_seconds}, {"timing_s/eval", eval_seconds}, {"step_time", rollout_seconds + learn_seconds}});
+    job.seconds += rollout_seconds + learn_seconds;
     metrics.log(row);
     progress.update(job.step(), summary_line(row));
     if (self_test) expect_ratio_one(row);
     bool stop = interrupted();
-    if (stop || job.step() == config.max_steps || due(job.step(), config.save_steps)) checkpoint(job);
+    if (stop || job.step() == config.max_steps || out_of_time(job) || due(job.step(), config.save_steps)) checkpoint(job);
     if (stop && job.step() < config.max_steps)
       throw Interrupted("interrupted at step " + std::to_string(job.step()) + ", a checkpoint is written: go on with the same command and --resume");
   }
   progress.finish();
   finish(job);
-  return {.seconds = total.lap(), .tokens = job.sampled_tokens, .final_folder = job.run.folder / "final"};
+  return {.seconds = job.seconds, .tokens = job.sampled_tokens, .final_folder = job.run.folder / "final"};
 }
 
 }  // namespace cohort

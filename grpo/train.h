@@ -29,6 +29,7 @@ struct TrainConfig {
   int32_t prompts_per_step = 8;
   int32_t steps_per_generation = 1, num_iterations = 1;
   int64_t max_steps = 100;
+  double max_seconds = 0;
   std::optional<int64_t> max_prompt_length;
   SamplingConfig sampling;
   EngineConfig engine;
@@ -61,6 +62,7 @@ void visit_fields(V& v, TrainConfig& c) {
   v.field("steps_per_generation", c.steps_per_generation, "optimizer steps that share one rollout, each with its own prompts", at_least(1));
   v.field("num_iterations", c.num_iterations, "times each rollout is learned from", at_least(1));
   v.field("max_steps", c.max_steps, "optimizer steps of the run", at_least(0));
+  v.field("max_seconds", c.max_seconds, "seconds of rollouts and updates after which the run ends early; 0: no limit", at_least(0));
   v.field("max_prompt_length", c.max_prompt_length, "tokens a prompt may have; null: what the model's context leaves", at_least(1));
   visit_fields(v, c.sampling);
   visit_fields(v, c.engine);

@@ -173,6 +173,12 @@ LoadedModel load_model(const std::string& reference, const Compute& compute, boo
   return loaded;
 }
 
+LoadedModel load_with_tokenizer(const std::string& reference, const Compute& compute, bool bf16) {
+  LoadedModel loaded = load_model(reference, compute, bf16);
+  if (!loaded.tokenizer) throw UsageError("model " + reference + " has no tokenizer.json beside it, which is needed here");
+  return loaded;
+}
+
 void save_model(const CausalLM& model, const Tokenizer* tokenizer, const fs::path& folder) {
   static const std::map<std::string, std::string> architectures = {{"llama", "LlamaForCausalLM"}, {"deepseek_v3", "DeepseekV3ForCausalLM"}};
   Json config = model.spec.config;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "configs/durable_file.h"
 #include "configs/error.h"
 #include "tasks/task_json.h"
 
@@ -68,6 +69,13 @@ Group group_from_json(const Json& line) {
   for (const Json& rollout : line.at("rollouts")) group.rollouts.push_back(rollout_from_json(rollout));
   group.expert_load = line.value("expert_load", std::vector<double>());
   return group;
+}
+
+void write_groups(const std::filesystem::path& file, std::span<const Group> groups) {
+  std::string text;
+  for (const Group& group : groups) text += to_json(group).dump() + "\n";
+  if (file.has_parent_path()) std::filesystem::create_directories(file.parent_path());
+  write_durably(file, text);
 }
 
 }  // namespace cohort

@@ -1,6 +1,8 @@
 // What sampling leaves behind: host memory, no model.
 #pragma once
 #include <cstdint>
+#include <filesystem>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -41,5 +43,8 @@ struct Group {
 /// One line of a groups file (cli contract §3); what is constant or empty is left out. Exact both ways.
 Json to_json(const Group& group);
 Group group_from_json(const Json& line);
+
+/// Writes a groups file, whole or not at all; its folder is made.
+void write_groups(const std::filesystem::path& file, std::span<const Group> groups);
 
 }  // namespace cohort

@@ -2,9 +2,46 @@
 
 #include <algorithm>
 
+#include "configs/error.h"
+#include "configs/progress.h"
 #include "policy/kernels/philox.h"
 
 namespace cohort {
+
+std::vector<RewardSpec> reward_specs(const std::vector<Json>& rewards) {
+  std::vector<RewardSpec> specs;
+  for (const Json& reward : rewards) specs.push_back(reward_from_json(reward));
+  return specs;
+}
+
+std::vector<Task> read_all_tasks(const std::vector<TaskSource>& sources) {
+  std::vector<Task> tasks;
+  for (const TaskSource& source : sources)
+    for (Task& task : read_tasks(source)) tasks.push_back(std::move(task));
+  return tasks;
+}
+
+std::unique_ptr<Engine> engine_for(CausalLM& model, const Compute& compute, const Tokenizer& tokenizer, std::span<const Task> tasks,
+                                   const SamplingConfig& sampling, const EngineConfig& config) {
+  int64_t longest = 1;
+  for (const Task& task : tasks) {
+    int64_t length = int64_t(encode_prompt(tokenizer, task.prompt).size());
+    if (length + sampling.max_completion_length > model.spec.max_position)
+      throw UsageError("the prompt of task " + task.id + " has " + std::to_string(length) + " tokens; with max_completion_length " +
+                       std::to_string(sampling.max_completion_length) + " it does not fit the model's context of " + std::to_string(model.spec.max_position));
+    longest = std::max(longest, length);
+  }
+  extend_rope(model, longest + sampling.max_completion_length);
+  return std::make_unique<Engine>(model, compute, &tokenizer, config, longest + sampling.max_completion_length);
+}
+
+std::vector<Group> evaluate(LoadedModel& loaded, const Compute& compute, const EvalConfig& config, std::span<const Task> tasks) {
+  Scorer scorer(reward_specs(config.rewards), compute.pool.num_threads());
+  std::unique_ptr<Engine> engine = engine_for(loaded.model, compute, *loaded.tokenizer, tasks, config.sampling, config.engine);
+  Progress progress("evaluating", "tasks", int64_t(tasks.size()));
+  CollectJob job{.tasks = tasks, .num_generations = config.num_generations, .sampling = config.sampling, .seed = config.seed, .step = -1};
+  return collect(*engine, loaded.model, *loaded.tokenizer, scorer, job, {}, [&](int64_t done) { progress.update(done); });
+}
 
 double pass_at_k(int64_t n, int64_t c, int64_t k) {
   if (n - c < k) return 1.0;

@@ -1,6 +1,8 @@
 // pass@1 of a policy on tasks, with a bootstrap interval over the tasks.
 #pragma once
+#include "policy/load.h"
 #include "rollout/collect.h"
+#include "tasks/readers.h"
 
 namespace cohort {
 
@@ -10,6 +12,43 @@ struct Evaluation {
   double mean_length = 0, truncated = 0;          // tokens; share cut off by the length limit
   std::vector<double> task_score;                 // share of correct rollouts, by task
 };
+
+struct EvalConfig {
+  std::string model;
+  std::vector<TaskSource> tasks;
+  std::vector<Json> rewards = {"accuracy"};
+  std::vector<Json> lenient_rewards;      // a second opinion on the same completions; empty: none
+  int32_t num_generations = 1;
+  SamplingConfig sampling{.temperature = 0};
+  EngineConfig engine;
+  bool bf16 = false;
+  uint64_t seed = 0;
+  int32_t threads = 0;
+};
+template <class V>
+void visit_fields(V& v, EvalConfig& c) {
+  v.field("model", c.model, "an HF folder, a .gguf file, or init:CONFIG.json?seed=N");
+  v.field("tasks", c.tasks, "held-out tasks: a task reference or a list of them", required());
+  v.field("rewards", c.rewards, "what decides whether a completion is correct");
+  v.field("lenient_rewards", c.lenient_rewards, "a second scorer for the same completions");
+  v.field("num_generations", c.num_generations, "completions of each task", at_least(1));
+  visit_fields(v, c.sampling);
+  visit_fields(v, c.engine);
+  v.field("bf16", c.bf16, "keep the packed weights in bfloat16");
+  v.field("seed", c.seed, "of the sampling");
+  v.field("threads", c.threads, "threads; 0: all usable cores", at_least(0));
+}
+
+std::vector<RewardSpec> reward_specs(const std::vector<Json>& rewards);
+std::vector<Task> read_all_tasks(const std::vector<TaskSource>& sources);
+
+/// An engine long enough for these prompts and the sampling's budget. Throws UsageError naming the task and the numbers
+/// when a prompt does not fit the model's context.
+std::unique_ptr<Engine> engine_for(CausalLM& model, const Compute& compute, const Tokenizer& tokenizer, std::span<const Task> tasks,
+                                   const SamplingConfig& sampling, const EngineConfig& config);
+
+/// Samples and judges every task; the groups are in task order.
+std::vector<Group> evaluate(LoadedModel& loaded, const Compute& compute, const EvalConfig& config, std::span<const Task> tasks);
 
 /// A rollout counts as correct when its status is `correct`.
 Evaluation summarize(std::span<const Group> groups);

@@ -1,0 +1,125 @@
+#include "distill/sft.h"
+
+#include "configs/error.h"
+#include "configs/progress.h"
+#include "grpo/checkpoint.h"
+#include "grpo/report/report.h"
+#include "policy/load.h"
+#include "policy/text/chat_template.h"
+#include "tasks/task_set.h"
+
+namespace cohort {
+namespace {
+
+namespace fs = std::filesystem;
+
+SftSequence encode_plain(const Tokenizer& tokenizer, const SftRow& row) {
+  SftSequence s;
+  s.tokens = tokenizer.encode(row.prompt, true);
+  s.mask.assign(s.tokens.size(), 0);
+  std::vector<int32_t> completion = tokenizer.encode(row.completion);
+  if (tokenizer.special_tokens().eos) completion.push_back(*tokenizer.special_tokens().eos);
+  s.tokens.insert(s.tokens.end(), completion.begin(), completion.end());
+  s.mask.resize(s.tokens.size(), 1);
+  return s;
+}
+
+/// Learns what each assistant turn adds to the prompt that asks for it.
+SftSequence encode_chat(const Tokenizer& tokenizer, const SftRow& row) {
+  SftSequence s;
+  Json messages = Json::array();
+  for (size_t i = 0; i < row.messages.size(); ++i) {
+    bool learned = row.messages[i].role == "assistant" && i >= row.first_loss_message;
+    size_t before = learned ? tokenizer.encode(render_chat(tokenizer, messages, true)).size() : 0;
+    messages.push_back({{"role", row.messages[i].role}, {"content", row.messages[i].content}});
+    if (!learned && i + 1 < row.messages.size()) continue;
+    std::vector<int32_t> ids = tokenizer.encode(render_chat(tokenizer, messages, false));
+    s.mask.resize(std::min(learned ? before : ids.size(), ids.size()), 0);
+    s.mask.resize(ids.size(), learned ? 1 : 0);
+    s.tokens = std::move(ids);
+  }
+  return s;
+}
+
+struct Job {
+  Job(const SftConfig& c, const RunRequest& request)
+      : config(c), rows(open_sft_set(c.tasks, c.seed)), run(open_run(request, dump_config(c))), compute(c.threads ? c.threads : usable_cores()),
+        loaded(load_with_tokenizer(c.model, compute, c.bf16)), learner(loaded.model, compute, c.optimizer, 1.0) {
+    extend_rope(loaded.model, std::min(c.max_length, loaded.model.spec.max_position));
+  }
+  const SftConfig& config;
+  SftSet rows;
+  Run run;
+  Compute compute;
+  LoadedModel loaded;
+  Learner learner;
+  int64_t num_tokens = 0;
+  double seconds = 0;
+};
+
+void resume(Job& job) {
+  if (!job.run.checkpoint) return;
+  RunState state = load_checkpoint(*job.run.checkpoint, job.learner, job.loaded.model, job.compute, nullptr);
+  job.rows.restore(state.cursor);
+  job.num_tokens = state.counters.at("num_tokens"), job.seconds = state.counters.at("seconds");
+}
+
+void checkpoint(Job& job) {
+  RunState state{.step = job.learner.step(), .cursor = job.rows.state(), .counters = {{"num_tokens", job.num_tokens}, {"seconds", job.seconds}}};
+  save_checkpoint(job.run.folder, job.learner, job.loaded.model, job.loaded.tokenizer.get(), state, nullptr);
+  limit_checkpoints(job.run.folder, job.config.save_total_limit);
+}
+
+/// One optimizer step; the metrics row without times.
+Json learn(Job& job) {
+  std::vector<SftSequence> sequences;
+  for (const SftRow& row : job.rows.next(job.config.rows_per_step)) sequences.push_back(encode_row(*job.loaded.tokenizer, row, std::min(job.config.max_length, job.loaded.model.spec.max_position)));
+  LossScale scale;
+  for (const SftSequence& s : sequences) {
+    for (size_t i = 1; i < s.mask.size(); ++i) scale.num_tokens += s.mask[i];
+    job.num_tokens += int64_t(s.tokens.size());
+  }
+  std::vector<MicroBatch> batches = pack_sequences(sequences, job.config.pack);
+  StepStats stats = job.learner.step(batches, [&](const TokenBatch& batch, std::span<float> d) { return cross_entropy_loss(batch, scale, d); }, job.config.max_steps);
+  return {{"step", job.learner.step()}, {"loss", stats.sums.loss}, {"entropy", stats.sums.entropy / std::max(1.0, stats.sums.tokens)}, {"grad_norm", stats.grad_norm},
+          {"learning_rate", stats.learning_rate}, {"num_tokens", job.num_tokens}, {"learner_tokens", stats.learner_tokens}};
+}
+
+}  // namespace
+
+SftSequence encode_row(const Tokenizer& tokenizer, const SftRow& row, int32_t max_length) {
+  SftSequence s = row.messages.empty() ? encode_plain(tokenizer, row) : encode_chat(tokenizer, row);
+  if (s.tokens.size() > size_t(max_length)) s.tokens.resize(size_t(max_length)), s.mask.resize(size_t(max_length));
+  return s;
+}
+
+TrainResult sft(const SftConfig& config, const RunRequest& request) {
+  Job job(config, request);
+  resume(job);
+  TrainResult result{.final_folder = job.run.folder / "final"};
+  auto summed = [&] { return result.seconds = job.seconds, result.tokens = job.num_tokens, result; };
+  if (job.run.finished && job.learner.step() >= config.max_steps) return summed();
+  RunMetrics metrics(job.run.folder, job.learner.step());
+  Progress progress("tuning", "steps", config.max_steps, job.learner.step());
+  watch_interrupts();
+  while (job.learner.step() < config.max_steps) {
+    Clock clock;
+    Json row = learn(job);
+    double seconds = clock.lap();
+    job.seconds += seconds;
+    row["step_time"] = seconds;
+    metrics.log(row);
+    progress.update(job.learner.step(), "loss " + std::to_string(row["loss"].get<double>()).substr(0, 6));
+    bool stop = interrupted(), last = job.learner.step() == config.max_steps;
+    if (stop || last || (config.save_steps > 0 && job.learner.step() % config.save_steps == 0)) checkpoint(job);
+    if (stop && !last)
+      throw Interrupted("interrupted at step " + std::to_string(job.learner.step()) + ", a checkpoint is written: go on with the same command and --resume");
+  }
+  progress.finish();
+  write_folder_durably(job.run.folder / "final", [&](const fs::path& folder) { save_model(job.loaded.model, job.loaded.tokenizer.get(), folder); });
+  fs::path folders[] = {job.run.folder};
+  write_report(folders, job.run.folder / "report.html");
+  return summed();
+}
+
+}  // namespace cohort

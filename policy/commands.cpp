@@ -1,0 +1,138 @@
+#include "policy/commands.h"
+
+#include <CLI/CLI.hpp>
+#include <fstream>
+#include <iostream>
+
+#include "configs/config.h"
+#include "configs/error.h"
+#include "policy/forward.h"
+#include "policy/load.h"
+#include "policy/text/chat_template.h"
+
+namespace cohort {
+namespace {
+
+struct InspectOptions {
+  std::string model, encode, decode, chat, logprobs;
+  bool tensors = false, json = false, add_special_tokens = false, skip_special_tokens = false, no_generation_prompt = false;
+};
+
+std::ifstream open_lines(const std::string& path) {
+  std::ifstream file(path == "-" ? "/dev/stdin" : path);
+  if (!file) throw UsageError(path + " cannot be read");
+  return file;
+}
+
+/// Calls f for each line, parsed.
+template <class F>
+void for_lines(const std::string& path, F f) {
+  std::ifstream file = open_lines(path);
+  int64_t number = 0;
+  for (std::string line; std::getline(file, line);) {
+    ++number;
+    Json row = Json::parse(line, nullptr, false);
+    if (row.is_discarded()) throw UsageError(path + ":" + std::to_string(number) + " is not JSON");
+    f(row, line);
+  }
+}
+
+/// log p(id_t | ids before it) of one sequence by the engine's forward; the first is null.
+Json sequence_logprobs(CausalLM& model, const Compute& compute, const std::vector<int32_t>& ids) {
+  Json row = Json::array({nullptr});
+  if (ids.size() < 2) return ids.empty() ? Json::array() : row;
+  for (int32_t id : ids)
+    if (id < 0 || id >= model.spec.vocab) throw UsageError("token id " + std::to_string(id) + " is outside the vocabulary of " + std::to_string(model.spec.vocab));
+  extend_rope(model, int64_t(ids.size()));
+  std::vector<int32_t> table(size_t(ceil_div(int64_t(ids.size()), kKeyBlock)));
+  for (size_t b = 0; b < table.size(); ++b) table[b] = int32_t(b);
+  KvStore kv(model.spec, int64_t(table.size()), false);
+  ForwardState state;
+  RowSpan span{0, int64_t(ids.size()) - 1, 0, table.data()};
+  forward(model, compute, {std::span(ids).first(ids.size() - 1), {&span, 1}, {}}, kv, false, state);
+  Buffer row_logits(model.spec.vocab);
+  for (size_t t = 0; t + 1 < ids.size(); ++t) {
+    int32_t index = int32_t(t);
+    logits(model, compute, state.hidden_TD.data(), &index, 1, row_logits.data());
+    row.push_back(compute.kernels->token_statistics(row_logits.data(), model.spec.vocab, 1.0f, ids[t + 1]).logprob);
+  }
+  return row;
+}
+
+Json description(const std::string& reference, const ModelSpec& spec) {
+  int64_t kv = 0;
+  for (const LayerSpec& layer : spec.layers) {
+    const AttentionSpec& a = layer.attention;
+    kv += int64_t(a.kv_heads) * (a.key_dim() + (a.latent ? a.key_dim() : a.value_dim())) * 4;
+  }
+  return {{"model", reference}, {"model_type", spec.model_type}, {"vocab_size", spec.vocab}, {"hidden_size", spec.dim}, {"num_hidden_layers", spec.layers.size()},
+          {"moe_layers", spec.moe_layers()}, {"context", spec.max_position}, {"parameters", spec.num_parameters}, {"active_parameters", spec.active_parameters()},
+          {"tied_embeddings", spec.tied_embeddings}, {"kv_bytes_per_token", kv}, {"decode_bytes", spec.num_parameters * 8}, {"train_bytes", spec.num_parameters * 20},
+          {"stop_ids", spec.stop_ids}};
+}
+
+void describe(const InspectOptions& o) {
+  ModelSpec spec = load_spec(o.model);
+  Json text = description(o.model, spec);
+  if (o.tensors)
+    for (const ParameterSpec& p : spec.parameters) text["tensors"].push_back({{"name", p.name}, {"shape", p.shape}});
+  if (o.json) {
+    std::cout << text.dump() << "\n";
+    return;
+  }
+  for (const auto& [key, value] : text.items())
+    if (key != "tensors") std::cout << key << std::string(key.size() < 22 ? 22 - key.size() : 1, ' ') << value.dump() << "\n";
+  for (const Json& tensor : text.value("tensors", Json::array())) std::cout << tensor["name"].get<std::string>() << " " << tensor["shape"].dump() << "\n";
+}
+
+void run_inspect(const InspectOptions& o) {
+  if (o.encode.empty() && o.decode.empty() && o.chat.empty() && o.logprobs.empty()) return describe(o);
+  Compute compute(usable_cores());
+  LoadedModel loaded = load_model(o.model, compute);
+  if (!o.logprobs.empty()) {
+    Json ids = parse_config_file(o.logprobs == "-" ? "/dev/stdin" : o.logprobs), out = Json::array();
+    if (!ids.is_object() || !ids.contains("ids")) throw UsageError(o.logprobs + " is not of the form {\"ids\": [[…], …]}");
+    for (const Json& row : ids["ids"]) out.push_back(sequence_logprobs(loaded.model, compute, row.get<std::vector<int32_t>>()));
+    std::cout << Json{{"logprobs", out}}.dump() << "\n";
+    return;
+  }
+  if (!loaded.tokenizer) throw UsageError("model " + o.model + " has no tokenizer.json beside it");
+  const Tokenizer& tokenizer = *loaded.tokenizer;
+  if (!o.encode.empty())
+    for_lines(o.encode, [&](const Json& row, const std::string&) { std::cout << Json(tokenizer.encode(row.get<std::string>(), o.add_special_tokens)).dump() << "\n"; });
+  if (!o.decode.empty())
+    for_lines(o.decode, [&](const Json& row, const std::string&) { std::cout << Json(tokenizer.decode(row.get<std::vector<int32_t>>(), o.skip_special_tokens)).dump() << "\n"; });
+  if (!o.chat.empty())
+    for_lines(o.chat, [&](const Json&, const std::string& line) {
+      OrderedJson row = OrderedJson::parse(line), messages = row.is_array() ? row : row.at("messages"), extra = OrderedJson::object();
+      if (row.is_object())
+        for (const auto& [key, value] : row.items())
+          if (key != "messages") extra[key] = value;
+      std::cout << Json(render_chat(tokenizer, messages, !o.no_generation_prompt, extra)).dump() << "\n";
+    });
+}
+
+}  // namespace
+
+void add_policy_commands(CLI::App& app) {
+  auto o = std::make_shared<InspectOptions>();
+  CLI::App* verb = app.add_subcommand("inspect", "what a model is; probes of its tokenizer, template and log-probabilities");
+  verb->add_option("model", o->model, "an HF folder, a .gguf file, or init:CONFIG.json?seed=N")->required();
+  verb->add_flag("--tensors", o->tensors, "list the tensors");
+  verb->add_flag("--json", o->json, "one JSON object");
+  verb->add_option("--encode", o->encode, "file of JSON strings, one a line → ids");
+  verb->add_option("--decode", o->decode, "file of id arrays, one a line → text");
+  verb->add_option("--chat", o->chat, "file of message lists, one a line → prompt text");
+  verb->add_option("--logprobs", o->logprobs, "file {\"ids\": [[…]]} → log-probabilities in fp32");
+  verb->add_flag("--add-special-tokens", o->add_special_tokens, "with --encode: BOS and EOS as the tokenizer adds them");
+  verb->add_flag("--skip-special-tokens", o->skip_special_tokens, "with --decode: leave special tokens out");
+  verb->add_flag("--no-generation-prompt", o->no_generation_prompt, "with --chat");
+  verb->footer("Example:\n  cohort inspect init:configs/models/demo-moe.json --tensors");
+  verb->callback([o] { run_inspect(*o); });
+
+  CLI::App* exporting = app.add_subcommand("export", "write a model for other programs: not available yet");
+  exporting->allow_extras();
+  exporting->callback([] { throw MissingError("export is not available yet in this version: final/ of a run folder already is an HF folder that transformers loads"); });
+}
+
+}  // namespace cohort

@@ -1,0 +1,138 @@
+#include "rollout/commands.h"
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+
+#include "configs/error.h"
+#include "rollout/evaluate.h"
+
+namespace cohort {
+namespace {
+
+struct SampleOptions {
+  std::string model, prompt, tasks, out = "-";
+  int32_t n = 8, threads = 0;
+  uint64_t seed = 0;
+  SamplingConfig sampling;
+  EngineConfig engine;
+  bool bf16 = false;
+};
+
+void add_sampling_options(CLI::App& verb, SamplingConfig& s) {
+  verb.add_option("--temperature", s.temperature, "0 takes the most likely token")->capture_default_str()->check(CLI::Range(0.0, 100.0));
+  verb.add_option("--top-p", s.top_p, "keep the most likely tokens that together reach this probability")->check(CLI::Range(1e-9, 1.0));
+  verb.add_option("--top-k", s.top_k, "keep this many tokens; 0 keeps all")->check(CLI::NonNegativeNumber);
+  verb.add_option("--min-p", s.min_p, "drop tokens less likely than this share of the most likely")->check(CLI::Range(0.0, 1.0));
+  verb.add_option("--max-completion-length", s.max_completion_length, "tokens")->capture_default_str()->check(CLI::PositiveNumber);
+  verb.add_option("--stop", s.stop, "a text that ends a completion; may be repeated")->allow_extra_args(false);
+}
+
+std::vector<Task> tasks_of(const SampleOptions& o) {
+  if (o.prompt.empty() == o.tasks.empty()) throw UsageError("give either --prompt or --tasks");
+  if (!o.tasks.empty()) return read_tasks(o.tasks);
+  return {Task{.id = "prompt", .prompt = {{"", o.prompt}}, .extra = Json::object()}};
+}
+
+void run_sample(const SampleOptions& o) {
+  std::vector<Task> tasks = tasks_of(o);
+  Compute compute(o.threads ? o.threads : usable_cores());
+  LoadedModel loaded = load_with_tokenizer(o.model, compute, o.bf16);
+  Scorer scorer({}, 1);
+  std::unique_ptr<Engine> engine = engine_for(loaded.model, compute, *loaded.tokenizer, tasks, o.sampling, o.engine);
+  CollectJob job{.tasks = tasks, .num_generations = o.n, .sampling = o.sampling, .seed = o.seed, .step = 0};
+  std::vector<Group> groups = collect(*engine, loaded.model, *loaded.tokenizer, scorer, job);
+  if (o.out != "-") return write_groups(o.out, groups);
+  for (const Group& group : groups) std::cout << to_json(group).dump() << "\n";
+}
+
+struct EvalOptions {
+  EvalConfig config;
+  std::string tasks, out, rewards;
+  std::vector<std::string> reward;
+  int64_t limit = 0;
+  std::vector<int64_t> k = {1};
+  bool json = false, nll = false;
+};
+
+Json evaluation_json(const Evaluation& e, std::span<const Group> groups, const std::vector<int64_t>& ks) {
+  Json out = {{"tasks", e.tasks}, {"rollouts", e.rollouts}, {"pass@1", e.pass_at_1}, {"ci95", {e.ci_low, e.ci_high}}, {"mean_length", e.mean_length}, {"truncated", e.truncated}};
+  for (int64_t k : ks) {
+    double sum = 0;
+    for (const Group& group : groups) {
+      int64_t correct = std::count_if(group.rollouts.begin(), group.rollouts.end(), [](const Rollout& r) { return r.score.status == Status::correct; });
+      sum += pass_at_k(int64_t(group.rollouts.size()), correct, k);
+    }
+    out["pass@" + std::to_string(k)] = groups.empty() ? 0 : sum / double(groups.size());
+  }
+  return out;
+}
+
+void run_eval(EvalOptions& o) {
+  if (o.nll) throw MissingError("eval --nll is not available yet in this version");
+  for (int64_t k : o.k)
+    if (k < 1 || k > o.config.num_generations) throw UsageError("-k " + std::to_string(k) + " needs at least as many completions: give -n " + std::to_string(k));
+  std::vector<Task> tasks = read_tasks(o.tasks);
+  if (o.limit > 0 && int64_t(tasks.size()) > o.limit) tasks.resize(size_t(o.limit));
+  if (!o.reward.empty()) o.config.rewards.assign(o.reward.begin(), o.reward.end());
+  reward_specs(o.config.rewards);
+  Compute compute(o.config.threads ? o.config.threads : usable_cores());
+  LoadedModel loaded = load_with_tokenizer(o.config.model, compute, o.config.bf16);
+  std::vector<Group> groups = evaluate(loaded, compute, o.config, tasks);
+  if (!o.out.empty()) write_groups(o.out, groups);
+  Json out = evaluation_json(summarize(groups), groups, o.k);
+  if (o.json) {
+    std::cout << out.dump() << "\n";
+    return;
+  }
+  for (const auto& [key, value] : out.items()) std::cout << key << std::string(key.size() < 14 ? 14 - key.size() : 1, ' ') << value.dump() << "\n";
+}
+
+void add_sample(CLI::App& app) {
+  auto o = std::make_shared<SampleOptions>();
+  CLI::App* verb = app.add_subcommand("sample", "groups of completions with token ids and log-probabilities");
+  verb->add_option("-m,--model", o->model, "an HF folder, a .gguf file, or init:CONFIG.json?seed=N")->required();
+  verb->add_option("--prompt", o->prompt, "a text, tokenised as it is");
+  verb->add_option("--tasks", o->tasks, "a task file or generator");
+  verb->add_option("-n", o->n, "completions of each prompt")->capture_default_str()->check(CLI::PositiveNumber);
+  add_sampling_options(*verb, o->sampling);
+  verb->add_option("--seed", o->seed, "of the sampling")->capture_default_str();
+  verb->add_option("--out", o->out, "groups file; - is stdout")->capture_default_str();
+  verb->add_option("--max-slots", o->engine.max_slots, "completions decoded at once")->capture_default_str()->check(CLI::PositiveNumber);
+  verb->add_flag("--bf16", o->bf16, "weights in bfloat16");
+  verb->add_option("--threads", o->threads, "0: all usable cores")->check(CLI::NonNegativeNumber);
+  verb->footer("Example:\n  cohort sample -m runs/demo/grpo/final --prompt '3+4*2=' -n 4 --max-completion-length 64");
+  verb->callback([o] { run_sample(*o); });
+}
+
+void add_eval(CLI::App& app) {
+  auto o = std::make_shared<EvalOptions>();
+  CLI::App* verb = app.add_subcommand("eval", "pass@k of a model on tasks, with a 95 % interval");
+  verb->add_option("-m,--model", o->config.model, "an HF folder, a .gguf file, or init:CONFIG.json?seed=N")->required();
+  verb->add_option("--tasks", o->tasks, "a task file or generator")->required();
+  verb->add_option("--reward", o->reward, "what decides; default: accuracy")->allow_extra_args(false);
+  verb->add_option("-n", o->config.num_generations, "completions of each task")->capture_default_str()->check(CLI::PositiveNumber);
+  verb->add_option("-k", o->k, "pass@k for these k")->delimiter(',');
+  add_sampling_options(*verb, o->config.sampling);
+  verb->add_option("--limit", o->limit, "first so many tasks; 0: all");
+  verb->add_option("--seed", o->config.seed, "of the sampling");
+  verb->add_option("--out", o->out, "write the groups with their verdicts here");
+  verb->add_option("--max-slots", o->config.engine.max_slots, "completions decoded at once")->check(CLI::PositiveNumber);
+  verb->add_flag("--bf16", o->config.bf16, "weights in bfloat16");
+  verb->add_flag("--json", o->json, "one JSON object");
+  verb->add_flag("--nll", o->nll, "log-likelihood of reference solutions: not available yet");
+  verb->add_option("--threads", o->config.threads, "0: all usable cores")->check(CLI::NonNegativeNumber);
+  verb->footer("Example:\n  cohort eval -m runs/demo/grpo/final --tasks arithmetic:split=held_out,limit=200 --max-completion-length 128");
+  verb->callback([o] { run_eval(*o); });
+}
+
+}  // namespace
+
+void add_rollout_commands(CLI::App& app) {
+  add_sample(app);
+  add_eval(app);
+  CLI::App* serve = app.add_subcommand("serve", "OpenAI-compatible HTTP service: not available yet");
+  serve->allow_extras();
+  serve->callback([] { throw MissingError("serve is not available yet in this version: use cohort sample"); });
+}
+
+}  // namespace cohort
