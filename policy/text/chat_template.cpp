@@ -25,7 +25,12 @@ ChatTemplate& ChatTemplate::operator=(ChatTemplate&&) noexcept = default;
 
 std::string ChatTemplate::render(const OrderedJson& variables) const {
   if (!variables.is_object()) throw UsageError("the variables of a chat template are " + std::string(variables.type_name()) + ", expected an object");
-  const jinja::Value values(variables);
+  jinja::Value values;
+  try {
+    values = jinja::Value(variables);
+  } catch (const jinja::TemplateError& error) {
+    throw UsageError(std::string("chat template: ") + error.what());
+  }
   jinja::Renderer renderer(values.as_dict());
   try {
     return renderer.run(program_->block);

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <unordered_set>
 #include <utility>
 
 #include "policy/text/jinja_render.h"
@@ -141,13 +142,10 @@ Value sorted_dict(const Value& value, const Arguments& a) {
 }
 
 Value unique(const Value& value, const Arguments& a) {
-  List keys, out;
-  for (const Value& element : iterate(value)) {
-    const Value key = sort_key(element, a.get(1, "attribute"), a.get(0, "case_sensitive").truth());
-    if (std::ranges::any_of(keys, [&](const Value& seen) { return equal(seen, key); })) continue;
-    keys.push_back(key);
-    out.push_back(element);
-  }
+  std::unordered_set<std::string> seen;
+  List out;
+  for (const Value& element : iterate(value))
+    if (seen.insert(key_of(sort_key(element, a.get(1, "attribute"), a.get(0, "case_sensitive").truth()))).second) out.push_back(element);
   return out;
 }
 
@@ -243,7 +241,8 @@ Value reversed(const Value& value, const Arguments&) {
 Value cut(const Value& value, const Arguments& a) {  // truncate(length, killwords, end, leeway)
   const std::string text = value.str(), end = a.get(2, "end", "...").str();
   const int64_t length_wanted = integer_argument(a, 0, "length", 255), leeway = integer_argument(a, 3, "leeway", 5);
-  if (static_cast<int64_t>(unicode::count(text)) <= length_wanted + leeway) return text;
+  const auto length_found = static_cast<int64_t>(unicode::count(text));
+  if (length_found <= length_wanted || length_found - length_wanted <= leeway) return text;
   const int64_t kept = std::max<int64_t>(0, length_wanted - static_cast<int64_t>(unicode::count(end)));
   const std::string head = slice(text, 0, Value(kept), None{}).as_text();
   if (a.get(1, "killwords").truth()) return head + end;
@@ -320,7 +319,6 @@ Value map_filter(Renderer& renderer, const Value& value, const Arguments& a) {
   const Value path = a.positional.empty() ? a.get(0, "attribute") : Value();
   const Value otherwise = a.positional.empty() ? a.get(1, "default") : Value();
   for (const Value& element : iterate(value)) {
-    renderer.budget().spend(1);
     if (path.is(Value::undefined)) {
       out.push_back(renderer.apply_filter(text_argument(a, 0, "filter"), element, after(a, 1)));
     } else {
@@ -337,7 +335,6 @@ Value select_filter(Renderer& renderer, const Value& value, const Arguments& a, 
   const size_t test = of_attribute ? 1 : 0;
   if (of_attribute && a.positional.empty()) throw TemplateError("selectattr without its attribute");
   for (const Value& element : iterate(value)) {
-    renderer.budget().spend(1);
     const Value subject = of_attribute ? path_of(element, a.positional[0]) : element;
     const bool holds = a.positional.size() > test ? renderer.apply_test(a.positional[test].str(), subject, after(a, test + 1)) : subject.truth();
     if (holds == wanted) out.push_back(element);
@@ -348,6 +345,7 @@ Value select_filter(Renderer& renderer, const Value& value, const Arguments& a, 
 }  // namespace
 
 Value Renderer::apply_filter(const std::string& name, const Value& subject, const Arguments& arguments) {
+  charge(name, subject);
   if (name == "map") return map_filter(*this, subject, arguments);
   if (name == "select" || name == "reject") return select_filter(*this, subject, arguments, false, name == "select");
   if (name == "selectattr" || name == "rejectattr") return select_filter(*this, subject, arguments, true, name == "selectattr");

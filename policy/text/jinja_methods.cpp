@@ -148,7 +148,7 @@ void refuse_change(const Value& value, const std::string& name) {
   constexpr std::string_view of_lists[] = {"append", "clear", "extend", "insert", "pop", "remove", "reverse", "sort"};
   constexpr std::string_view of_dicts[] = {"clear", "pop", "popitem", "setdefault", "update"};
   const bool changes = (value.is(Value::list) && std::ranges::find(of_lists, name) != std::end(of_lists)) ||
-                       (value.is(Value::dict) && !value.as_dict().find_text(name) && std::ranges::find(of_dicts, name) != std::end(of_dicts));
+                       (value.is(Value::dict) && !value.as_dict().find(name) && std::ranges::find(of_dicts, name) != std::end(of_dicts));
   if (changes) throw TemplateError("." + name + " of a " + value.type_name() + ": a chat template cannot change values; use a namespace and '+'");
 }
 

@@ -7,6 +7,7 @@
 namespace cohort::jinja {
 namespace {
 
+constexpr size_t iteration_cost = 20;  // steps: each turn of a loop makes the variable `loop`
 constexpr int most_frames = 1000;  // of evaluation, macro calls included: bounds the C++ stack
 
 struct Frame {
@@ -25,8 +26,11 @@ std::string name_of(const Expression& expression) {
   return "this expression";
 }
 
-size_t weight(const Value& value) {
-  return value.is(Value::text) ? value.as_text().size() / 16 : value.is_sequence() ? value.elements().size() : 0;
+/// Filters that look at the elements of a list but not into them.
+bool is_shallow(const std::string& filter) {
+  constexpr std::string_view names[] = {"length", "count", "first", "last", "list", "items", "map", "select", "reject", "selectattr",
+                                        "rejectattr", "reverse", "default", "d", "batch"};
+  return std::ranges::find(names, filter) != std::end(names);
 }
 
 Dict loop_variables(const List& elements, size_t at) {
@@ -54,6 +58,7 @@ std::string Renderer::run(const Block& block) {
 
 void Renderer::print(std::string_view text) {
   check_text(out_.size() + text.size());
+  budget_.spend(text.size() / 16);
   out_ += text;
 }
 
@@ -79,9 +84,7 @@ Value Renderer::evaluate(const Expression& expression) {
   const Frame frame(depth_);
   line_ = expression.line;
   budget_.spend(1);
-  Value value = evaluate_kind(expression);
-  if (expression.kind != ExpressionKind::name && expression.kind != ExpressionKind::constant) budget_.spend(weight(value));
-  return value;
+  return evaluate_kind(expression);
 }
 
 Value Renderer::evaluate_kind(const Expression& e) {
@@ -97,7 +100,9 @@ Value Renderer::evaluate_kind(const Expression& e) {
     case Kind::compare: return compare(e);
     case Kind::binary: {
       const Value left = evaluate(e.parts[0]);
-      return binary(e.text, left, evaluate(e.parts[1]));
+      const Value result = binary(e.text, left, evaluate(e.parts[1]));
+      budget_.spend(result.is_sequence() ? result.elements().size() : result.weight());
+      return result;
     }
     case Kind::concatenate: return concatenate(e);
     case Kind::conditional:
@@ -106,22 +111,26 @@ Value Renderer::evaluate_kind(const Expression& e) {
     case Kind::attribute: {
       const Value owner = evaluate(e.parts[0]);
       if (owner.is(Value::undefined)) throw TemplateError("." + e.text + " of " + name_of(e.parts[0]) + ", which is undefined");
+      if (!owner.is(Value::dict)) budget_.spend(owner.weight());  // methods of texts and lists walk over them
       return attribute(owner, e.text);
     }
     case Kind::subscript: {
       const Value owner = evaluate(e.parts[0]), key = evaluate(e.parts[1]);
       if (owner.is(Value::undefined)) throw TemplateError("[" + key.repr() + "] of " + name_of(e.parts[0]) + ", which is undefined");
+      if (owner.is(Value::text)) budget_.spend(owner.weight());
       const Value found = subscript(owner, key);
       return found.is(Value::undefined) && key.is(Value::text) ? attribute(owner, key.as_text()) : found;
     }
     case Kind::slice: {
       const Value owner = evaluate(e.parts[0]), begin = evaluate(e.parts[1]), end = evaluate(e.parts[2]);
+      budget_.spend(owner.is_sequence() ? owner.elements().size() : owner.weight());
       return slice(owner, begin, end, evaluate(e.parts[3]));
     }
     case Kind::call: return call(e);
     case Kind::filter: {
       const Value subject = evaluate(e.parts[0]);
       const Arguments arguments = arguments_of(e);
+      line_ = e.line;
       return apply_filter(e.text, subject, arguments);
     }
     case Kind::test: {
@@ -132,11 +141,16 @@ Value Renderer::evaluate_kind(const Expression& e) {
   return {};
 }
 
+void Renderer::charge(const std::string& filter, const Value& subject) {
+  if (subject.is(Value::text) || !is_shallow(filter)) return budget_.spend(subject.weight());
+  budget_.spend(subject.is(Value::dict) ? subject.as_dict().entries.size() : subject.is_sequence() ? subject.elements().size() : 1);
+}
+
 Value Renderer::lookup(const std::string& name) const {
   for (const Scope* scope = scope_.get(); scope; scope = scope->parent.get())
     for (const auto& [known, value] : scope->variables)
       if (known == name) return value;
-  if (const Value* found = variables_.find_text(name)) return *found;
+  if (const Value* found = variables_.find(name)) return *found;
   const Value global = global_function(name);
   return global.is(Value::undefined) ? Value::make_undefined(name) : global;
 }
@@ -165,8 +179,8 @@ Value Renderer::compare(const Expression& e) {
   Value left = evaluate(e.parts[0]);
   for (size_t i = 0; i < e.operators.size(); ++i) {
     const Value right = evaluate(e.parts[i + 1]);
-    budget_.spend(weight(left) + weight(right));
     const std::string& op = e.operators[i];
+    if (!right.is(Value::dict) || !op.ends_with("in")) budget_.spend(left.weight() + right.weight());
     const bool holds = op == "=="   ? equal(left, right)
                        : op == "!=" ? !equal(left, right)
                        : op == "<"  ? less(left, right)
@@ -187,6 +201,7 @@ Value Renderer::concatenate(const Expression& e) {
     text += evaluate(part).str();
     check_text(text.size());
   }
+  budget_.spend(text.size() / 16);
   return text;
 }
 
@@ -204,7 +219,9 @@ Value Renderer::call(const Expression& e, std::pair<std::string, Value> further)
   line_ = e.line;
   if (callee.is(Value::undefined)) throw TemplateError("a call of " + name_of(e.parts[0]) + ", which is undefined");
   if (!callee.is(Value::function)) throw TemplateError("a call of " + name_of(e.parts[0]) + ", which is a " + callee.type_name());
-  return callee.as_function().call(arguments);
+  const Value result = callee.as_function().call(arguments);
+  budget_.spend(result.is(Value::dict) ? result.as_dict().entries.size() : result.is_sequence() ? result.elements().size() : result.weight());
+  return result;
 }
 
 // Statements
@@ -265,7 +282,7 @@ Renderer::Flow Renderer::loop(const Statement& s) {
 Renderer::Flow Renderer::loop_over(const Statement& s, const List& elements) {
   auto last_seen = std::make_shared<std::vector<List>>();  // by loop.changed
   for (size_t i = 0; i < elements.size(); ++i) {
-    budget_.spend(1);
+    budget_.spend(iteration_cost);
     const Inside inside(*this, scope_);
     Dict variables = loop_variables(elements, i);
     variables.set("changed", Function{"changed", [last_seen](const Arguments& a) {

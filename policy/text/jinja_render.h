@@ -17,7 +17,6 @@ class Renderer {
   explicit Renderer(const Dict& variables) : variables_(variables) {}
   std::string run(const Block& block);
   int line() const { return line_; }
-  Budget& budget() { return budget_; }
 
   /// A filter or test by name, on a value and further arguments.
   Value apply_filter(const std::string& name, const Value& subject, const Arguments& arguments);
@@ -47,6 +46,7 @@ class Renderer {
   Value call(const Expression& expression, std::pair<std::string, Value> further = {});
   Arguments arguments_of(const Expression& expression);
   Value lookup(const std::string& name) const;
+  void charge(const std::string& filter, const Value& subject);
 
   Flow execute(const Block& block);
   Flow execute(const Statement& statement);

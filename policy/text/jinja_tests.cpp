@@ -86,6 +86,8 @@ const NamedTest tests[] = {
 }  // namespace
 
 bool Renderer::apply_test(const std::string& name, const Value& subject, const Arguments& arguments) {
+  if (subject.is(Value::text)) budget_.spend(subject.weight());
+  for (const Value& argument : arguments.positional) budget_.spend(argument.weight());
   for (const NamedTest& known : tests)
     if (known.name == name) return known.test(subject, arguments);
   throw TemplateError("the test '" + name + "' is not supported");

@@ -19,6 +19,34 @@ void check_elements(size_t elements) {
     throw TemplateError("a list longer than " + std::to_string(Budget::most_elements) + " elements");
 }
 
+void check_weight(size_t weight) {
+  if (weight > Budget::most_text / 16) throw TemplateError("a value heavier than a chat template may make");
+}
+
+namespace {
+
+std::shared_ptr<const Sequence> sequence_of(List elements) {
+  size_t weight = 1;
+  for (const Value& element : elements) weight += element.weight();
+  check_weight(weight);
+  return std::make_shared<const Sequence>(Sequence{std::move(elements), weight});
+}
+
+}  // namespace
+
+Value::Value(List l) : held_(sequence_of(std::move(l))) {}
+Value Value::make_tuple(List l) { return Value(Tuple{sequence_of(std::move(l))}); }
+
+size_t Value::weight() const {
+  switch (kind()) {
+    case text: return 1 + as_text().size() / 16;
+    case list: return std::get<std::shared_ptr<const Sequence>>(held_)->weight;
+    case tuple: return std::get<Tuple>(held_).sequence->weight;
+    case dict: return as_dict().weight;
+    default: return 1;
+  }
+}
+
 Value::Value(Dict d) : held_(std::make_shared<const Dict>(std::move(d))) {}
 Value::Value(Function f) : held_(std::make_shared<const Function>(std::move(f))) {}
 
@@ -28,7 +56,8 @@ Value Value::make_undefined(std::string_view name) {
   return value;
 }
 
-Value::Value(const nlohmann::ordered_json& json) {
+Value::Value(const nlohmann::ordered_json& json, int depth) {
+  if (depth > Budget::most_depth) throw TemplateError("variables nested deeper than " + std::to_string(Budget::most_depth));
   using Type = nlohmann::ordered_json::value_t;
   switch (json.type()) {
     case Type::boolean: held_ = json.get<bool>(); break;
@@ -45,13 +74,13 @@ Value::Value(const nlohmann::ordered_json& json) {
     case Type::array: {
       List elements;
       elements.reserve(json.size());
-      for (const auto& element : json) elements.push_back(Value(element));
+      for (const auto& element : json) elements.push_back(Value(element, depth + 1));
       *this = Value(std::move(elements));
       break;
     }
     case Type::object: {
       Dict dict;
-      for (const auto& [key, value] : json.items()) dict.set(Value(key), Value(value));
+      for (const auto& [key, value] : json.items()) dict.set(key, Value(value, depth + 1));
       *this = Value(std::move(dict));
       break;
     }
@@ -60,7 +89,7 @@ Value::Value(const nlohmann::ordered_json& json) {
 }
 
 const List& Value::elements() const {
-  return is(tuple) ? *std::get<Tuple>(held_).elements : *std::get<std::shared_ptr<const List>>(held_);
+  return is(tuple) ? std::get<Tuple>(held_).sequence->elements : std::get<std::shared_ptr<const Sequence>>(held_)->elements;
 }
 
 int64_t Value::as_integer() const { return is(boolean) ? std::get<bool>(held_) : std::get<int64_t>(held_); }
@@ -162,26 +191,34 @@ std::string float_text(double x) {
   return text;
 }
 
-const Value* Dict::find_text(std::string_view key) const {
-  const auto found = by_text_.find(std::string(key));
-  return found == by_text_.end() ? nullptr : &entries[found->second].second;
+std::string key_of(const Value& value) {
+  if (value.is(Value::text)) return "s" + value.as_text();
+  if (value.is(Value::floating) && (std::floor(value.as_double()) != value.as_double() || std::abs(value.as_double()) >= 9e18)) return "f" + value.str();
+  if (value.is_number()) return "i" + std::to_string(value.is(Value::floating) ? static_cast<int64_t>(value.as_double()) : value.as_integer());
+  if (value.is(Value::none)) return "n";
+  if (!value.is(Value::tuple)) throw TemplateError("a " + value.type_name() + " as a key");
+  std::string key = "t";
+  for (const Value& element : value.elements()) {
+    const std::string part = key_of(element);
+    key += std::to_string(part.size()) + ":" + part;
+  }
+  return key;
 }
 
 const Value* Dict::find(const Value& key) const {
-  if (key.is(Value::text)) return find_text(key.as_text());
-  for (const auto& [known, value] : entries)
-    if (!known.is(Value::text) && equal(known, key)) return &value;
-  return nullptr;
+  const auto found = by_key_.find(key_of(key));
+  return found == by_key_.end() ? nullptr : &entries[found->second].second;
 }
 
 void Dict::set(const Value& key, Value value) {
-  if (const Value* found = find(key)) {
-    const_cast<Value&>(*found) = std::move(value);  // found in our own entries
-    return;
+  const auto [found, added] = by_key_.try_emplace(key_of(key), entries.size());
+  weight += value.weight() + key.weight();
+  check_weight(weight);
+  if (added) {
+    entries.emplace_back(key, std::move(value));
+  } else {
+    entries[found->second].second = std::move(value);
   }
-  if (key.is(Value::list) || key.is(Value::dict)) throw TemplateError("a " + key.type_name() + " as the key of a dict");
-  if (key.is(Value::text)) by_text_.emplace(key.as_text(), entries.size());
-  entries.emplace_back(key, std::move(value));
 }
 
 Value Arguments::get(size_t position, std::string_view name, Value otherwise) const {

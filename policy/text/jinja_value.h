@@ -22,7 +22,7 @@ struct TemplateError : std::runtime_error {
 
 /// What a template may use up. Templates come with models, from strangers.
 struct Budget {
-  size_t steps = 10'000'000;                             // evaluated nodes, elements and 16-byte stretches of text
+  size_t steps = 20'000'000;                             // evaluated nodes, elements and 16-byte stretches of text
   static constexpr size_t most_text = size_t{64} << 20;  // bytes of one text, the output included
   static constexpr size_t most_elements = 1'000'000;     // of one list
   static constexpr int most_depth = 200;                 // of nested expressions, blocks and macro calls
@@ -32,9 +32,10 @@ struct Budget {
     steps -= n;
   }
 };
-/// Throws when a text or list of this size may not be made.
+/// Throws when a text or list of this size, or a value of this weight, may not be made.
 void check_text(size_t bytes);
 void check_elements(size_t elements);
+void check_weight(size_t weight);
 
 class Value;
 using List = std::vector<Value>;
@@ -45,8 +46,9 @@ struct Undefined {
   std::shared_ptr<const std::string> name;  // what was looked up, for messages
 };
 struct None {};
+struct Sequence;
 struct Tuple {
-  std::shared_ptr<const List> elements;
+  std::shared_ptr<const Sequence> sequence;
 };
 struct Namespace {
   std::shared_ptr<Dict> attributes;
@@ -66,13 +68,14 @@ class Value {
   Value(std::string s) : held_(std::make_shared<const std::string>(std::move(s))) {}
   Value(std::string_view s) : Value(std::string(s)) {}
   Value(const char* s) : Value(std::string(s)) {}
-  Value(List l) : held_(std::make_shared<const List>(std::move(l))) {}
+  Value(List l);
   Value(Dict d);
   Value(Function f);
   Value(Namespace n) : held_(std::move(n)) {}
-  static Value make_tuple(List l) { return Value(Tuple{std::make_shared<const List>(std::move(l))}); }
+  static Value make_tuple(List l);
   static Value make_undefined(std::string_view name);
-  explicit Value(const nlohmann::ordered_json& json);
+  /// Throws TemplateError when nested deeper than Budget::most_depth.
+  explicit Value(const nlohmann::ordered_json& json, int depth = 0);
 
   Kind kind() const { return static_cast<Kind>(held_.index()); }
   bool is(Kind k) const { return kind() == k; }
@@ -88,6 +91,9 @@ class Value {
   int64_t as_integer() const;  // of an integer or boolean
   double as_double() const;    // of a number
 
+  /// What a walk over the value costs, in steps: elements, and text by 16 bytes. Bounded, so that lists that hold one
+  /// another many times over do not grow without end.
+  size_t weight() const;
   bool truth() const;
   /// Python's name of the type, for messages.
   std::string type_name() const;
@@ -97,22 +103,29 @@ class Value {
 
  private:
   explicit Value(Tuple t) : held_(std::move(t)) {}
-  std::variant<Undefined, None, bool, int64_t, double, std::shared_ptr<const std::string>, std::shared_ptr<const List>,
+  std::variant<Undefined, None, bool, int64_t, double, std::shared_ptr<const std::string>, std::shared_ptr<const Sequence>,
                Tuple, std::shared_ptr<const Dict>, Namespace, std::shared_ptr<const Function>>
       held_;
+};
+
+struct Sequence {
+  List elements;
+  size_t weight;
 };
 
 /// In insertion order, as Python keeps it.
 struct Dict {
   std::vector<std::pair<Value, Value>> entries;
+  size_t weight = 1;
 
   const Value* find(const Value& key) const;
-  const Value* find_text(std::string_view key) const;
   void set(const Value& key, Value value);
 
  private:
-  std::unordered_map<std::string, size_t> by_text_;  // index of text keys
+  std::unordered_map<std::string, size_t> by_key_;  // key_of(key) → index
 };
+/// A text that keys have in common exactly when they are equal. Throws TemplateError for lists and dicts.
+std::string key_of(const Value& value);
 
 struct Arguments {
   List positional;

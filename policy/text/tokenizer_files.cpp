@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
@@ -13,6 +14,7 @@ namespace cohort {
 namespace {
 
 namespace fs = std::filesystem;
+constexpr int most_nesting = 100;
 
 std::optional<std::string> read_if_there(const fs::path& path) {
   std::ifstream in(path, std::ios::binary);
@@ -20,7 +22,28 @@ std::optional<std::string> read_if_there(const fs::path& path) {
   return std::string(std::istreambuf_iterator<char>(in), {});
 }
 
+/// Brackets open at once, outside of strings: what reading a tokenizer recurses by.
+int nesting(const std::string& text) {
+  int depth = 0, deepest = 0;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string && c == '\\') {
+      ++i;
+    } else if (c == '"') {
+      in_string = !in_string;
+    } else if (!in_string && (c == '[' || c == '{')) {
+      deepest = std::max(deepest, ++depth);
+    } else if (!in_string && (c == ']' || c == '}')) {
+      --depth;
+    }
+  }
+  return deepest;
+}
+
 Json parsed(const std::string& text, const fs::path& path) try {
+  if (nesting(text) > most_nesting)
+    throw UsageError(path.string() + " is nested " + std::to_string(nesting(text)) + " levels deep, expected at most " + std::to_string(most_nesting));
   return Json::parse(text);
 } catch (const Json::exception& error) {
   throw UsageError(path.string() + " is not valid JSON: " + error.what());
