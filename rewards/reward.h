@@ -21,10 +21,14 @@ Status status_from(std::string_view name);  // throws UsageError on an unknown n
 struct Score {
   std::optional<float> value;               // null: no score (our side failed, or the reward does not apply)
   Status status = Status::error;            //
-  std::string reason;                       // one line
+  std::string reason;                       // one line, valid UTF-8
   std::map<std::string, double> components; // value of each reward that was weighed in
   double seconds = 0;                       // wall time of the verdict
 };
+
+/// {"value", "status", "reason", "components", "seconds"}; score_from_json(to_json(s)) is s to the bit.
+Json to_json(const Score& score);
+Score score_from_json(const Json& json);  // throws UsageError naming the field
 
 struct Judged {
   const Task* task = nullptr;
@@ -39,5 +43,38 @@ struct Deadline {
 
 /// One batch in, one Score for each completion, in order. Thread-safe. Never throws for what a completion holds.
 using RewardFn = std::function<std::vector<Score>(std::span<const Judged>, Deadline)>;
+
+/// A reward as a config or a command line names it.
+struct RewardSpec {
+  std::string name;
+  double weight = 1;
+  Json options = Json::object();
+};
+
+/// "NAME[:option=value,…]", or the JSON form when the text starts with '{'. A value is read as JSON where it is a
+/// number, true or false, and is a string otherwise. Plug-ins ("python:PATH:FUNCTION", …) stay whole in the name.
+RewardSpec parse_reward(std::string_view text);
+/// "NAME[:…]" or {"name", "weight"?, "options"?}; unknown keys are refused.
+RewardSpec reward_from_json(const Json& json);
+
+struct RewardOption {
+  std::string_view name;
+  Json initial;  // the default; its type is the option's type
+  std::string_view description;
+};
+
+/// One line of the table of rewards. `make` gets every option, defaults filled in and types checked.
+struct RewardRule {
+  std::string_view name;
+  std::string_view description;
+  std::string_view source;
+  std::vector<RewardOption> options;
+  RewardFn (*make)(const Json& options);
+};
+
+const std::vector<RewardRule>& reward_rules();
+
+/// Throws UsageError on an unknown name or option (naming the nearest) and MissingError on what is not there yet.
+RewardFn make_reward(const RewardSpec& spec);
 
 }  // namespace cohort

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <random>
 
 #include "configs/error.h"
 
@@ -302,6 +303,25 @@ TEST(ParseConfig, NamesAFileThatCannotBeRead) {
   std::ofstream(path) << "{\"a\": [1, 2]}";
   EXPECT_EQ(parse_config_file(path)["a"][1], 2);
   std::filesystem::remove(path);
+}
+
+TEST(ParseConfigAttack, TakesOrRefusesAnyBytes) {
+  const std::string valid = R"({"steps": 1e3, "tasks": [{"a": "\u00e9"}, null, -0.5], "overlong": {"length": 3}})";
+  std::mt19937 random(1);
+  int num_taken = 0;
+  for (int i = 0; i < 20000; ++i) {
+    std::string text = valid;
+    for (int changes = 1 + static_cast<int>(random() % 3); changes > 0; --changes)
+      text[random() % text.size()] = static_cast<char>(random() % 256);
+    Job job;
+    try {
+      read_config(parse_config_text(text, "c.json"), job, "c.json");
+      ++num_taken;
+    } catch (const UsageError&) {
+    }
+  }
+  EXPECT_GT(num_taken, 0);
+  EXPECT_LT(num_taken, 20000);
 }
 
 TEST(Overrides, SetNestedKeys) {

@@ -1,0 +1,58 @@
+# The two commands of the README are `make demo` and `make test`. All of it:
+#   make deps      installs what building takes (see configs/setup.sh)
+#   make build     build/cohort
+#   make demo      one run of every part, in minutes, on this machine as it is
+#   make test      builds and runs the tests; make test-all also the long ones
+#   make sanitize  the tests of what needs no LibTorch, under the address and undefined-behaviour sanitizers
+#   make install   into PREFIX (default /usr/local)
+#   make clean     removes the build folders; downloads and runs stay
+# Variables: JOBS (2), PREFIX, BUILD (build), COHORT_TORCH_DIR (a LibTorch of your own), DEMO_FLAGS.
+SHELL := /bin/bash
+.SHELLFLAGS := -eo pipefail -c
+.DEFAULT_GOAL := build
+.PHONY: deps build demo test test-all sanitize install clean
+
+JOBS ?= 2
+PREFIX ?= /usr/local
+BUILD ?= build
+DEMO_FLAGS ?= --resume
+export COHORT_TORCH_DIR
+
+deps:
+	@configs/setup.sh
+
+# Configures when there is nothing yet or a LibTorch is named, and builds; one make at a time in a folder.
+define build_in
+	@mkdir -p $(1) && exec 9>$(1)/.make.lock && flock 9 && \
+	{ { [ -e $(1)/build.ninja ] && [ -z "$(3)" ]; } || cmake -G Ninja -B $(1) $(2) $(3); } && \
+	ninja -C $(1) -j$(JOBS)
+endef
+
+# ctest's own closing line, last on stdout.
+define test_in
+	@status=0; ctest --test-dir $(1) --output-on-failure --no-tests=error -j$(JOBS) | tee $(1)/ctest.log || status=$$?; \
+	grep 'tests passed' $(1)/ctest.log; exit $$status
+endef
+
+build: deps
+	$(call build_in,$(BUILD),,$(if $(COHORT_TORCH_DIR),-DCOHORT_TORCH_DIR=$(COHORT_TORCH_DIR)))
+
+demo: build
+	@$(BUILD)/cohort run configs/demo.json --out runs/demo $(DEMO_FLAGS)
+
+test: build
+	$(call test_in,$(BUILD))
+
+test-all: export COHORT_TEST_ALL = 1
+test-all: test
+
+sanitize:
+	@configs/setup.sh packages
+	$(call build_in,build-sanitize,-DCOHORT_TORCH_FREE=ON -DCOHORT_SANITIZE=ON)
+	$(call test_in,build-sanitize)
+
+install: build
+	cmake --install $(BUILD) --prefix $(PREFIX)
+
+clean:
+	rm -rf $(BUILD) build-sanitize

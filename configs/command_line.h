@@ -1,0 +1,15 @@
+// The one place where a command's end becomes an exit code.
+#pragma once
+
+namespace CLI {
+class App;
+}
+
+namespace cohort {
+
+/// Parses the command line, runs the verb it names, and returns the exit code: 0 done, 1 failed, 2 wrong usage
+/// (UsageError, or a flag or verb that is not known: the nearest known one is named), 3 lacking (MissingError),
+/// 130 interrupted (Interrupted). Whatever is not 0 comes with one sentence on stderr. Help and version go to stdout.
+int run_command_line(CLI::App& app, int argc, const char* const* argv);
+
+}  // namespace cohort

@@ -1,0 +1,216 @@
+#include "configs/commands.h"
+
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <iostream>
+#include <iterator>
+#include <memory>
+
+#include "configs/config.h"
+#include "configs/error.h"
+#include "configs/machine.h"
+
+namespace cohort {
+namespace {
+
+using Status = Finding::Status;
+
+constexpr uint16_t kDefaultPort = 8000;              // of `cohort serve`
+constexpr int64_t kLittleMemory = int64_t{4} << 30;  // bytes
+
+std::string gigabytes(int64_t bytes) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.1f GB", static_cast<double>(bytes) / 1e9);
+  return text;
+}
+
+Finding check_cpu() {
+  const std::vector<std::string> features = cpu_features();
+  const auto has = [&features](const char* name) {
+    return std::find(features.begin(), features.end(), name) != features.end();
+  };
+  Finding finding{"cpu"};
+  for (const std::string& name : features) finding.found += (finding.found.empty() ? "" : " ") + name;
+  if (has("avx512f") && has("avx512bw") && has("avx512dq") && has("avx512vl")) return finding;
+  finding.status = Status::degraded;
+  finding.lost =
+      has("avx2") && has("fma") ? "the kernels use AVX2 instead of AVX-512" : "the kernels use no vector instructions";
+  if (features.empty()) finding.found = "none of avx2, fma, avx512";
+  return finding;
+}
+
+Finding check_cores() {
+  const Cores there = cores();
+  Finding finding{"cores"};
+  finding.found = std::to_string(there.usable()) + " usable (" + std::to_string(there.online) + " online, " +
+                  std::to_string(there.affinity) + " by affinity, " +
+                  (there.quota ? Json(*there.quota).dump() + " by cgroup)" : "no cgroup limit)");
+  if (there.usable() == 1) {
+    finding.status = Status::degraded;
+    finding.lost = "sampling, training and rewards share one core";
+  }
+  return finding;
+}
+
+Finding check_memory() {
+  const Memory there = memory();
+  Finding finding{"memory"};
+  finding.found = gigabytes(there.available_bytes) + " available of " + gigabytes(there.total_bytes) +
+                  (there.limit_bytes ? ", cgroup limit " + gigabytes(*there.limit_bytes) : "");
+  if (there.available_bytes < kLittleMemory) {
+    finding.status = Status::degraded;
+    finding.lost = "only small models fit";
+  }
+  return finding;
+}
+
+Finding check_gpu() {
+  const Gpu there = gpu();
+  Finding finding{"gpu"};
+  if (there.device && there.library) {
+    finding.found = "NVIDIA, driver " + (there.driver.empty() ? "of unknown version" : there.driver);
+    return finding;
+  }
+  finding.status = Status::degraded;
+  finding.found = there.device ? "/dev/nvidia0 without libcuda.so.1" : "none";
+  finding.lost = "models run on the CPU";
+  if (there.device) finding.remedy = "install the NVIDIA driver's libcuda1";
+  return finding;
+}
+
+Finding check_namespaces() {
+  Finding finding{"sandbox namespaces"};
+  finding.found = "user, mount, process, network, IPC and UTS";
+  if (can_isolate_processes()) return finding;
+  finding.status = Status::missing;
+  finding.found = "not permitted";
+  finding.lost = "programs in completions cannot be isolated, so code rewards cannot run";
+  finding.remedy =
+      "as root: sysctl -w kernel.unprivileged_userns_clone=1 (Ubuntu: kernel.apparmor_restrict_unprivileged_userns=0); "
+      "in a "
+      "container: allow user namespaces";
+  return finding;
+}
+
+Finding check_seccomp() {
+  Finding finding{"sandbox seccomp"};
+  finding.found = "system-call filters";
+  if (can_filter_system_calls()) return finding;
+  finding.status = Status::missing;
+  finding.found = "no system-call filters";
+  finding.lost = "the system calls of programs in completions cannot be restricted";
+  finding.remedy = "a kernel with CONFIG_SECCOMP_FILTER";
+  return finding;
+}
+
+Finding check_cgroup() {
+  const CgroupLimits there = cgroup_limits();
+  Finding finding{"sandbox cgroup"};
+  finding.found = there.version == 0
+                      ? "none"
+                      : "version " + std::to_string(there.version) + (there.writable ? ", writable" : ", not writable");
+  if (there.writable) return finding;
+  finding.status = Status::degraded;
+  finding.lost = "a program's memory is watched from outside instead of bounded by the kernel";
+  finding.remedy = "run as root, or in a delegated group: systemd-run --user --scope -p Delegate=yes cohort …";
+  return finding;
+}
+
+Finding check_compiler(const std::string& program, const std::string& language, const std::string& package) {
+  Finding finding{program};
+  if (const auto path = find_program(program)) {
+    finding.found = path->string();
+    return finding;
+  }
+  finding.status = Status::missing;
+  finding.found = "not on PATH";
+  finding.lost = "code rewards cannot judge " + language;
+  finding.remedy = "as root: apt-get install " + package;
+  return finding;
+}
+
+Finding check_port() {
+  Finding finding{"port " + std::to_string(kDefaultPort)};
+  finding.found = "free";
+  if (is_port_free(kDefaultPort)) return finding;
+  finding.status = Status::degraded;
+  finding.found = "in use";
+  finding.lost = "cohort serve cannot use its default port";
+  finding.remedy = "cohort serve --port N";
+  return finding;
+}
+
+std::string status_name(Status status) {
+  return status == Status::ok ? "ok" : status == Status::degraded ? "degraded" : "missing";
+}
+
+void print_line(const Finding& finding) {
+  std::string line = finding.found;
+  if (!finding.lost.empty()) line += ": " + finding.lost;
+  if (!finding.remedy.empty()) line += "; to get it: " + finding.remedy;
+  std::printf("%-19s %-9s %s\n", finding.check.c_str(), status_name(finding.status).c_str(), line.c_str());
+}
+
+Json json_of_finding(const Finding& finding) {
+  Json object = {{"check", finding.check}, {"status", status_name(finding.status)}, {"found", finding.found}};
+  if (!finding.lost.empty()) object["lost"] = finding.lost;
+  if (!finding.remedy.empty()) object["remedy"] = finding.remedy;
+  return object;
+}
+
+void run_doctor(bool json) {
+  const std::vector<Finding> findings = examine_machine();
+  if (!json) {
+    std::for_each(findings.begin(), findings.end(), print_line);
+    return;
+  }
+  Json checks = Json::array();
+  std::transform(findings.begin(), findings.end(), std::back_inserter(checks), json_of_finding);
+  std::cout << Json{{"checks", checks}}.dump() << "\n";
+}
+
+void import_config(const std::string& file) {
+  parse_config_file(file);  // a file that is missing or broken is said to be that
+  throw MissingError("config import is not available yet, so " + file +
+                     " has to be written as a Cohort config by hand: cohort train --print-schema lists the keys");
+}
+
+}  // namespace
+
+std::vector<Finding> examine_machine() {
+  return {check_cpu(),
+          check_cores(),
+          check_memory(),
+          check_gpu(),
+          check_namespaces(),
+          check_seccomp(),
+          check_cgroup(),
+          check_compiler("g++", "C++", "g++"),
+          check_compiler("javac", "Java", "default-jdk-headless"),
+          check_compiler("python3", "Python", "python3"),
+          check_port()};
+}
+
+void add_configs_commands(CLI::App& app) {
+  CLI::App* doctor =
+      app.add_subcommand("doctor", "What this machine offers, and what is lost where it lacks something");
+  const auto json = std::make_shared<bool>(false);
+  doctor->add_flag("--json", *json, "one JSON object on stdout");
+  doctor->footer("Example: cohort doctor");
+  doctor->callback([json] { run_doctor(*json); });
+
+  CLI::App* config = app.add_subcommand("config", "Configs of other programs");
+  config->require_subcommand(1);
+  CLI::App* import = config->add_subcommand("import", "Translates a TRL or verl config");
+  const auto file = std::make_shared<std::string>();
+  import->add_option("file", *file, "the config to translate")->required();
+  import->footer("Example: cohort config import grpo_config.json");
+  import->callback([file] { import_config(*file);
+});
+}  // namespace cohort
+
+}  // namespace cohort

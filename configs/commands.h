@@ -1,0 +1,26 @@
+// The verbs `doctor` (what this machine offers) and `config` (configs of other programs).
+#pragma once
+#include <string>
+#include <vector>
+
+namespace CLI {
+class App;
+}
+
+namespace cohort {
+
+void add_configs_commands(CLI::App& app);
+
+struct Finding {
+  enum class Status { ok, degraded, missing };
+  std::string check;
+  Status status = Status::ok;
+  std::string found;
+  std::string lost;    // what works less well, or not at all; empty when ok
+  std::string remedy;  // how to get it, where it can be got
+};
+
+/// What `doctor` prints, in its order.
+std::vector<Finding> examine_machine();
+
+}  // namespace cohort

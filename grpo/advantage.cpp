@@ -1,0 +1,45 @@
+#include "grpo/advantage.h"
+
+#include <cmath>
+
+namespace cohort {
+namespace {
+
+struct Moments {
+  double mean = 0, std = 0;
+  int64_t count = 0;
+};
+
+/// Mean and unbiased standard deviation; std 0 for fewer than two values.
+Moments moments(const std::vector<double>& values) {
+  Moments m{.count = int64_t(values.size())};
+  for (double v : values) m.mean += v / double(values.size());
+  for (double v : values) m.std += (v - m.mean) * (v - m.mean);
+  m.std = values.size() > 1 ? std::sqrt(m.std / double(values.size() - 1)) : 0;
+  return m;
+}
+
+std::vector<double> rewards_of(const Group& group) {
+  std::vector<double> values;
+  for (const Rollout& r : group.rollouts)
+    if (r.score.value) values.push_back(*r.score.value);
+  return values;
+}
+
+}  // namespace
+
+bool has_zero_std(const Group& group) { return moments(rewards_of(group)).std < 1e-6; }
+
+void compute_advantages(std::span<Group> groups, const AdvantageConfig& config) {
+  std::vector<double> all;
+  for (const Group& group : groups)
+    for (double value : rewards_of(group)) all.push_back(value);
+  double batch_std = moments(all).std;
+  for (Group& group : groups) {
+    Moments m = moments(rewards_of(group));
+    double divisor = config.scale_rewards == "none" ? 1.0 : (config.scale_rewards == "batch" ? batch_std : m.std) + 1e-4;
+    for (Rollout& r : group.rollouts) r.advantage = r.score.value ? float((*r.score.value - m.mean) / divisor) : 0.0f;
+  }
+}
+
+}  // namespace cohort

@@ -1,0 +1,130 @@
+#include "grpo/checkpoint.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+
+#include "configs/durable_file.h"
+#include "configs/error.h"
+#include "policy/files/dequantize.h"
+#include "policy/files/safetensors.h"
+#include "policy/load.h"
+
+namespace cohort {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string step_name(int64_t step) {
+  char name[32];
+  std::snprintf(name, sizeof name, "step-%06lld", static_cast<long long>(step));
+  return name;
+}
+
+TensorView view(const std::string& name, const float* values, int64_t count) {
+  return {name, DType::f32, {count}, {reinterpret_cast<const std::byte*>(values), size_t(count) * sizeof(float)}};
+}
+
+void write_text(const fs::path& path, const std::string& text) {
+  std::ofstream file(path, std::ios::binary);
+  file << text;
+  if (!file.flush()) throw std::runtime_error("could not write " + path.string());
+}
+
+std::string read_text(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+/// Name, size and checksum of every file of the folder.
+Json manifest(const fs::path& folder) {
+  Json files = Json::object();
+  for (const auto& entry : fs::directory_iterator(folder))
+    files[entry.path().filename().string()] = {{"bytes", entry.file_size()}, {"crc32c", file_crc32c(entry.path())}};
+  return files;
+}
+
+std::vector<fs::path> checkpoints_of(const fs::path& run) {
+  std::vector<fs::path> found;
+  if (!fs::is_directory(run / "checkpoints")) return found;
+  for (const auto& entry : fs::directory_iterator(run / "checkpoints"))
+    if (entry.is_directory() && entry.path().filename().string().starts_with("step-")) found.push_back(entry.path());
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+void read_tensor(const SafetensorsFolder& file, const std::string& name, Buffer& out, const fs::path& path) {
+  const TensorView* tensor = file.find(name);
+  if (!tensor || tensor->num_elements() != out.size())
+    throw UsageError(path.string() + ": tensor " + name + " does not fit this model, which has " + std::to_string(out.size()) + " parameters");
+  dequantize(*tensor, {out.data(), size_t(out.size())});
+}
+
+}  // namespace
+
+void save_checkpoint(const fs::path& run, const Learner& learner, const CausalLM& model, const Tokenizer* tokenizer, const RunState& state,
+                     const CausalLM* reference) {
+  make_writable_folder(run / "checkpoints");
+  write_folder_durably(run / "checkpoints" / step_name(state.step), [&](const fs::path& folder) {
+    save_model(model, tokenizer, folder);
+    std::vector<TensorView> tensors = {view("mean", learner.mean.data(), learner.mean.size()), view("variance", learner.variance.data(), learner.variance.size())};
+    if (reference) tensors.push_back(view("reference", reference->parameters.data(), reference->parameters.size()));
+    write_safetensors(folder / "optimizer.safetensors", tensors);
+    std::string groups;
+    for (const Group& group : state.unused) groups += to_json(group).dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+    write_text(folder / "unused_groups.jsonl", groups);
+    write_text(folder / "state.json", Json{{"format", 1}, {"step", state.step}, {"cursor", state.cursor}, {"counters", state.counters}}.dump(1) + "\n");
+    write_text(folder / "COMPLETE", manifest(folder).dump(1) + "\n");
+  });
+}
+
+std::string checkpoint_fault(const fs::path& checkpoint) {
+  if (!fs::exists(checkpoint / "COMPLETE")) return "COMPLETE is missing";
+  Json files = Json::parse(read_text(checkpoint / "COMPLETE"), nullptr, false);
+  if (!files.is_object()) return "COMPLETE is broken";
+  for (const auto& [name, expected] : files.items()) {
+    fs::path path = checkpoint / name;
+    if (!fs::exists(path)) return name + " is missing";
+    if (fs::file_size(path) != expected.value("bytes", uint64_t(0)) || file_crc32c(path) != expected.value("crc32c", uint32_t(0)))
+      return name + " does not match its recorded size and checksum";
+  }
+  return "";
+}
+
+std::optional<fs::path> newest_checkpoint(const fs::path& run) {
+  std::vector<fs::path> found = checkpoints_of(run);
+  for (auto checkpoint = found.rbegin(); checkpoint != found.rend(); ++checkpoint) {
+    std::string fault = checkpoint_fault(*checkpoint);
+    if (fault.empty()) return *checkpoint;
+    std::fprintf(stderr, "skipping %s: %s\n", checkpoint->c_str(), fault.c_str());
+  }
+  return std::nullopt;
+}
+
+RunState load_checkpoint(const fs::path& checkpoint, Learner& learner, CausalLM& model, const Compute& compute, CausalLM* reference) {
+  if (std::string fault = checkpoint_fault(checkpoint); !fault.empty()) throw UsageError(checkpoint.string() + " is no whole checkpoint: " + fault);
+  Json saved = Json::parse(read_text(checkpoint / "state.json"));
+  if (saved.value("format", 0) != 1)
+    throw UsageError(checkpoint.string() + " has checkpoint format " + saved.value("format", Json()).dump() + ", this version reads 1");
+  load_parameters(model, checkpoint, compute);
+  SafetensorsFolder file = open_safetensors(checkpoint / "optimizer.safetensors");
+  read_tensor(file, "mean", learner.mean, checkpoint);
+  read_tensor(file, "variance", learner.variance, checkpoint);
+  if (reference) {
+    read_tensor(file, "reference", reference->parameters, checkpoint);
+    repack(*reference, compute);
+  }
+  RunState state{.step = saved.at("step"), .cursor = saved.at("cursor"), .counters = saved.at("counters")};
+  std::ifstream groups(checkpoint / "unused_groups.jsonl");
+  for (std::string line; std::getline(groups, line);) state.unused.push_back(group_from_json(Json::parse(line)));
+  model.version = state.step;
+  return state;
+}
+
+void limit_checkpoints(const fs::path& run, int64_t keep) {
+  std::vector<fs::path> found = checkpoints_of(run);
+  for (size_t i = 0; keep > 0 && i + size_t(keep) < found.size(); ++i) fs::remove_all(found[i]);
+}
+
+}  // namespace cohort

@@ -1,0 +1,88 @@
+// Micro-batches in, better weights out: forward, loss, backward, clipping, AdamW. Sums run over micro-batches in order
+// and over parameters in fixed pieces, so the thread count changes no bit.
+#pragma once
+#include <functional>
+#include <memory>
+
+#include "grpo/pack.h"
+#include "policy/backward.h"
+
+namespace cohort {
+
+struct OptimizerConfig {
+  double learning_rate = 1e-6;
+  double adam_beta1 = 0.9, adam_beta2 = 0.999, adam_epsilon = 1e-8;
+  double weight_decay = 0.0;              // not on norms and biases
+  double max_grad_norm = 1.0;             // 0: no clipping
+  std::string lr_scheduler_type = "linear";
+  int64_t warmup_steps = 0;
+  std::string router_policy = "train";
+  double router_bias_update_rate = 0.0;   // γ of the aux-loss-free balancing
+};
+template <class V>
+void visit_fields(V& v, OptimizerConfig& c) {
+  v.field("learning_rate", c.learning_rate, "peak learning rate of AdamW", at_least(0));
+  v.field("adam_beta1", c.adam_beta1, "decay of the gradient's mean", between(closed(0), open(1)));
+  v.field("adam_beta2", c.adam_beta2, "decay of the gradient's square", between(closed(0), open(1)));
+  v.field("adam_epsilon", c.adam_epsilon, "added to the root of the mean square", above(0));
+  v.field("weight_decay", c.weight_decay, "decoupled weight decay, not on norms and biases", at_least(0));
+  v.field("max_grad_norm", c.max_grad_norm, "gradients with a larger norm are scaled down to it; 0: never", at_least(0));
+  v.field("lr_scheduler_type", c.lr_scheduler_type, "course of the learning rate after warm-up; cosine ends at a tenth",
+          one_of({"linear", "cosine", "constant", "constant_with_warmup"}));
+  v.field("warmup_steps", c.warmup_steps, "steps over which the learning rate rises from 0", at_least(0));
+  v.field("router_policy", c.router_policy, "what is trained of the routers", one_of({"train", "bias_only", "freeze"}));
+  v.field("router_bias_update_rate", c.router_bias_update_rate, "step by which each expert's selection bias moves towards an even load", at_least(0));
+}
+
+/// Learning rate of the optimizer step that follows `step` finished ones.
+double learning_rate_at(const OptimizerConfig& config, int64_t step, int64_t max_steps);
+
+/// Fills d_logprobs from the batch (its log-probabilities and entropies are there); returns what it added up.
+using TokenLoss = std::function<LossSums(const TokenBatch&, std::span<float> d_logprobs)>;
+
+struct StepStats {
+  LossSums sums;
+  double grad_norm = 0, learning_rate = 0;
+  int64_t learner_tokens = 0;  // rows passed forward and back
+};
+
+class Learner {
+ public:
+  Learner(CausalLM& model, const Compute& compute, const OptimizerConfig& config, double temperature);
+
+  CausalLM& model() { return model_; }
+  int64_t step() const { return model_.version; }
+
+  /// One optimizer step over all micro-batches; `expert_load` (may be empty) moves the routers' biases. A step without
+  /// micro-batches still applies AdamW with a zero gradient.
+  StepStats step(std::span<MicroBatch> batches, const TokenLoss& loss, int64_t max_steps, std::span<const double> expert_load = {});
+
+  /// Log-probabilities and entropies of a micro-batch under `model` (the learner's own, or a reference's), no gradient.
+  void fill_logprobs(const CausalLM& model, MicroBatch& batch, std::vector<float>& logprobs, std::vector<float>* entropies = nullptr);
+
+  /// Tokens each expert received in the last step's forwards, [moe layers · E].
+  const std::vector<double>& expert_load() const { return expert_load_; }
+
+  Buffer mean, variance;     // [num_parameters] AdamW state
+  Buffer gradient;           // [num_parameters] of the last step, before clipping
+
+ private:
+  void accumulate(MicroBatch& batch, const TokenLoss& loss, StepStats& stats);
+  void forward_logits(const CausalLM& model, const MicroBatch& batch, int64_t begin, int64_t end);
+  void statistics(const CausalLM& model, MicroBatch& batch, std::vector<float>& logprobs, std::vector<float>* entropies, std::vector<TokenStatistics>* all);
+  void apply(const StepStats& stats);
+  void balance_routers(std::span<const double> load);
+  KvStore& kv_for(const CausalLM& model, const MicroBatch& batch, bool training);
+
+  CausalLM& model_;
+  const Compute& compute_;
+  OptimizerConfig config_;
+  float temperature_;
+  ForwardState state_;
+  BackwardState scratch_;
+  Buffer logits_, d_hidden_, d_rows_, head_t_, panels_;
+  std::unique_ptr<KvStore> kv_;
+  std::vector<double> expert_load_;
+};
+
+}  // namespace cohort

@@ -1,0 +1,119 @@
+#include "grpo/pack.h"
+
+#include <algorithm>
+
+#include "configs/error.h"
+
+namespace cohort {
+namespace {
+
+bool is_masked(const Completion& c, size_t i, const PackConfig& config) {
+  if (config.mask_truncated_completions && c.finish == FinishReason::length) return true;
+  return !c.loss_mask.empty() && c.loss_mask[i] == 0;
+}
+
+int64_t learned_tokens(const Completion& c, const PackConfig& config) {
+  int64_t n = 0;
+  for (size_t i = 0; i < c.tokens.size(); ++i) n += !is_masked(c, i, config);
+  return n;
+}
+
+std::vector<int32_t>& new_table(MicroBatch& m, int64_t first_block_of, int64_t length, const std::vector<int32_t>& shared) {
+  std::vector<int32_t>& table = m.tables.emplace_back(shared.begin(), shared.begin() + first_block_of);
+  while (int64_t(table.size()) < ceil_div(length, kKeyBlock)) table.push_back(int32_t(m.num_blocks++));
+  return table;
+}
+
+/// Rows of a whole sequence from position 0 on.
+const std::vector<int32_t>& add_prompt(MicroBatch& m, std::span<const int32_t> prompt) {
+  const std::vector<int32_t>& table = new_table(m, 0, int64_t(prompt.size()), {});
+  m.spans.push_back({int64_t(m.tokens.size()), int64_t(prompt.size()), 0, table.data()});
+  m.tokens.insert(m.tokens.end(), prompt.begin(), prompt.end());
+  return table;
+}
+
+/// A completion's rows behind its prompt (its last token predicts nothing and has none), and its targets.
+void add_completion(MicroBatch& m, const RowSpan& prompt, const std::vector<int32_t>& prompt_table, const Rollout& rollout, const PackConfig& config) {
+  const Completion& c = rollout.completion;
+  int64_t P = prompt.num_rows, R = int64_t(c.tokens.size()), first = int64_t(m.tokens.size());
+  if (R > 1) {
+    const std::vector<int32_t>& table = new_table(m, P / kKeyBlock, P + R - 1, prompt_table);
+    if (P % kKeyBlock) m.copies.push_back({prompt_table.back(), table[size_t(P / kKeyBlock)], int32_t(P % kKeyBlock)});
+    m.spans.push_back({first, R - 1, int32_t(P), table.data()});
+    m.tokens.insert(m.tokens.end(), c.tokens.begin(), c.tokens.end() - 1);
+  }
+  for (int64_t j = 0; j < R; ++j) {
+    m.target_row.push_back(int32_t(j ? first + j - 1 : prompt.first_row + P - 1));
+    m.target_token.push_back(c.tokens[size_t(j)]);
+    m.loss.old_logprobs.push_back(c.logprobs[size_t(j)]);
+    m.loss.mask.push_back(is_masked(c, size_t(j), config) ? 0.0f : 1.0f);
+  }
+  m.loss.advantages.push_back(rollout.advantage);
+  m.loss.sequence_begin.push_back(int64_t(m.target_row.size()));
+}
+
+MicroBatch& last_or_new(std::vector<MicroBatch>& batches, int64_t rows, const PackConfig& config) {
+  if (batches.empty() || (!batches.back().tokens.empty() && int64_t(batches.back().tokens.size()) + rows > config.max_tokens_per_batch)) {
+    batches.emplace_back();
+    batches.back().loss.sequence_begin.push_back(0);
+  }
+  return batches.back();
+}
+
+}  // namespace
+
+std::vector<MicroBatch> pack(std::span<const Group> groups, const PackConfig& config, Keep keep) {
+  std::vector<MicroBatch> batches;
+  for (const Group& group : groups) {
+    int64_t P = int64_t(group.prompt.size());
+    const MicroBatch* with_prompt = nullptr;  // micro-batch in which the prompt already stands
+    RowSpan prompt;
+    const std::vector<int32_t>* table = nullptr;
+    for (const Rollout& rollout : group.rollouts) {
+      if (rollout.completion.tokens.empty()) continue;
+      bool signal = rollout.advantage != 0 && learned_tokens(rollout.completion, config) > 0;
+      if (keep != Keep::all && signal != (keep == Keep::with_signal)) continue;
+      int64_t rows = int64_t(rollout.completion.tokens.size()) - 1;
+      MicroBatch& m = last_or_new(batches, rows + (with_prompt && with_prompt == &batches.back() ? 0 : P), config);
+      if (with_prompt != &m) {
+        table = &add_prompt(m, group.prompt);
+        prompt = m.spans.back(), with_prompt = &m;
+      }
+      add_completion(m, prompt, *table, rollout, config);
+    }
+  }
+  return batches;
+}
+
+LossScale loss_scale(std::span<const Group> groups, const PackConfig& config, int64_t max_completion_length) {
+  LossScale scale{.max_completion_length = double(max_completion_length)};
+  for (const Group& group : groups)
+    for (const Rollout& rollout : group.rollouts) {
+      scale.num_sequences += 1;
+      scale.num_tokens += double(learned_tokens(rollout.completion, config));
+    }
+  return scale;
+}
+
+std::vector<MicroBatch> pack_sequences(std::span<const SftSequence> sequences, const PackConfig& config) {
+  std::vector<MicroBatch> batches;
+  for (const SftSequence& s : sequences) {
+    size_t last = s.tokens.size();  // tokens behind the last learned one change nothing
+    while (last > 1 && !s.mask[last - 1]) --last;
+    if (last < 2) continue;
+    MicroBatch& m = last_or_new(batches, int64_t(last) - 1, config);
+    int64_t first = int64_t(m.tokens.size());
+    add_prompt(m, {s.tokens.data(), last - 1});
+    for (size_t i = 1; i < last; ++i) {
+      if (!s.mask[i]) continue;
+      m.target_row.push_back(int32_t(first + int64_t(i) - 1));
+      m.target_token.push_back(s.tokens[i]);
+      m.loss.mask.push_back(1.0f), m.loss.old_logprobs.push_back(0.0f);
+    }
+    m.loss.advantages.push_back(1.0f);
+    m.loss.sequence_begin.push_back(int64_t(m.target_row.size()));
+  }
+  return batches;
+}
+
+}  // namespace cohort

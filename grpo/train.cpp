@@ -1,0 +1,370 @@
+#include "grpo/train.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+
+#include "configs/durable_file.h"
+#include "configs/error.h"
+#include "configs/progress.h"
+#include "grpo/checkpoint.h"
+#include "grpo/report/report.h"
+#include "grpo/sampled_groups.h"
+#include "grpo/train_metrics.h"
+#include "policy/load.h"
+#include "rollout/evaluate.h"
+#include "tasks/task_set.h"
+
+namespace cohort {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Clock {
+ public:
+  double lap() {
+    double now = wall_time(), passed = now - last_;
+    last_ = now;
+    return passed;
+  }
+
+ private:
+  double last_ = wall_time();
+};
+
+std::vector<RewardSpec> reward_specs(const std::vector<Json>& rewards) {
+  std::vector<RewardSpec> specs;
+  for (const Json& reward : rewards) specs.push_back(reward_from_json(reward));
+  return specs;
+}
+
+/// Longest prompt that leaves room for a completion.
+int64_t prompt_room(const TrainConfig& config, const ModelSpec& spec) {
+  int64_t room = spec.max_position - config.sampling.max_completion_length;
+  if (room < 1)
+    throw UsageError("max_completion_length is " + std::to_string(config.sampling.max_completion_length) + ", the model's context is " + std::to_string(spec.max_position) +
+                     " tokens: lower max_completion_length");
+  return std::min(room, config.max_prompt_length.value_or(room));
+}
+
+/// Every prompt of a finite source must fit; returns the longest. Endless sources are taken to need their first 256.
+int64_t longest_prompt(const std::vector<Stream<Task>>& streams, const Tokenizer& tokenizer, int64_t room) {
+  int64_t longest = 1;
+  for (const Stream<Task>& stream : streams)
+    for (int64_t i = 0, n = stream.size > 0 ? stream.size : 256; i < n; ++i) {
+      Task task = stream.at(i);
+      int64_t length = int64_t(encode_prompt(tokenizer, task.prompt).size());
+      if (length > room)
+        throw UsageError("the prompt of task " + task.id + " has " + std::to_string(length) + " tokens, max_prompt_length and the model's context leave " + std::to_string(room));
+      longest = std::max(longest, length);
+    }
+  return longest;
+}
+
+LoadedModel load_with_tokenizer(const TrainConfig& config, const Compute& compute) {
+  LoadedModel loaded = load_model(config.model, compute, config.bf16);
+  if (!loaded.tokenizer) throw UsageError("model " + config.model + " has no tokenizer.json beside it: training needs its tokenizer");
+  return loaded;
+}
+
+/// A copy of the weights that stands still (β > 0).
+std::unique_ptr<CausalLM> copy_model(const CausalLM& model, const Compute& compute) {
+  auto copy = std::make_unique<CausalLM>(make_model(model.spec, model.bf16));
+  std::copy_n(model.parameters.data(), model.parameters.size(), copy->parameters.data());
+  repack(*copy, compute);
+  extend_rope(*copy, model.rope_positions);
+  return copy;
+}
+
+std::vector<Task> read_eval_tasks(const TrainConfig& config) {
+  std::vector<Task> tasks;
+  for (const TaskSource& source : config.eval_tasks)
+    for (Task& task : read_tasks(source)) tasks.push_back(std::move(task));
+  return tasks;
+}
+
+/// Everything a run holds between two steps. What may refuse its input comes before the model is loaded.
+struct Job {
+  Job(const TrainConfig& c, const RunRequest& request)
+      : config(c), scorer(reward_specs(c.rewards), threads()), eval_scorer(reward_specs(c.eval_rewards.empty() ? std::vector<Json>{c.rewards[0]} : c.eval_rewards), threads()),
+        tasks(open_task_set(c.tasks, c.seed)), eval_tasks(read_eval_tasks(c)), run(open_run(request, dump_config(c))), compute(threads()),
+        loaded(load_with_tokenizer(c, compute)), reference(c.loss.beta > 0 ? copy_model(loaded.model, compute) : nullptr),
+        learner(loaded.model, compute, c.optimizer, c.sampling.temperature) {}
+
+  const TrainConfig& config;
+  Scorer scorer, eval_scorer;
+  TaskSet tasks;
+  std::vector<Task> eval_tasks;
+  Run run;
+  Compute compute;
+  LoadedModel loaded;
+  std::unique_ptr<CausalLM> reference;    // null without a KL term
+  Learner learner;
+  std::unique_ptr<Engine> engine;
+  std::vector<Group> groups;              // of the rollout being learned from
+  std::vector<Json> checks;               // of its mini-batches: sampling metrics
+  int64_t num_tokens = 0;                 // sampled and prompt tokens so far
+  int64_t sampled_tokens = 0;
+
+  int threads() const { return config.threads ? config.threads : usable_cores(); }
+  int64_t step() const { return learner.step(); }
+  int64_t inner_steps() const { return int64_t(config.steps_per_generation) * config.num_iterations; }
+  CausalLM& model() { return loaded.model; }
+  /// The groups of the optimizer step at hand.
+  std::span<Group> mini_batch(int64_t index) {
+    size_t size = groups.size() / size_t(config.steps_per_generation), i = size_t(index % config.steps_per_generation);
+    return std::span(groups).subspan(i * size, size);
+  }
+};
+
+void make_engine(Job& job) {
+  const TrainConfig& c = job.config;
+  int64_t room = prompt_room(c, job.model().spec), longest = longest_prompt(job.tasks.streams(), *job.loaded.tokenizer, room);
+  for (const Task& task : job.eval_tasks) longest = std::max(longest, int64_t(encode_prompt(*job.loaded.tokenizer, task.prompt).size()));
+  int64_t length = std::min<int64_t>(job.model().spec.max_position, round_up(longest, kKeyBlock) + c.sampling.max_completion_length);
+  extend_rope(job.model(), job.model().spec.max_position < 4096 ? job.model().spec.max_position : length);
+  if (job.reference) extend_rope(*job.reference, job.model().rope_positions);
+  job.engine = std::make_unique<Engine>(job.model(), job.compute, job.loaded.tokenizer.get(), c.engine, length);
+}
+
+/// Lowers the reward of long completions (DAPO, arXiv 2503.14476, eq. 13).
+void penalize_length(const TrainConfig& config, std::span<Group> groups) {
+  if (config.overlong.soft_cache == 0) return;
+  double limit = config.sampling.max_completion_length, cache = double(config.overlong.soft_cache);
+  for (Group& group : groups)
+    for (Rollout& r : group.rollouts) {
+      double over = double(r.completion.tokens.size()) - (limit - cache);
+      double penalty = config.overlong.penalty * std::clamp(over / cache, 0.0, 1.0);
+      r.score.components["overlong"] = -penalty;
+      if (r.score.value) r.score.value = float(*r.score.value - penalty);
+    }
+}
+
+void expect_working_verifiers(const TrainConfig& config, std::span<const Group> groups) {
+  int64_t errors = 0, total = 0;
+  std::string reason;
+  for (const Group& group : groups)
+    for (const Rollout& r : group.rollouts) {
+      ++total;
+      if (r.score.status == Status::error) ++errors, reason = r.score.reason;
+    }
+  if (total && double(errors) > config.max_verifier_error_rate * double(total))
+    throw std::runtime_error(std::to_string(errors) + " of " + std::to_string(total) + " verdicts are errors (" + reason + "), above max_verifier_error_rate " +
+                             std::to_string(config.max_verifier_error_rate) + ": mend the reward, then --resume");
+}
+
+/// The next rollout: groups with scores and advantages, in task order.
+void sample(Job& job, Progress& progress) {
+  const TrainConfig& c = job.config;
+  std::vector<Task> tasks = job.tasks.next(int64_t(c.prompts_per_step) * c.steps_per_generation);
+  SampledGroups sampled(job.run.folder, job.step());
+  CollectJob collect_job{.tasks = tasks, .num_generations = c.num_generations, .sampling = c.sampling, .seed = c.seed, .step = job.step()};
+  job.groups = collect(*job.engine, job.model(), *job.loaded.tokenizer, job.scorer, collect_job, sampled.store(), [&](int64_t done) {
+    progress.update(job.step(), "rollout " + std::to_string(done) + "/" + std::to_string(tasks.size()));
+  });
+  penalize_length(c, job.groups);
+  expect_working_verifiers(c, job.groups);
+  compute_advantages(job.groups, c.advantage);
+}
+
+void read_groups(Job& job, const std::string& file) {
+  std::ifstream in(file);
+  if (!in) throw UsageError("--groups " + file + " cannot be read");
+  job.groups.clear();
+  for (std::string line; std::getline(in, line);)
+    if (!line.empty()) job.groups.push_back(group_from_json(parse_config_text(line, file)));
+  if (job.groups.empty() || job.groups.size() % size_t(job.config.steps_per_generation))
+    throw UsageError("--groups " + file + " has " + std::to_string(job.groups.size()) + " groups, steps_per_generation wants a multiple of " + std::to_string(job.config.steps_per_generation));
+  compute_advantages(job.groups, job.config.advantage);
+}
+
+Keep kept(const TrainConfig& c) { return c.loss.beta > 0 ? Keep::all : Keep::with_signal; }
+
+/// The learner's own forward over what the optimizer step at hand will not pass: later mini-batches, and on the first
+/// and every tenth rollout the dropped completions too.
+void check_sampling(Job& job) {
+  const TrainConfig& c = job.config;
+  bool dropped_too = job.step() / job.inner_steps() % 10 == 0;
+  job.checks.assign(size_t(c.steps_per_generation), Json());
+  for (int64_t i = 0; i < c.steps_per_generation; ++i) {
+    SamplingCheck check;
+    auto pass = [&](Keep keep) {
+      for (MicroBatch& batch : pack(job.mini_batch(i), c.pack, keep)) {
+        job.learner.fill_logprobs(job.model(), batch, batch.loss.logprobs);
+        check.add(batch);
+      }
+    };
+    if (i > 0) pass(kept(c));
+    if (dropped_too && kept(c) == Keep::with_signal) pass(Keep::without_signal);
+    job.checks[size_t(i)] = {{"tokens", check.tokens}, {"mismatches", check.bit_mismatches}, {"difference_sum", check.difference_sum}, {"difference_max", check.difference_max},
+                             {"ratio_sum", check.ratio_sum}, {"ratio_min", check.ratio_min}, {"ratio_max", check.ratio_max}};
+  }
+}
+
+Json empty_check() { return {{"tokens", 0}, {"mismatches", 0}, {"difference_sum", 0}, {"difference_max", 0}, {"ratio_sum", 0}, {"ratio_min", 1e30}, {"ratio_max", -1e30}}; }
+
+SamplingCheck check_from(const Json& j) {
+  return {j.at("tokens"), j.at("mismatches"), j.at("difference_sum"), j.at("difference_max"), j.at("ratio_sum"), j.at("ratio_min"), j.at("ratio_max")};
+}
+
+/// One optimizer step on its groups; the metrics row without times.
+Json learn(Job& job) {
+  const TrainConfig& c = job.config;
+  int64_t inner = job.step() % job.inner_steps();
+  std::span<Group> groups = job.mini_batch(inner);
+  std::vector<MicroBatch> batches = pack(groups, c.pack, kept(c));
+  if (job.reference)
+    for (MicroBatch& batch : batches) job.learner.fill_logprobs(*job.reference, batch, batch.loss.ref_logprobs);
+  LossScale scale = loss_scale(groups, c.pack, c.sampling.max_completion_length);
+  std::vector<double> load = expert_load(groups);
+  StepStats stats = job.learner.step(batches, [&](const TokenBatch& batch, std::span<float> d) { return grpo_loss(c.loss, batch, scale, d); }, c.max_steps, load);
+  SamplingCheck check = check_from(job.checks[size_t(inner % c.steps_per_generation)]);
+  if (inner == 0)
+    for (const MicroBatch& batch : batches) check.add(batch);
+  for (const Group& group : groups)
+    for (const Rollout& r : group.rollouts) {
+      if (inner < c.steps_per_generation) job.num_tokens += int64_t(group.prompt.size() + r.completion.tokens.size()), job.sampled_tokens += int64_t(r.completion.tokens.size());
+    }
+  Json row = {{"step", job.step()}};
+  row.update(group_metrics(groups));
+  row.update(step_metrics(stats, c.loss, job.num_tokens));
+  row.update(to_json(check));
+  if (!load.empty()) row["max_vio/mean"] = max_violation(load, size_t(job.model().spec.layers.back().moe.experts));
+  return row;
+}
+
+void sync_reference(Job& job) {
+  const TrainConfig& c = job.config;
+  if (!job.reference || !c.sync_ref_model || job.step() % c.ref_model_sync_steps) return;
+  float alpha = float(c.ref_model_mixup_alpha);
+  for (int64_t i = 0; i < job.model().parameters.size(); ++i)
+    job.reference->parameters[i] = alpha * job.model().parameters[i] + (1 - alpha) * job.reference->parameters[i];
+  repack(*job.reference, job.compute);
+}
+
+void write_groups(const fs::path& file, std::span<const Group> groups) {
+  std::string text;
+  for (const Group& group : groups) text += to_json(group).dump() + "\n";
+  fs::create_directories(file.parent_path());
+  write_durably(file, text);
+}
+
+std::string step_file(int64_t step) {
+  char name[40];
+  std::snprintf(name, sizeof name, "step-%06lld.jsonl", static_cast<long long>(step));
+  return name;
+}
+
+/// pass@1 on the held-out tasks, sampled with a seed that no training step uses.
+Json evaluate(Job& job) {
+  const TrainConfig& c = job.config;
+  SamplingConfig sampling = c.sampling;
+  sampling.temperature = c.eval_temperature;
+  std::vector<Group> groups = collect(*job.engine, job.model(), *job.loaded.tokenizer, job.eval_scorer,
+                                      {.tasks = job.eval_tasks, .num_generations = c.eval_num_generations, .sampling = sampling, .seed = c.seed, .step = -1});
+  Evaluation e = summarize(groups);
+  write_groups(job.run.folder / "evaluations" / step_file(job.step()), groups);
+  return {{"eval/pass@1", e.pass_at_1}, {"eval/pass@1_low", e.ci_low}, {"eval/pass@1_high", e.ci_high}, {"eval/mean_length", e.mean_length}, {"eval/clipped_ratio", e.truncated}};
+}
+
+void checkpoint(Job& job) {
+  RunState state{.step = job.step(), .cursor = job.tasks.state()};
+  if (job.step() % job.inner_steps()) state.unused = job.groups;
+  state.counters = {{"num_tokens", job.num_tokens}, {"sampled_tokens", job.sampled_tokens}, {"checks", job.checks}};
+  save_checkpoint(job.run.folder, job.learner, job.model(), job.loaded.tokenizer.get(), state, job.reference.get());
+  forget_sampled_groups(job.run.folder, job.step());
+  limit_checkpoints(job.run.folder, job.config.save_total_limit);
+}
+
+void resume(Job& job) {
+  if (!job.run.checkpoint) return;
+  RunState state = load_checkpoint(*job.run.checkpoint, job.learner, job.model(), job.compute, job.reference.get());
+  job.tasks.restore(state.cursor);
+  job.groups = std::move(state.unused);
+  job.num_tokens = state.counters.at("num_tokens"), job.sampled_tokens = state.counters.at("sampled_tokens");
+  job.checks = state.counters.at("checks").get<std::vector<Json>>();
+}
+
+bool due(int64_t step, int64_t every) { return every > 0 && step % every == 0; }
+
+std::string summary_line(const Json& row) {
+  char text[128];
+  std::snprintf(text, sizeof text, "reward %.3f  length %.1f  zero-std %.2f", row.value("reward", 0.0), row.value("completions/mean_length", 0.0),
+                row.value("frac_reward_zero_std", 0.0));
+  std::string line = text;
+  if (row.contains("eval/pass@1")) line += "  pass@1 " + std::to_string(row["eval/pass@1"].get<double>()).substr(0, 5);
+  return line;
+}
+
+/// Self-test: with a learning rate of 0 nothing may move, so every ratio of every inner step is exactly 1.
+void expect_ratio_one(const Json& row) {
+  for (const char* key : {"ratio/min", "ratio/max", "sampling/importance_sampling_ratio/min", "sampling/importance_sampling_ratio/max"})
+    if (row.at(key) != 1.0) throw std::runtime_error(std::string("self-test: ") + key + " is " + row.at(key).dump() + " at step " + row.at("step").dump() + ", must be exactly 1");
+  if (row.at("logprob_bit_mismatches") != 0) throw std::runtime_error("self-test: logprob_bit_mismatches is " + row.at("logprob_bit_mismatches").dump() + ", must be 0");
+}
+
+void finish(Job& job) {
+  write_folder_durably(job.run.folder / "final", [&](const fs::path& folder) { save_model(job.model(), job.loaded.tokenizer.get(), folder); });
+  forget_sampled_groups(job.run.folder, job.step() + 1);
+  fs::remove(job.run.folder / "sampled");
+  fs::path folders[] = {job.run.folder};
+  write_report(folders, job.run.folder / "report.html");
+}
+
+}  // namespace
+
+void validate(const TrainConfig& c) {
+  if (c.sampling.temperature <= 0) throw UsageError("temperature is 0: training samples, so it needs a temperature above 0");
+  if (c.rewards.empty()) throw UsageError("rewards is empty: name at least one (cohort score --list shows them)");
+  if (c.num_generations < 2 && c.advantage.scale_rewards != "none")
+    throw UsageError("num_generations is " + std::to_string(c.num_generations) + ": an advantage relative to the group needs at least 2");
+  if (c.overlong.soft_cache > c.sampling.max_completion_length)
+    throw UsageError("overlong.soft_cache is " + std::to_string(c.overlong.soft_cache) + ", more than max_completion_length " + std::to_string(c.sampling.max_completion_length));
+  if (c.eval_steps > 0 && c.eval_tasks.empty()) throw UsageError("eval_steps is " + std::to_string(c.eval_steps) + " but eval_tasks is empty");
+}
+
+TrainResult train(const TrainConfig& given, const RunRequest& request, const std::string& groups_file, bool self_test) {
+  TrainConfig config = given;
+  if (self_test) config.optimizer.learning_rate = 0;
+  validate(config);
+  Clock total;
+  Job job(config, request);
+  if (job.run.finished && job.step() >= config.max_steps) return {.final_folder = job.run.folder / "final"};
+  resume(job);
+  make_engine(job);
+  RunMetrics metrics(job.run.folder, job.step());
+  Progress progress("training", "steps", config.max_steps, job.step());
+  watch_interrupts();
+  if (interrupted()) throw Interrupted("interrupted before the first step: nothing to save");
+  while (job.step() < config.max_steps) {
+    Clock clock;
+    Json row, evaluation;
+    if (due(job.step(), config.eval_steps)) evaluation = evaluate(job);
+    double eval_seconds = clock.lap();
+    if (job.step() % job.inner_steps() == 0) {
+      if (groups_file.empty()) sample(job, progress);
+      else read_groups(job, groups_file);
+      if (self_test || groups_file.empty()) check_sampling(job);
+      else job.checks.assign(size_t(config.steps_per_generation), empty_check());
+    }
+    double rollout_seconds = clock.lap();
+    if (due(job.step(), config.log_completions_steps)) write_groups(job.run.folder / "completions" / step_file(job.step() + 1), job.mini_batch(job.step()));
+    row = learn(job);
+    row.update(evaluation);
+    sync_reference(job);
+    double learn_seconds = clock.lap();
+    row.update({{"timing_s/gen", rollout_seconds}, {"timing_s/update_actor", learn_seconds}, {"timing_s/eval", eval_seconds}, {"step_time", rollout_seconds + learn_seconds}});
+    metrics.log(row);
+    progress.update(job.step(), summary_line(row));
+    if (self_test) expect_ratio_one(row);
+    bool stop = interrupted();
+    if (stop || job.step() == config.max_steps || due(job.step(), config.save_steps)) checkpoint(job);
+    if (stop && job.step() < config.max_steps)
+      throw Interrupted("interrupted at step " + std::to_string(job.step()) + ", a checkpoint is written: go on with the same command and --resume");
+  }
+  progress.finish();
+  finish(job);
+  return {.seconds = total.lap(), .tokens = job.sampled_tokens, .final_folder = job.run.folder / "final"};
+}
+
+}  // namespace cohort

@@ -1,0 +1,100 @@
+// A GRPO run: config in, run folder out.
+#pragma once
+#include "configs/config.h"
+#include "grpo/advantage.h"
+#include "grpo/learner.h"
+#include "grpo/run.h"
+#include "rewards/reward.h"
+#include "rollout/engine.h"
+#include "tasks/source.h"
+
+namespace cohort {
+
+struct OverlongConfig {
+  int64_t soft_cache = 0;  // tokens
+  double penalty = 1.0;
+};
+template <class V>
+void visit_fields(V& v, OverlongConfig& c) {
+  v.field("soft_cache", c.soft_cache, "tokens before max_completion_length over which the penalty grows (DAPO eq. 13); 0: none", at_least(0));
+  v.field("penalty", c.penalty, "subtracted from the reward at max_completion_length", at_least(0));
+}
+
+struct TrainConfig {
+  std::string model;
+  std::vector<TaskSource> tasks, eval_tasks;
+  std::vector<Json> rewards = {"accuracy"};
+  std::vector<Json> eval_rewards;
+  int32_t num_generations = 8;
+  int32_t prompts_per_step = 8;
+  int32_t steps_per_generation = 1, num_iterations = 1;
+  int64_t max_steps = 100;
+  std::optional<int64_t> max_prompt_length;
+  SamplingConfig sampling;
+  EngineConfig engine;
+  AdvantageConfig advantage;
+  LossConfig loss;
+  PackConfig pack;
+  OptimizerConfig optimizer;
+  OverlongConfig overlong;
+  bool sync_ref_model = false;
+  int64_t ref_model_sync_steps = 512;
+  double ref_model_mixup_alpha = 1.0;
+  bool bf16 = false;
+  int64_t save_steps = 50, save_total_limit = 2, eval_steps = 0;
+  int32_t eval_num_generations = 1;
+  double eval_temperature = 0.0;
+  int64_t log_completions_steps = 10;
+  double max_verifier_error_rate = 0.5;
+  uint64_t seed = 0;
+  int32_t threads = 0;
+};
+template <class V>
+void visit_fields(V& v, TrainConfig& c) {
+  v.field("model", c.model, "an HF folder, a .gguf file, or init:CONFIG.json?seed=N", not_empty(), required());
+  v.field("tasks", c.tasks, "what to solve: a task reference or a list of them with weights", required());
+  v.field("eval_tasks", c.eval_tasks, "held-out tasks of the evaluation");
+  v.field("rewards", c.rewards, "names, or {name, weight, options}");
+  v.field("eval_rewards", c.eval_rewards, "what decides in the evaluation whether a completion is correct; empty: the first of rewards");
+  v.field("num_generations", c.num_generations, "completions of a prompt (a group)", at_least(1));
+  v.field("prompts_per_step", c.prompts_per_step, "prompts of one optimizer step", at_least(1));
+  v.field("steps_per_generation", c.steps_per_generation, "optimizer steps that share one rollout, each with its own prompts", at_least(1));
+  v.field("num_iterations", c.num_iterations, "times each rollout is learned from", at_least(1));
+  v.field("max_steps", c.max_steps, "optimizer steps of the run", at_least(0));
+  v.field("max_prompt_length", c.max_prompt_length, "tokens a prompt may have; null: what the model's context leaves", at_least(1));
+  visit_fields(v, c.sampling);
+  visit_fields(v, c.engine);
+  visit_fields(v, c.advantage);
+  visit_fields(v, c.loss);
+  visit_fields(v, c.pack);
+  visit_fields(v, c.optimizer);
+  v.object("overlong", c.overlong, "soft penalty on length");
+  v.field("sync_ref_model", c.sync_ref_model, "move the reference model towards the policy every ref_model_sync_steps");
+  v.field("ref_model_sync_steps", c.ref_model_sync_steps, "optimizer steps between two such moves", at_least(1));
+  v.field("ref_model_mixup_alpha", c.ref_model_mixup_alpha, "share of the policy in the new reference; 1 replaces it", between(0, 1));
+  v.field("bf16", c.bf16, "keep the packed weights that forwards read in bfloat16 (masters stay fp32)");
+  v.field("save_steps", c.save_steps, "optimizer steps between checkpoints; 0: only the last", at_least(0));
+  v.field("save_total_limit", c.save_total_limit, "newest checkpoints that are kept; 0: all", at_least(0));
+  v.field("eval_steps", c.eval_steps, "optimizer steps between evaluations, one before the first; 0: none", at_least(0));
+  v.field("eval_num_generations", c.eval_num_generations, "completions of each held-out task", at_least(1));
+  v.field("eval_temperature", c.eval_temperature, "of the evaluation's sampling", at_least(0));
+  v.field("log_completions_steps", c.log_completions_steps, "optimizer steps between stored samples of completions; 0: none", at_least(0));
+  v.field("max_verifier_error_rate", c.max_verifier_error_rate, "share of verdicts in error in one rollout above which the run stops", between(0, 1));
+  v.field("seed", c.seed, "of task order and sampling");
+  v.field("threads", c.threads, "threads; 0: all usable cores", at_least(0));
+}
+
+/// Throws UsageError naming the key for values that do not go together.
+void validate(const TrainConfig& config);
+
+struct TrainResult {
+  double seconds = 0;
+  int64_t tokens = 0;                    // sampled
+  std::filesystem::path final_folder;
+};
+
+/// Runs (or resumes) to max_steps; throws Interrupted after a checkpoint when a signal came. `groups_file`: learn from
+/// frozen groups instead of sampling. `self_test`: learning rate 0, every ratio must be 1.
+TrainResult train(const TrainConfig& config, const RunRequest& request, const std::string& groups_file = "", bool self_test = false);
+
+}  // namespace cohort

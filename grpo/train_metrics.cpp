@@ -1,0 +1,111 @@
+#include "grpo/train_metrics.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+#include "grpo/advantage.h"
+
+namespace cohort {
+namespace {
+
+struct Values {
+  double sum = 0, squares = 0, min = 1e30, max = -1e30;
+  int64_t count = 0;
+  void add(double x) { sum += x, squares += x * x, min = std::min(min, x), max = std::max(max, x), ++count; }
+  double mean() const { return count ? sum / double(count) : 0; }
+  double std() const { return count > 1 ? std::sqrt(std::max(0.0, (squares - sum * sum / double(count)) / double(count - 1))) : 0; }
+};
+
+void put_lengths(Json& row, const std::string& name, const Values& v) {
+  row["completions/mean_" + name] = v.mean();
+  row["completions/min_" + name] = v.count ? v.min : 0;
+  row["completions/max_" + name] = v.count ? v.max : 0;
+}
+
+}  // namespace
+
+void SamplingCheck::add(const MicroBatch& batch) {
+  for (size_t n = 0; n < batch.loss.logprobs.size(); ++n) {
+    float ours = batch.loss.logprobs[n], stored = batch.loss.old_logprobs[n];
+    double difference = std::abs(double(ours) - stored), ratio = std::exp(double(ours - stored));
+    ++tokens, bit_mismatches += std::bit_cast<uint32_t>(ours) != std::bit_cast<uint32_t>(stored);
+    difference_sum += difference, difference_max = std::max(difference_max, difference);
+    ratio_sum += ratio, ratio_min = std::min(ratio_min, ratio), ratio_max = std::max(ratio_max, ratio);
+  }
+}
+
+Json to_json(const SamplingCheck& c) {
+  double n = double(std::max<int64_t>(1, c.tokens));
+  return {{"logprob_bit_mismatches", c.bit_mismatches},
+          {"logprob_tokens_checked", c.tokens},
+          {"sampling/sampling_logp_difference/mean", c.difference_sum / n},
+          {"sampling/sampling_logp_difference/max", c.difference_max},
+          {"sampling/importance_sampling_ratio/min", c.tokens ? c.ratio_min : 1.0},
+          {"sampling/importance_sampling_ratio/mean", c.tokens ? c.ratio_sum / n : 1.0},
+          {"sampling/importance_sampling_ratio/max", c.tokens ? c.ratio_max : 1.0}};
+}
+
+Json group_metrics(std::span<const Group> groups) {
+  Json row;
+  Values length, terminated, reward, group_std;
+  std::map<std::string, Values> components;
+  int64_t clipped = 0, zero_std = 0, errors = 0, total = 0;
+  for (const Group& group : groups) {
+    Values of_group;
+    for (const Rollout& r : group.rollouts) {
+      double tokens = double(r.completion.tokens.size());
+      length.add(tokens), ++total;
+      if (r.completion.finish == FinishReason::length) ++clipped;
+      else terminated.add(tokens);
+      errors += r.score.status == Status::error;
+      if (r.score.value) reward.add(*r.score.value), of_group.add(*r.score.value);
+      for (const auto& [name, value] : r.score.components) components[name].add(value);
+    }
+    group_std.add(of_group.std());
+    zero_std += has_zero_std(group);
+  }
+  put_lengths(row, "length", length), put_lengths(row, "terminated_length", terminated);
+  row["completions/clipped_ratio"] = total ? double(clipped) / double(total) : 0;
+  for (const auto& [name, values] : components) row["rewards/" + name + "/mean"] = values.mean(), row["rewards/" + name + "/std"] = values.std();
+  row["reward"] = reward.mean(), row["reward_std"] = group_std.mean();
+  row["frac_reward_zero_std"] = groups.empty() ? 0 : double(zero_std) / double(groups.size());
+  row["verifier_error_rate"] = total ? double(errors) / double(total) : 0;
+  return row;
+}
+
+std::vector<double> expert_load(std::span<const Group> groups) {
+  std::vector<double> load;
+  for (const Group& group : groups) {
+    load.resize(std::max(load.size(), group.expert_load.size()));
+    for (size_t i = 0; i < group.expert_load.size(); ++i) load[i] += group.expert_load[i];
+  }
+  return load;
+}
+
+double max_violation(std::span<const double> load, size_t experts) {
+  double total = 0;
+  size_t layers = load.size() / experts;
+  for (size_t l = 0; l < layers; ++l) {
+    auto first = load.begin() + std::ptrdiff_t(l * experts);
+    double sum = 0, most = *std::max_element(first, first + std::ptrdiff_t(experts));
+    for (size_t e = 0; e < experts; ++e) sum += first[std::ptrdiff_t(e)];
+    total += sum > 0 ? most * double(experts) / sum - 1 : 0;
+  }
+  return layers ? total / double(layers) : 0;
+}
+
+Json step_metrics(const StepStats& stats, const LossConfig& loss, int64_t num_tokens) {
+  const LossSums& s = stats.sums;
+  double tokens = std::max(1.0, s.tokens), terms = std::max(1.0, s.clip_terms);
+  Json row = {{"loss", s.loss}, {"policy_loss", s.policy_loss}, {"entropy", s.entropy / tokens}, {"grad_norm", stats.grad_norm},
+              {"learning_rate", stats.learning_rate}, {"num_tokens", num_tokens}, {"learner_tokens", stats.learner_tokens},
+              {"clip_ratio/region_mean", (s.clipped_low + s.clipped_high) / terms}, {"clip_ratio/low_mean", s.clipped_low / terms},
+              {"clip_ratio/high_mean", s.clipped_high / terms}, {"clip_ratio/low_min", s.clip_terms ? s.clipped_low_min : 0},
+              {"clip_ratio/high_max", s.clipped_high_max}, {"ratio/min", s.tokens ? s.ratio_min : 1.0}, {"ratio/mean", s.tokens ? s.ratio_sum / tokens : 1.0},
+              {"ratio/max", s.tokens ? s.ratio_max : 1.0}};
+  if (loss.beta > 0) row["kl"] = s.kl / tokens;
+  return row;
+}
+
+}  // namespace cohort

@@ -1,0 +1,28 @@
+// One row of metrics.jsonl for an optimizer step, under TRL's names where TRL has one.
+#pragma once
+#include <span>
+
+#include "grpo/learner.h"
+
+namespace cohort {
+
+/// Stored log-probabilities against the learner's own forward, before the rollout's first optimizer step.
+struct SamplingCheck {
+  int64_t tokens = 0, bit_mismatches = 0;
+  double difference_sum = 0, difference_max = 0, ratio_sum = 0, ratio_min = 1e30, ratio_max = -1e30;
+  void add(const MicroBatch& batch);  // its log-probabilities are filled in
+};
+Json to_json(const SamplingCheck& check);
+
+/// Lengths, rewards and verdicts of the step's groups.
+Json group_metrics(std::span<const Group> groups);
+
+/// Tokens each expert received for these groups, [moe layers · E]; empty for a dense model.
+std::vector<double> expert_load(std::span<const Group> groups);
+/// Largest expert load over the mean, minus 1, averaged over layers (max violation, arXiv 2408.15664).
+double max_violation(std::span<const double> load, size_t experts);
+
+/// Loss, KL, clipping, gradient norm, learning rate.
+Json step_metrics(const StepStats& stats, const LossConfig& loss, int64_t num_tokens);
+
+}  // namespace cohort

@@ -1,0 +1,42 @@
+// The front door: every folder registers its verbs; how a command ends becomes the exit code.
+#include <torch/version.h>
+
+#include <CLI/CLI.hpp>
+#include <string>
+
+#include "configs/command_line.h"
+#include "configs/commands.h"
+#include "configs/machine.h"
+#include "distill/commands.h"
+#include "grpo/commands.h"
+#include "policy/commands.h"
+#include "rewards/commands.h"
+#include "rollout/commands.h"
+#include "tasks/commands.h"
+
+namespace {
+
+std::string version_text() {
+  std::string features;
+  for (const std::string& feature : cohort::cpu_features()) features += " " + feature;
+  return "cohort " COHORT_VERSION " (" COHORT_COMMIT ")\nLibTorch " TORCH_VERSION "\nCPU features:" + features +
+         "\nGPU back end: none";
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Reinforcement-learning post-training of language models, from rollouts and verified rewards to weights",
+               "cohort");
+  app.set_version_flag("--version", version_text, "Print version, commit, LibTorch, CPU features and GPU back end");
+  app.require_subcommand(1);
+  cohort::add_grpo_commands(app);
+  cohort::add_distill_commands(app);
+  cohort::add_rollout_commands(app);
+  cohort::add_rewards_commands(app);
+  cohort::add_policy_commands(app);
+  cohort::add_tasks_commands(app);
+  cohort::add_configs_commands(app);
+  app.footer("Example: cohort doctor");  // set last: verbs inherit what is set before them
+  return cohort::run_command_line(app, argc, argv);
+}

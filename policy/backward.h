@@ -1,0 +1,25 @@
+// Gradients of the forward by hand, deterministic: every sum has an order that is a function of shape alone, so any
+// number of threads gives the same bits. Oracle: LibTorch autograd over policy/reference.cpp.
+#pragma once
+#include "policy/forward.h"
+
+namespace cohort {
+
+/// Scratch that lives from one backward pass to the next.
+struct BackwardState {
+  Buffer weight_panels, input_panels;  // packed operands of the two products
+  Buffer d_ffn_TD, d_h_TD, d_mid_T, d_act_T, d_gate_up_T;
+  Buffer d_attention_T, d_latent_out, d_q_THd, d_in_T, d_q_a_T, p, ds, d_keys, d_values;
+  Buffer d_expert_out, d_expert_act, d_expert_gate_up, d_expert_in, d_scores_TE;
+};
+
+/// d_weight[n, k] += Σ_t d_out[t, n] · in[row(t), k], t in order; row(t) = in_rows[t], or t.
+void weight_gradient(const Compute&, const float* d_out, int64_t out_row, int64_t n, const float* in, int64_t in_row, const int32_t* in_rows, int64_t k,
+                     int64_t rows, Buffer& panels, float* d_weight);
+
+/// Adds the gradient of Σ hidden·d_hidden to `gradient` ([num_parameters], the layout of model.parameters).
+/// `state` comes from forward(keep = true) over the same rows; d_hidden_TD [T, D] is overwritten.
+void backward(const CausalLM& model, const Compute& compute, const Rows& rows, const KvStore& kv, ForwardState& state, BackwardState& scratch,
+              float* d_hidden_TD, float* gradient);
+
+}  // namespace cohort

@@ -1,0 +1,397 @@
+#include "policy/forward.h"
+
+#include <algorithm>
+#include <cstring>
+#include <stdexcept>
+
+namespace cohort {
+namespace {
+
+constexpr int64_t kRowTask = 8;  // rows a task takes of work that is done row by row
+
+template <class F>
+void for_rows(const Compute& compute, int64_t rows, F f) {
+  compute.pool.parallel_for(ceil_div(rows, kRowTask), [&](int64_t task) {
+    for (int64_t t = task * kRowTask; t < std::min(rows, (task + 1) * kRowTask); ++t) f(t);
+  });
+}
+
+/// Turns the pairs of one head by the angles of its position.
+void rotate(const CausalLM& model, int32_t position, float* x) {
+  const RopeSpec& rope = model.spec.rope;
+  int32_t half = rope.dim / 2, step = rope.interleaved ? 2 : 1, other = rope.interleaved ? 1 : half;
+  const float *cosine = model.rope_cos.data() + int64_t(position) * half, *sine = model.rope_sin.data() + int64_t(position) * half;
+  for (int32_t j = 0; j < half; ++j) {
+    float a = x[j * step], b = x[j * step + other];
+    x[j * step] = a * cosine[j] - b * sine[j];
+    x[j * step + other] = b * cosine[j] + a * sine[j];
+  }
+}
+
+/// A column of 16 lanes apart, and a row: one key written both ways.
+void put_column(float* block, int32_t lane, const float* x, int32_t dim) {
+  for (int32_t d = 0; d < dim; ++d) block[d * kKeyBlock + lane] = x[d];
+}
+void put_row(float* block, int32_t lane, const float* x, int32_t dim) { std::memcpy(block + int64_t(lane) * dim, x, sizeof(float) * size_t(dim)); }
+
+struct Step {  // what every step of a layer needs
+  const CausalLM& model;
+  const Compute& compute;
+  const Rows& rows;
+  const LayerSpec& layer;
+  const PackedLayer& packed;
+  KvStore::Layer& kv;
+  LayerState& s;
+  const int32_t* position;
+  const int32_t* sequence;
+  int64_t T;
+  int32_t block_of(int64_t t) const { return rows.sequences[size_t(sequence[t])].blocks[position[t] / kKeyBlock]; }
+};
+
+/// C = A · matrix for all rows.
+void project(const Step& st, const PackedMatrix& matrix, const float* a, int64_t a_row, float* c, int64_t c_row, const float* bias = nullptr) {
+  Gemm g = product(st.model, matrix);
+  g.a = a, g.a_row = a_row, g.c = c, g.c_row = c_row, g.bias = bias;
+  gemm(st.compute, g, st.T);
+}
+
+/// One product for each head: C[t, h] = A[t, h] · matrix[h].
+void project_heads(const Step& st, const PackedMatrix& matrix, const float* a, int64_t a_row, int64_t a_head, float* c, int64_t c_row, int64_t c_head) {
+  int64_t blocks = ceil_div(matrix.n, kBlock), chunk = 48, chunks = ceil_div(st.T, chunk);
+  st.compute.pool.parallel_for(matrix.count * blocks * chunks, [&](int64_t task) {
+    int64_t head = task / (blocks * chunks), block = task / chunks % blocks, begin = task % chunks * chunk;
+    Gemm g = product(st.model, matrix, head);
+    g.a = a + head * a_head, g.a_row = a_row, g.c = c + head * c_head, g.c_row = c_row;
+    st.compute.kernels->gemm_tile(g, begin, std::min(st.T, begin + chunk), block);
+  });
+}
+
+/// Grouped-query: rotates q and k; writes keys and values into their blocks.
+void place_grouped(const Step& st) {
+  const AttentionSpec& a = st.layer.attention;
+  int32_t d = a.head_dim, G = a.kv_heads;
+  for_rows(st.compute, st.T, [&](int64_t t) {
+    const float* in = st.s.in_T.data() + t * a.in_rows();
+    float* q = st.s.q_THd.data() + t * a.heads * d;
+    std::memcpy(q, in, sizeof(float) * size_t(a.heads * d));
+    for (int32_t h = 0; h < a.heads; ++h) rotate(st.model, st.position[t], q + h * d);
+    int32_t block = st.block_of(t), lane = st.position[t] % kKeyBlock;
+    for (int32_t g = 0; g < G; ++g) {
+      float key[512];
+      std::memcpy(key, in + (a.heads + g) * d, sizeof(float) * size_t(d));
+      rotate(st.model, st.position[t], key);
+      const float* value = in + (a.heads + G + g) * d;
+      int64_t at = (int64_t(block) * G + g) * kKeyBlock * d;
+      put_column(st.kv.keys.data() + at, lane, key, d);
+      put_row(st.kv.values.data() + at, lane, value, d);
+      if (st.kv.key_rows.size()) put_row(st.kv.key_rows.data() + at, lane, key, d), put_column(st.kv.values_t.data() + at, lane, value, d);
+    }
+  });
+}
+
+/// Latent: norms the latent, rotates the shared key and the queries' rope parts, absorbs k_up into the queries.
+void place_latent(const Step& st) {
+  const AttentionSpec& a = st.layer.attention;
+  const LayerOffsets& o = st.layer.offsets;
+  int32_t in_rows = a.in_rows(), first = in_rows - a.kv_lora_rank - a.rope_dim, key_dim = a.key_dim(), q_row = a.heads * a.head_dim;
+  const float* q = st.s.in_T.data();  // [T, H, nope + rope], inside `in` or behind q_b
+  if (a.q_lora_rank) {
+    for_rows(st.compute, st.T, [&](int64_t t) {
+      st.s.q_a_inverse_T[t] = st.compute.kernels->rms_norm(st.s.in_T.data() + t * in_rows, st.model.at(o.q_a_norm), a.q_lora_rank, a.lora_norm_epsilon,
+                                                           st.s.q_a_T.data() + t * (a.q_lora_rank + q_row));
+    });
+    project(st, st.packed.q_b, st.s.q_a_T.data(), a.q_lora_rank + q_row, st.s.q_a_T.data() + a.q_lora_rank, a.q_lora_rank + q_row);
+    q = st.s.q_a_T.data() + a.q_lora_rank;
+  }
+  int64_t q_stride = a.q_lora_rank ? a.q_lora_rank + q_row : in_rows;
+  project_heads(st, st.packed.k_up, q, q_stride, a.head_dim, st.s.q_THd.data(), int64_t(a.heads) * key_dim, key_dim);
+  for_rows(st.compute, st.T, [&](int64_t t) {
+    for (int32_t h = 0; h < a.heads; ++h) {
+      float* rope = st.s.q_THd.data() + (t * a.heads + h) * key_dim + a.kv_lora_rank;
+      std::memcpy(rope, q + t * q_stride + h * a.head_dim + a.nope_dim, sizeof(float) * size_t(a.rope_dim));
+      rotate(st.model, st.position[t], rope);
+    }
+    float key[2048];
+    const float* latent = st.s.in_T.data() + t * in_rows + first;
+    st.s.kv_inverse_T[t] = st.compute.kernels->rms_norm(latent, st.model.at(o.kv_a_norm), a.kv_lora_rank, a.lora_norm_epsilon, key);
+    std::memcpy(key + a.kv_lora_rank, latent + a.kv_lora_rank, sizeof(float) * size_t(a.rope_dim));
+    rotate(st.model, st.position[t], key + a.kv_lora_rank);
+    int64_t at = int64_t(st.block_of(t)) * kKeyBlock * key_dim;
+    put_column(st.kv.keys.data() + at, st.position[t] % kKeyBlock, key, key_dim);
+    put_row(st.kv.values.data() + at, st.position[t] % kKeyBlock, key, key_dim);
+  });
+}
+
+void copy_rows(Buffer& buffer, int64_t stride, int32_t row, const TailCopy& c) {
+  if (buffer.size()) std::memcpy(buffer.data() + c.to * stride, buffer.data() + c.from * stride, sizeof(float) * size_t(c.lanes) * size_t(row));
+}
+void copy_columns(Buffer& buffer, int64_t stride, const TailCopy& c) {
+  if (!buffer.size()) return;
+  const float* from = buffer.data() + c.from * stride;
+  float* to = buffer.data() + c.to * stride;
+  for (int64_t d = 0; d < stride; d += kKeyBlock) std::memcpy(to + d, from + d, sizeof(float) * size_t(c.lanes));
+}
+void copy_lanes(KvStore::Layer& kv, const AttentionSpec& a, const TailCopy& c) {
+  int32_t G = a.kv_heads, value_row = a.latent ? a.key_dim() : a.value_dim();
+  for (int32_t g = 0; g < G; ++g) {
+    TailCopy head{c.from * G + g, c.to * G + g, c.lanes};
+    copy_columns(kv.keys, kKeyBlock * a.key_dim(), head);
+    copy_rows(kv.values, kKeyBlock * value_row, value_row, head);
+    copy_rows(kv.key_rows, kKeyBlock * a.key_dim(), a.key_dim(), head);
+    copy_columns(kv.values_t, kKeyBlock * a.value_dim(), head);
+  }
+}
+
+void attention(const Step& st, Buffer& scratch) {
+  const AttentionSpec& a = st.layer.attention;
+  int32_t G = a.kv_heads, heads = a.heads / G, key_dim = a.key_dim(), value_dim = a.value_dim(), value_row = a.latent ? key_dim : value_dim;
+  int64_t longest = 0;
+  for (const RowSpan& span : st.rows.sequences) longest = std::max<int64_t>(longest, span.first_position + span.num_rows);
+  // Scratch is by task: a task is a few neighbouring rows of one key/value head.
+  int64_t per_task = heads * round_up(longest, kKeyBlock), rows_per_task = st.T >= 256 ? 8 : 1, tasks = ceil_div(st.T, rows_per_task) * G;
+  scratch.resize(per_task * tasks);
+  float* out = a.latent ? st.s.latent_out_THr.data() : st.s.attention_T.data();
+  st.compute.pool.parallel_for(tasks, [&](int64_t task) {
+    int64_t g = task % G;
+    for (int64_t t = task / G * rows_per_task; t < std::min(st.T, (task / G + 1) * rows_per_task); ++t) {
+      int64_t head = t * a.heads + g * heads;
+      st.compute.kernels->attend({.q = st.s.q_THd.data() + head * key_dim, .blocks = st.rows.sequences[size_t(st.sequence[t])].blocks,
+                                  .keys = st.kv.keys.data() + g * kKeyBlock * key_dim, .values = st.kv.values.data() + g * kKeyBlock * value_row,
+                                  .key_stride = int64_t(G) * kKeyBlock * key_dim, .value_stride = int64_t(G) * kKeyBlock * value_row,
+                                  .value_row = value_row, .heads = heads, .key_dim = key_dim, .value_dim = value_dim, .num_keys = st.position[t] + 1,
+                                  .scale = a.scale, .scores = scratch.data() + task * per_task, .out = out + head * value_dim,
+                                  .max = st.s.max_TH.data() + head, .sum = st.s.sum_TH.data() + head});
+    }
+  });
+  if (a.latent) project_heads(st, st.packed.v_up, out, int64_t(a.heads) * value_dim, value_dim, st.s.attention_T.data(), int64_t(a.heads) * a.value_head_dim, a.value_head_dim);
+}
+
+/// Chooses top_k experts by score + bias among the best groups; ids ascending, weights from the unbiased scores.
+void choose_experts(const MoeSpec& m, const float* scores, const float* bias, int32_t* expert, float* weight) {
+  float biased[1024];
+  for (int32_t e = 0; e < m.experts; ++e) biased[e] = scores[e] + (bias ? bias[e] : 0.0f);
+  int32_t size = m.experts / m.groups;
+  bool open[256];
+  if (m.top_groups < m.groups) {
+    float group_score[256];
+    for (int32_t g = 0; g < m.groups; ++g) {  // a group is worth the sum of its two best
+      float first = -1e30f, second = -1e30f;
+      for (int32_t e = g * size; e < (g + 1) * size; ++e) {
+        if (biased[e] > first) second = first, first = biased[e];
+        else if (biased[e] > second) second = biased[e];
+      }
+      group_score[g] = first + second, open[g] = false;
+    }
+    for (int32_t n = 0; n < m.top_groups; ++n) {
+      int32_t best = -1;
+      for (int32_t g = 0; g < m.groups; ++g)
+        if (!open[g] && (best < 0 || group_score[g] > group_score[best])) best = g;
+      open[best] = true;
+    }
+  }
+  bool taken[1024] = {};
+  for (int32_t k = 0; k < m.top_k; ++k) {  // ties to the lower id
+    int32_t best = -1;
+    for (int32_t e = 0; e < m.experts; ++e)
+      if (!taken[e] && (m.top_groups == m.groups || open[e / size]) && (best < 0 || biased[e] > biased[best])) best = e;
+    taken[best] = true;
+  }
+  float total = 0;
+  for (int32_t e = 0, k = 0; e < m.experts; ++e)
+    if (taken[e]) expert[k] = e, weight[k++] = scores[e], total += scores[e];
+  for (int32_t k = 0; k < m.top_k; ++k) weight[k] = (m.normalize ? weight[k] / (total + 1e-20f) : weight[k]) * m.scale;
+}
+
+void route(const Step& st) {
+  const MoeSpec& m = st.layer.moe;
+  for_rows(st.compute, st.T, [&](int64_t t) {
+    float* scores = st.s.scores_TE.data() + t * m.experts;
+    Gemm g = product(st.model, st.packed.router);
+    g.a = st.s.h2_TD.data() + t * st.model.spec.dim, g.a_row = st.model.spec.dim, g.c = scores, g.c_row = m.experts;
+    for (int64_t block = 0; block < ceil_div(m.experts, kBlock); ++block) st.compute.kernels->gemm_tile(g, 0, 1, block);
+    if (m.sigmoid_scores) st.compute.kernels->sigmoid(scores, m.experts, scores);
+    else st.compute.kernels->softmax(scores, m.experts, scores);
+    const float* bias = m.correction_bias ? st.model.at(st.layer.offsets.router_bias) : nullptr;
+    choose_experts(m, scores, bias, st.s.expert_TK.data() + t * m.top_k, st.s.weight_TK.data() + t * m.top_k);
+  });
+}
+
+/// Counting sort of (row, choice) by expert, rows in order within each.
+void sort_by_expert(const MoeSpec& m, int64_t T, LayerState& s) {
+  s.expert_begin.assign(size_t(m.experts) + 1, 0);
+  for (int64_t i = 0; i < T * m.top_k; ++i) ++s.expert_begin[size_t(s.expert_TK[i]) + 1];
+  for (int32_t e = 0; e < m.experts; ++e) s.expert_begin[size_t(e) + 1] += s.expert_begin[size_t(e)];
+  std::vector<int64_t> next = s.expert_begin;
+  for (int64_t i = 0; i < T * m.top_k; ++i) {
+    int64_t slot = next[size_t(s.expert_TK[i])]++;
+    s.slot_TK[i] = int32_t(slot), s.row_of_slot[slot] = int32_t(i / m.top_k);
+  }
+}
+
+/// One product for each expert over its own slots; `gather` takes A's rows through row_of_slot.
+void project_experts(const Step& st, const std::vector<PackedMatrix>& matrices, const float* a, int64_t a_row, bool gather, float* c) {
+  int64_t n = matrices[0].n, blocks = ceil_div(n, kBlock), experts = int64_t(matrices.size());
+  st.compute.pool.parallel_for(experts * blocks, [&](int64_t task) {
+    size_t e = size_t(task / blocks);
+    int64_t begin = st.s.expert_begin[e], rows = st.s.expert_begin[e + 1] - begin;
+    if (!rows) return;
+    Gemm g = product(st.model, matrices[e]);
+    g.a = gather ? a : a + begin * a_row, g.a_row = a_row, g.a_rows = gather ? st.s.row_of_slot.data() + begin : nullptr;
+    g.c = c + begin * n, g.c_row = n;
+    st.compute.kernels->gemm_tile(g, 0, rows, task % blocks);
+  });
+}
+
+void experts(const Step& st) {
+  const MoeSpec& m = st.layer.moe;
+  sort_by_expert(m, st.T, st.s);
+  project_experts(st, st.packed.expert_gate_up, st.s.h2_TD.data(), st.model.spec.dim, true, st.s.expert_gate_up.data());
+  for_rows(st.compute, st.T * m.top_k, [&](int64_t slot) {
+    const float* gate = st.s.expert_gate_up.data() + slot * 2 * m.expert_dim;
+    st.compute.kernels->swiglu(gate, gate + m.expert_dim, m.expert_dim, st.s.expert_act.data() + slot * m.expert_dim);
+  });
+  project_experts(st, st.packed.expert_down, st.s.expert_act.data(), m.expert_dim, false, st.s.expert_out.data());
+}
+
+/// Feed-forward of the normed rows into ffn_TD: dense or shared expert first, then the routed ones by ascending id.
+void feed_forward(const Step& st, float* ffn_TD) {
+  int32_t D = st.model.spec.dim, F = st.layer.ffn_dim();
+  if (!st.layer.dense_dim) route(st), experts(st);
+  if (F) {
+    project(st, st.packed.gate_up, st.s.h2_TD.data(), D, st.s.gate_up_T.data(), 2 * F);
+    for_rows(st.compute, st.T, [&](int64_t t) {
+      const float* gate = st.s.gate_up_T.data() + t * 2 * F;
+      st.compute.kernels->swiglu(gate, gate + F, F, st.s.act_T.data() + t * F);
+    });
+    project(st, st.packed.down, st.s.act_T.data(), F, ffn_TD, D);
+  } else {
+    std::memset(ffn_TD, 0, sizeof(float) * size_t(st.T * D));
+  }
+}
+
+void combine_experts(const Step& st, int64_t t, float* ffn) {
+  const MoeSpec& m = st.layer.moe;
+  for (int32_t k = 0; k < m.top_k; ++k)
+    st.compute.kernels->add_scaled(st.s.expert_out.data() + int64_t(st.s.slot_TK[t * m.top_k + k]) * st.model.spec.dim, st.s.weight_TK[t * m.top_k + k],
+                                   st.model.spec.dim, ffn);
+}
+
+void resize(LayerState& s, const ModelSpec& spec, const LayerSpec& layer, int64_t T) {
+  const AttentionSpec& a = layer.attention;
+  const MoeSpec& m = layer.moe;
+  int64_t D = spec.dim, F = layer.ffn_dim(), H = a.heads;
+  s.x_TD.resize(T * D), s.inverse_rms_T.resize(T), s.h_TD.resize(T * D), s.in_T.resize(T * a.in_rows());
+  if (a.q_lora_rank) s.q_a_T.resize(T * (a.q_lora_rank + H * a.head_dim)), s.q_a_inverse_T.resize(T);
+  if (a.latent) s.kv_inverse_T.resize(T), s.latent_out_THr.resize(T * H * a.value_dim());
+  s.q_THd.resize(T * H * a.key_dim()), s.max_TH.resize(T * H), s.sum_TH.resize(T * H), s.attention_T.resize(T * H * a.value_head_dim);
+  s.mid_TD.resize(T * D), s.mid_inverse_rms_T.resize(T), s.h2_TD.resize(T * D);
+  s.gate_up_T.resize(T * 2 * F), s.act_T.resize(T * F);
+  if (layer.dense_dim) return;
+  int64_t slots = T * m.top_k;
+  s.scores_TE.resize(T * m.experts), s.weight_TK.resize(slots), s.expert_TK.resize(slots), s.slot_TK.resize(slots), s.row_of_slot.resize(slots);
+  s.expert_gate_up.resize(slots * 2 * m.expert_dim), s.expert_act.resize(slots * m.expert_dim), s.expert_out.resize(slots * D);
+}
+
+/// One layer: s.x_TD in; the result goes to next_TD ([T, D], may be the same memory).
+void layer_forward(const Step& st, ForwardState& state, float* next_TD) {
+  const Kernels& k = *st.compute.kernels;
+  int32_t D = st.model.spec.dim;
+  const AttentionSpec& a = st.layer.attention;
+  const LayerOffsets& o = st.layer.offsets;
+  for_rows(st.compute, st.T, [&](int64_t t) {
+    st.s.inverse_rms_T[t] = k.rms_norm(st.s.x_TD.data() + t * D, st.model.at(o.attention_norm), D, st.model.spec.norm_epsilon, st.s.h_TD.data() + t * D);
+  });
+  project(st, st.packed.in, st.s.h_TD.data(), D, st.s.in_T.data(), a.in_rows(), o.in_bias >= 0 ? st.model.at(o.in_bias) : nullptr);
+  if (a.latent) place_latent(st);
+  else place_grouped(st);
+  for (const TailCopy& copy : st.rows.copies) copy_lanes(st.kv, a, copy);
+  attention(st, state.scores);
+  project(st, st.packed.o, st.s.attention_T.data(), int64_t(a.heads) * a.value_head_dim, st.s.mid_TD.data(), D);
+  for_rows(st.compute, st.T, [&](int64_t t) {
+    float* mid = st.s.mid_TD.data() + t * D;
+    k.add(st.s.x_TD.data() + t * D, mid, D, mid);
+    st.s.mid_inverse_rms_T[t] = k.rms_norm(mid, st.model.at(o.ffn_norm), D, st.model.spec.norm_epsilon, st.s.h2_TD.data() + t * D);
+  });
+  feed_forward(st, state.ffn_TD.data());
+  for_rows(st.compute, st.T, [&](int64_t t) {
+    float* ffn = state.ffn_TD.data() + t * D;
+    if (!st.layer.dense_dim) combine_experts(st, t, ffn);
+    k.add(st.s.mid_TD.data() + t * D, ffn, D, next_TD + t * D);
+  });
+}
+
+/// Position and sequence of every row.
+int64_t number_rows(const Rows& rows, ForwardState& state) {
+  int64_t T = int64_t(rows.tokens.size());
+  int64_t longest = 0;
+  state.position_T.resize(T), state.sequence_T.resize(T);
+  for (size_t i = 0; i < rows.sequences.size(); ++i) {
+    const RowSpan& span = rows.sequences[i];
+    for (int64_t r = 0; r < span.num_rows; ++r) {
+      state.position_T[span.first_row + r] = span.first_position + int32_t(r);
+      state.sequence_T[span.first_row + r] = int32_t(i);
+    }
+    longest = std::max<int64_t>(longest, span.first_position + span.num_rows);
+  }
+  return longest;
+}
+
+}  // namespace
+
+KvStore::KvStore(const ModelSpec& spec, int64_t count, bool training) : num_blocks(count), for_training(training) {
+  for (const LayerSpec& layer : spec.layers) {
+    const AttentionSpec& a = layer.attention;
+    int64_t lanes = count * a.kv_heads * kKeyBlock;
+    Layer& kv = layers.emplace_back();
+    kv.keys.resize(lanes * a.key_dim());
+    kv.values.resize(lanes * (a.latent ? a.key_dim() : a.value_dim()));
+    if (training && !a.latent) kv.key_rows.resize(lanes * a.key_dim()), kv.values_t.resize(lanes * a.value_dim());
+    // Lanes beyond a sequence's end enter products whose results are masked: they must be finite.
+    for (Buffer* b : {&kv.keys, &kv.values, &kv.key_rows, &kv.values_t}) std::fill_n(b->data(), b->size(), 0.0f);
+  }
+}
+
+int64_t KvStore::bytes() const {
+  int64_t total = 0;
+  for (const Layer& kv : layers) total += kv.keys.bytes() + kv.values.bytes() + kv.key_rows.bytes() + kv.values_t.bytes();
+  return total;
+}
+
+void copy_lanes(KvStore& store, const ModelSpec& spec, const TailCopy& copy) {
+  for (size_t l = 0; l < store.layers.size(); ++l) copy_lanes(store.layers[l], spec.layers[l].attention, copy);
+}
+
+void forward(const CausalLM& model, const Compute& compute, const Rows& rows, KvStore& kv, bool keep, ForwardState& state, std::span<uint16_t> routing) {
+  const ModelSpec& spec = model.spec;
+  int64_t T = int64_t(rows.tokens.size()), D = spec.dim, moe_layers = spec.moe_layers(), moe = 0;
+  if (number_rows(rows, state) > model.rope_positions) throw std::logic_error("[forward] a position lies beyond the rope table: call extend_rope first");
+  size_t num_layers = spec.layers.size();
+  if (state.layers.size() < (keep ? num_layers : 1)) state.layers.resize(keep ? num_layers : 1);
+  for (size_t l = 0; l < (keep ? num_layers : 1); ++l) resize(state.layers[l], spec, spec.layers[l], T);
+  state.x_TD.resize(T * D), state.inverse_rms_T.resize(T), state.hidden_TD.resize(T * D), state.ffn_TD.resize(T * D);
+  state.expert_load.clear();
+  for_rows(compute, T, [&](int64_t t) { embed(model, rows.tokens[size_t(t)], state.layers[0].x_TD.data() + t * D); });
+  for (size_t l = 0; l < num_layers; ++l) {
+    LayerState& s = state.layers[keep ? l : 0];
+    if (!keep && l > 0) resize(s, spec, spec.layers[l], T);
+    float* next = l + 1 == num_layers ? state.x_TD.data() : keep ? state.layers[l + 1].x_TD.data() : s.x_TD.data();
+    layer_forward({model, compute, rows, spec.layers[l], model.layers[l], kv.layers[l], s, state.position_T.data(), state.sequence_T.data(), T}, state, next);
+    if (spec.layers[l].dense_dim) continue;
+    const MoeSpec& m = spec.layers[l].moe;
+    for (int32_t e = 0; e < m.experts; ++e) state.expert_load.push_back(double(s.expert_begin[size_t(e) + 1] - s.expert_begin[size_t(e)]));
+    for (int64_t i = 0; !routing.empty() && i < T * m.top_k; ++i)
+      routing[size_t((i / m.top_k * moe_layers + moe) * m.top_k + i % m.top_k)] = uint16_t(s.expert_TK[i]);
+    ++moe;
+  }
+  for_rows(compute, T, [&](int64_t t) {
+    state.inverse_rms_T[t] = compute.kernels->rms_norm(state.x_TD.data() + t * D, model.at(spec.final_norm), D, spec.norm_epsilon, state.hidden_TD.data() + t * D);
+  });
+}
+
+void logits(const CausalLM& model, const Compute& compute, const float* hidden_TD, const int32_t* row_index, int64_t count, float* logits_NV) {
+  Gemm g = product(model, model.head);
+  g.a = hidden_TD, g.a_row = model.spec.dim, g.a_rows = row_index, g.c = logits_NV, g.c_row = model.spec.vocab;
+  gemm(compute, g, count);
+}
+
+}  // namespace cohort

@@ -1,0 +1,84 @@
+// The one forward: packed rows in, normalised hidden states out, for prefill, decoding and training alike.
+// Rows of a sequence follow one another; a row attends to the positions of its sequence up to its own, found through
+// a table of key/value blocks of 16 positions. Sequences with a common prefix share its full blocks.
+// Legend: T rows, D model, H heads, G key/value heads, E experts, K experts per token, V vocabulary.
+#pragma once
+#include <span>
+
+#include "policy/model.h"
+
+namespace cohort {
+
+/// Consecutive rows of one sequence.
+struct RowSpan {
+  int64_t first_row = 0, num_rows = 0;
+  int32_t first_position = 0;          // of its first row
+  const int32_t* blocks = nullptr;     // block table from position 0 on
+};
+
+/// The first `lanes` positions of block `from` also belong to block `to` (the end of a prompt that does not fill its
+/// last block, at the head of each completion).
+struct TailCopy {
+  int32_t from = 0, to = 0, lanes = 0;
+};
+
+struct Rows {
+  std::span<const int32_t> tokens;     // [T]
+  std::span<const RowSpan> sequences;  // cover the rows in order
+  std::span<const TailCopy> copies;    // made after this forward's keys are written, before attention
+};
+
+/// Keys and values of every layer in blocks of 16 positions, blocks numbered from 0.
+class KvStore {
+ public:
+  /// `for_training` keeps the transposed copies that the backward pass reads as well.
+  KvStore(const ModelSpec& spec, int64_t num_blocks, bool for_training);
+
+  struct Layer {
+    Buffer keys;      // [block, G, key_dim, 16]
+    Buffer values;    // [block, G, 16, value_row]; latent attention: [16, key_dim], the latent first
+    Buffer key_rows;  // training, grouped-query: [block, G, 16, key_dim]
+    Buffer values_t;  // training, grouped-query: [block, G, value_dim, 16]
+  };
+  std::vector<Layer> layers;
+  int64_t num_blocks = 0;
+  bool for_training = false;
+  int64_t bytes() const;
+};
+
+void copy_lanes(KvStore& store, const ModelSpec& spec, const TailCopy& copy);  // all layers
+
+/// What a layer computed, for the backward pass; without one, a single set serves all layers in turn.
+struct LayerState {
+  Buffer x_TD, inverse_rms_T, h_TD, in_T, q_a_T, q_a_inverse_T, kv_inverse_T;
+  Buffer q_THd;                        // [T, H, key_dim], rotated, absorbed
+  Buffer max_TH, sum_TH;               // softmax statistics
+  Buffer latent_out_THr;               // latent attention: before v_up
+  Buffer attention_T;                  // [T, H·value_head_dim], what o_proj reads
+  Buffer mid_TD, mid_inverse_rms_T, h2_TD;
+  Buffer gate_up_T, act_T;             // dense, or the shared expert
+  Buffer scores_TE, weight_TK;         // router: scores, weights of the chosen
+  BufferOf<int32_t> expert_TK;         // the chosen, ascending
+  BufferOf<int32_t> slot_TK;           // where (t, k) stands in expert order
+  BufferOf<int32_t> row_of_slot;       // [T·K] its row
+  std::vector<int64_t> expert_begin;   // [E+1] slots of each expert
+  Buffer expert_gate_up, expert_act, expert_out;  // [T·K, 2I], [T·K, I], [T·K, D]
+};
+
+struct ForwardState {
+  std::vector<LayerState> layers;      // one per layer when kept, else one
+  Buffer x_TD, inverse_rms_T;          // after the last layer, before the final norm
+  Buffer hidden_TD;                    // after the final norm
+  Buffer ffn_TD, scores;               // scratch
+  BufferOf<int32_t> position_T, sequence_T;
+  std::vector<double> expert_load;     // [moe layers · E] tokens each expert received in this forward
+};
+
+/// Fills state.hidden_TD; experts chosen per row go to `routing` ([T, moe layers, K]) when it is not empty.
+void forward(const CausalLM& model, const Compute& compute, const Rows& rows, KvStore& kv, bool keep, ForwardState& state,
+             std::span<uint16_t> routing = {});
+
+/// logits[n, V] of hidden rows; row n is hidden_TD[row_index[n]] (null: row n).
+void logits(const CausalLM& model, const Compute& compute, const float* hidden_TD, const int32_t* row_index, int64_t count, float* logits_NV);
+
+}  // namespace cohort

@@ -1,0 +1,39 @@
+// Uninitialised memory for rows of numbers, aligned to 64 bytes. Growing does not keep the contents.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <new>
+
+namespace cohort {
+
+template <class T>
+class BufferOf {
+ public:
+  BufferOf() = default;
+  explicit BufferOf(int64_t size) { resize(size); }
+  /// At least `size` elements, their values unspecified.
+  void resize(int64_t size) {
+    size_ = size;
+    if (size <= capacity_) return;
+    memory_.reset(static_cast<T*>(::operator new(sizeof(T) * size_t(size), std::align_val_t(64))));
+    capacity_ = size;
+  }
+  void release() { memory_.reset(), size_ = capacity_ = 0; }
+  T* data() { return memory_.get(); }
+  const T* data() const { return memory_.get(); }
+  T& operator[](int64_t i) { return memory_[size_t(i)]; }
+  const T& operator[](int64_t i) const { return memory_[size_t(i)]; }
+  int64_t size() const { return size_; }
+  int64_t bytes() const { return capacity_ * int64_t(sizeof(T)); }
+
+ private:
+  struct Free {
+    void operator()(T* p) const { ::operator delete(p, std::align_val_t(64)); }
+  };
+  std::unique_ptr<T[], Free> memory_;
+  int64_t size_ = 0, capacity_ = 0;
+};
+using Buffer = BufferOf<float>;
+
+}  // namespace cohort

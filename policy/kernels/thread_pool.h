@@ -1,0 +1,51 @@
+// One pool for the whole program. Work is split into numbered tasks; who runs which is left to chance, so a task must
+// write only what is its own: then results do not depend on the number of threads.
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <thread>
+#include <type_traits>
+#include <vector>
+
+namespace cohort {
+
+class ThreadPool {
+ public:
+  explicit ThreadPool(int num_threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int num_threads() const { return int(workers_.size()) + 1; }
+
+  /// Runs task(i) for every i in [0, count), the caller's thread included; returns when all are done. Not reentrant.
+  template <class F>
+  void parallel_for(int64_t count, F&& task) {
+    if (count <= 0) return;
+    if (workers_.empty() || count == 1) {
+      for (int64_t i = 0; i < count; ++i) task(i);
+      return;
+    }
+    run(count, [](void* f, int64_t i) { (*static_cast<std::remove_reference_t<F>*>(f))(i); }, &task);
+  }
+
+ private:
+  using Call = void (*)(void*, int64_t);
+  void run(int64_t count, Call call, void* context);
+  void take_tasks();
+  void work();
+
+  std::vector<std::thread> workers_;
+  Call call_ = nullptr;
+  void* context_ = nullptr;
+  int64_t count_ = 0;
+  alignas(64) std::atomic<uint32_t> round_{0};      // raised once a parallel_for; workers wait on it
+  alignas(64) std::atomic<int64_t> next_{0};        // next task to take
+  alignas(64) std::atomic<int32_t> busy_{0};        // workers that have not finished this round
+  std::atomic<bool> stop_{false};
+};
+
+/// Cores this process may run on (affinity and cgroup quota), at least 1.
+int usable_cores();
+
+}  // namespace cohort

@@ -1,0 +1,198 @@
+#include "policy/load.h"
+
+#include <cstring>
+
+#include "configs/config.h"
+#include "configs/durable_file.h"
+#include "configs/error.h"
+#include "policy/files/dequantize.h"
+#include "policy/files/gguf.h"
+#include "policy/files/safetensors.h"
+
+namespace cohort {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Reference {
+  enum class Kind { folder, gguf, init } kind;
+  fs::path path;
+  uint64_t seed = 0;
+};
+
+Reference parse_reference(const std::string& reference) {
+  if (reference.starts_with("init:")) {
+    std::string rest = reference.substr(5);
+    Reference r{Reference::Kind::init, rest.substr(0, rest.find('?')), 0};
+    if (size_t at = rest.find("?seed="); at != std::string::npos) {
+      try {
+        r.seed = std::stoull(rest.substr(at + 6));
+      } catch (const std::exception&) {
+        throw UsageError("model reference " + reference + ": the seed is not a whole number");
+      }
+    } else if (rest.find('?') != std::string::npos) {
+      throw UsageError("model reference " + reference + ": after ? only seed=N is known");
+    }
+    return r;
+  }
+  if (reference.ends_with(".gguf")) return {Reference::Kind::gguf, reference};
+  return {Reference::Kind::folder, reference};
+}
+
+void expect_exists(const fs::path& path, const std::string& what) {
+  if (!fs::exists(path)) throw UsageError(what + " " + path.string() + " does not exist: give an HF folder, a .gguf file or init:CONFIG.json");
+}
+
+void expect_shape(const ParameterSpec& p, const TensorView& tensor, const std::string& file) {
+  if (tensor.num_elements() == p.size()) return;
+  throw UsageError(file + ": tensor " + p.name + " has " + std::to_string(tensor.num_elements()) + " elements, config.json asks for " + std::to_string(p.size()));
+}
+
+void read_safetensors(CausalLM& model, const fs::path& folder) {
+  SafetensorsFolder files = open_safetensors(folder);
+  for (const ParameterSpec& p : model.spec.parameters) {
+    const TensorView* tensor = files.find(p.name);
+    if (!tensor) throw UsageError(folder.string() + " has no tensor " + p.name + ", which its config.json asks for");
+    expect_shape(p, *tensor, folder.string());
+    dequantize(*tensor, {model.at(p.offset), size_t(p.size())});
+  }
+}
+
+/// The HF config that a llama GGUF's metadata amounts to.
+Json gguf_config(const Json& meta, bool tied, const std::string& file) {
+  std::string arch = meta.value("general.architecture", "");
+  if (arch != "llama") throw UsageError(file + " holds a model of architecture \"" + arch + "\"; this version reads llama from GGUF");
+  auto number = [&](const char* key) -> Json {
+    if (!meta.contains("llama." + std::string(key))) throw UsageError(file + " lacks the key llama." + key);
+    return meta["llama." + std::string(key)];
+  };
+  Json heads = number("attention.head_count");
+  Json config = {{"model_type", "llama"}, {"architectures", {"LlamaForCausalLM"}}, {"hidden_act", "silu"}, {"hidden_size", number("embedding_length")},
+                 {"num_hidden_layers", number("block_count")}, {"intermediate_size", number("feed_forward_length")}, {"num_attention_heads", heads},
+                 {"num_key_value_heads", meta.value("llama.attention.head_count_kv", heads)}, {"max_position_embeddings", number("context_length")},
+                 {"rms_norm_eps", number("attention.layer_norm_rms_epsilon")}, {"rope_theta", meta.value("llama.rope.freq_base", 10000.0)},
+                 {"tie_word_embeddings", tied}, {"vocab_size", meta.value("tokenizer.ggml.tokens", Json::array()).size()}};
+  for (auto [key, ggml] : {std::pair("bos_token_id", "tokenizer.ggml.bos_token_id"), std::pair("eos_token_id", "tokenizer.ggml.eos_token_id"),
+                           std::pair("pad_token_id", "tokenizer.ggml.padding_token_id")})
+    if (meta.contains(ggml)) config[key] = meta[ggml];
+  return config;
+}
+
+std::string gguf_name(const std::string& hf) {
+  if (hf == "model.embed_tokens.weight") return "token_embd.weight";
+  if (hf == "model.norm.weight") return "output_norm.weight";
+  if (hf == "lm_head.weight") return "output.weight";
+  const std::string prefix = "model.layers.";
+  size_t dot = hf.find('.', prefix.size());
+  std::string layer = hf.substr(prefix.size(), dot - prefix.size()), rest = hf.substr(dot + 1);
+  static const std::map<std::string, std::string> names = {
+      {"input_layernorm.weight", "attn_norm.weight"}, {"self_attn.q_proj.weight", "attn_q.weight"}, {"self_attn.k_proj.weight", "attn_k.weight"},
+      {"self_attn.v_proj.weight", "attn_v.weight"}, {"self_attn.o_proj.weight", "attn_output.weight"}, {"post_attention_layernorm.weight", "ffn_norm.weight"},
+      {"mlp.gate_proj.weight", "ffn_gate.weight"}, {"mlp.up_proj.weight", "ffn_up.weight"}, {"mlp.down_proj.weight", "ffn_down.weight"}};
+  auto found = names.find(rest);
+  return "blk." + layer + "." + (found == names.end() ? rest : found->second);
+}
+
+/// llama.cpp stores q and k rows for rope over neighbouring pairs: row 2j+h of a head goes back to h·dim/2 + j.
+void undo_rope_permutation(float* weight, int64_t rows, int64_t columns, int64_t head_dim) {
+  std::vector<float> head(static_cast<size_t>(head_dim * columns));
+  for (int64_t first = 0; first < rows; first += head_dim) {
+    std::memcpy(head.data(), weight + first * columns, head.size() * sizeof(float));
+    for (int64_t r = 0; r < head_dim; ++r)
+      std::memcpy(weight + (first + (r % 2) * head_dim / 2 + r / 2) * columns, head.data() + r * columns, sizeof(float) * size_t(columns));
+  }
+}
+
+void read_gguf(CausalLM& model, const GgufFile& gguf, const std::string& file) {
+  int64_t head_dim = model.spec.layers[0].attention.head_dim;
+  for (const ParameterSpec& p : model.spec.parameters) {
+    const TensorView* tensor = gguf.find(gguf_name(p.name));
+    if (!tensor) throw UsageError(file + " has no tensor " + gguf_name(p.name));
+    expect_shape(p, *tensor, file);
+    dequantize(*tensor, {model.at(p.offset), size_t(p.size())});
+    if (p.name.ends_with("q_proj.weight") || p.name.ends_with("k_proj.weight")) undo_rope_permutation(model.at(p.offset), p.shape[0], p.shape[1], head_dim);
+  }
+}
+
+/// Stop ids of generation_config.json join those of config.json.
+void add_stop_ids(ModelSpec& spec, const Json& eos) {
+  for (const Json& id : eos.is_array() ? eos : Json::array({eos}))
+    if (id.is_number_integer() && std::find(spec.stop_ids.begin(), spec.stop_ids.end(), id.get<int32_t>()) == spec.stop_ids.end())
+      spec.stop_ids.push_back(id.get<int32_t>());
+}
+
+void finish_loading(LoadedModel& loaded, const Compute& compute, const std::string& reference) {
+  CausalLM& model = loaded.model;
+  if (loaded.tokenizer) {
+    if (loaded.tokenizer->size() > model.spec.vocab)
+      throw UsageError(reference + ": the tokenizer has " + std::to_string(loaded.tokenizer->size()) + " ids, the model's vocabulary " + std::to_string(model.spec.vocab));
+    if (loaded.tokenizer->special_tokens().eos) add_stop_ids(model.spec, *loaded.tokenizer->special_tokens().eos);
+  }
+  repack(model, compute);
+  extend_rope(model, std::min<int64_t>(model.spec.max_position, 2048));
+}
+
+}  // namespace
+
+ModelSpec load_spec(const std::string& reference) {
+  Reference r = parse_reference(reference);
+  expect_exists(r.path, "model");
+  if (r.kind == Reference::Kind::gguf) {
+    GgufFile gguf = open_gguf(r.path);
+    return model_spec(gguf_config(gguf.metadata, !gguf.find("output.weight"), r.path.string()));
+  }
+  fs::path file = r.kind == Reference::Kind::init ? r.path : r.path / "config.json";
+  expect_exists(file, "model config");
+  Json config = parse_config_file(file);
+  config.erase("tokenizer");
+  ModelSpec spec = model_spec(config);
+  if (r.kind == Reference::Kind::folder && fs::exists(r.path / "generation_config.json"))
+    add_stop_ids(spec, parse_config_file(r.path / "generation_config.json").value("eos_token_id", Json()));
+  return spec;
+}
+
+LoadedModel load_model(const std::string& reference, const Compute& compute, bool bf16) {
+  Reference r = parse_reference(reference);
+  LoadedModel loaded{make_model(load_spec(reference), bf16), nullptr};
+  if (r.kind == Reference::Kind::gguf) {
+    GgufFile gguf = open_gguf(r.path);
+    read_gguf(loaded.model, gguf, r.path.string());
+    loaded.tokenizer = std::make_unique<Tokenizer>(tokenizer_from_gguf(gguf.metadata));
+  } else if (r.kind == Reference::Kind::folder) {
+    read_safetensors(loaded.model, r.path);
+    if (fs::exists(r.path / "tokenizer.json")) loaded.tokenizer = std::make_unique<Tokenizer>(load_tokenizer(r.path));
+  } else {
+    initialize(loaded.model, r.seed);
+    Json tokenizer = parse_config_file(r.path).value("tokenizer", Json());
+    if (tokenizer.is_object() && tokenizer.contains("bytes"))
+      loaded.tokenizer = std::make_unique<Tokenizer>(byte_tokenizer(tokenizer["bytes"].get<std::vector<std::string>>()));
+    else if (!tokenizer.is_null())
+      throw UsageError(r.path.string() + ": \"tokenizer\" is not of the form {\"bytes\": [special tokens]}");
+  }
+  finish_loading(loaded, compute, reference);
+  return loaded;
+}
+
+void save_model(const CausalLM& model, const Tokenizer* tokenizer, const fs::path& folder) {
+  static const std::map<std::string, std::string> architectures = {{"llama", "LlamaForCausalLM"}, {"deepseek_v3", "DeepseekV3ForCausalLM"}};
+  Json config = model.spec.config;
+  config["architectures"] = Json::array({architectures.at(model.spec.model_type)});
+  config["dtype"] = "float32";
+  config.erase("torch_dtype"), config.erase("quantization_config");
+  Json generation = Json::object();
+  if (!model.spec.stop_ids.empty()) config["eos_token_id"] = generation["eos_token_id"] = model.spec.stop_ids.size() == 1 ? Json(model.spec.stop_ids[0]) : Json(model.spec.stop_ids);
+  write_durably(folder / "config.json", config.dump(2) + "\n");
+  write_durably(folder / "generation_config.json", generation.dump(2) + "\n");
+  std::vector<TensorView> tensors;
+  for (const ParameterSpec& p : model.spec.parameters)
+    tensors.push_back({p.name, DType::f32, p.shape, {reinterpret_cast<const std::byte*>(model.at(p.offset)), size_t(p.size()) * sizeof(float)}});
+  write_safetensors(folder / "model.safetensors", tensors);
+  if (tokenizer) save_tokenizer(*tokenizer, folder);
+}
+
+void load_parameters(CausalLM& model, const fs::path& folder, const Compute& compute) {
+  read_safetensors(model, folder);
+  repack(model, compute);
+}
+
+}  // namespace cohort

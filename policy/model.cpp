@@ -1,0 +1,130 @@
+#include "policy/model.h"
+
+#include <cmath>
+#include <numbers>
+
+#include "policy/kernels/philox.h"
+
+namespace cohort {
+namespace {
+
+struct Layout {
+  int64_t size = 0;
+  PackedMatrix add(int64_t n, int64_t k, int64_t count = 1) {
+    PackedMatrix matrix{size, n, k, count};
+    size += packed_size(n, k) * count;
+    return matrix;
+  }
+};
+
+PackedLayer plan_layer(Layout& layout, const ModelSpec& spec, const LayerSpec& layer) {
+  const AttentionSpec& a = layer.attention;
+  PackedLayer p;
+  p.in = layout.add(a.in_rows(), spec.dim);
+  if (a.q_lora_rank) p.q_b = layout.add(a.heads * a.head_dim, a.q_lora_rank);
+  if (a.latent) {
+    p.k_up = layout.add(a.kv_lora_rank, a.nope_dim, a.heads);
+    p.v_up = layout.add(a.value_head_dim, a.kv_lora_rank, a.heads);
+  }
+  p.o = layout.add(spec.dim, a.heads * a.value_head_dim);
+  if (layer.ffn_dim()) {
+    p.gate_up = layout.add(2 * layer.ffn_dim(), spec.dim);
+    p.down = layout.add(spec.dim, layer.ffn_dim());
+  }
+  if (!layer.dense_dim) p.router = layout.add(layer.moe.experts, spec.dim);
+  for (size_t e = 0; e < layer.offsets.expert_gate_up.size(); ++e) {
+    p.expert_gate_up.push_back(layout.add(2 * layer.moe.expert_dim, spec.dim));
+    p.expert_down.push_back(layout.add(spec.dim, layer.moe.expert_dim));
+  }
+  return p;
+}
+
+/// Packs element (n, k) = source[n·n_stride + k·k_stride] into the model's store.
+void pack(CausalLM& model, const Compute& compute, const PackedMatrix& matrix, const float* source, int64_t n_stride, int64_t k_stride, int64_t index = 0) {
+  int64_t offset = matrix.offset + index * packed_size(matrix.n, matrix.k);
+  if (model.bf16) pack_matrix(compute, source, matrix.n, matrix.k, n_stride, k_stride, model.packed_bf16.data() + offset);
+  else pack_matrix(compute, source, matrix.n, matrix.k, n_stride, k_stride, model.packed.data() + offset);
+}
+
+void pack_rows(CausalLM& model, const Compute& compute, const PackedMatrix& matrix, int64_t parameter_offset) {
+  pack(model, compute, matrix, model.at(parameter_offset), matrix.k, 1);
+}
+
+void pack_layer(CausalLM& model, const Compute& compute, const PackedLayer& p, const LayerSpec& layer) {
+  const AttentionSpec& a = layer.attention;
+  const LayerOffsets& o = layer.offsets;
+  pack_rows(model, compute, p.in, o.in);
+  if (a.q_lora_rank) pack_rows(model, compute, p.q_b, o.q_b);
+  for (int32_t h = 0; a.latent && h < a.heads; ++h) {  // kv_b: for each head nope rows, then value rows, of [latent]
+    const float* rows = model.at(o.kv_b) + int64_t(h) * (a.nope_dim + a.value_head_dim) * a.kv_lora_rank;
+    pack(model, compute, p.k_up, rows, 1, a.kv_lora_rank, h);
+    pack(model, compute, p.v_up, rows + int64_t(a.nope_dim) * a.kv_lora_rank, a.kv_lora_rank, 1, h);
+  }
+  pack_rows(model, compute, p.o, o.o);
+  if (layer.ffn_dim()) pack_rows(model, compute, p.gate_up, o.gate_up), pack_rows(model, compute, p.down, o.down);
+  if (!layer.dense_dim) pack_rows(model, compute, p.router, o.router);
+  for (size_t e = 0; e < o.expert_gate_up.size(); ++e) {
+    pack_rows(model, compute, p.expert_gate_up[e], o.expert_gate_up[e]);
+    pack_rows(model, compute, p.expert_down[e], o.expert_down[e]);
+  }
+}
+
+/// Box–Muller on one Philox draw of its own.
+float normal(uint64_t seed, uint64_t index) {
+  auto bits = philox({uint32_t(index), uint32_t(index >> 32), 0x696e6974u, 0}, {uint32_t(seed), uint32_t(seed >> 32)});
+  double u = (bits[0] + 0.5) * 0x1p-32, v = (bits[1] + 0.5) * 0x1p-32;
+  return float(std::sqrt(-2 * std::log(u)) * std::cos(2 * std::numbers::pi * v));
+}
+
+}  // namespace
+
+CausalLM make_model(ModelSpec spec, bool bf16) {
+  CausalLM model{.spec = std::move(spec), .bf16 = bf16};
+  Layout layout;
+  for (const LayerSpec& layer : model.spec.layers) model.layers.push_back(plan_layer(layout, model.spec, layer));
+  model.head = layout.add(model.spec.vocab, model.spec.dim);
+  model.parameters.resize(model.spec.num_parameters);
+  if (bf16) model.packed_bf16.resize(layout.size);
+  else model.packed.resize(layout.size);
+  return model;
+}
+
+void initialize(CausalLM& model, uint64_t seed) {
+  float range = model.spec.config.value("initializer_range", 0.02f);
+  for (const ParameterSpec& p : model.spec.parameters) {
+    bool is_norm = p.shape.size() == 1 && p.name.find("norm") != std::string::npos;
+    for (int64_t i = 0; i < p.size(); ++i)
+      *model.at(p.offset + i) = p.shape.size() > 1 ? range * normal(seed, uint64_t(p.offset + i)) : is_norm ? 1.0f : 0.0f;
+  }
+}
+
+void repack(CausalLM& model, const Compute& compute) {
+  for (size_t l = 0; l < model.layers.size(); ++l) pack_layer(model, compute, model.layers[l], model.spec.layers[l]);
+  pack_rows(model, compute, model.head, model.spec.head);
+}
+
+void extend_rope(CausalLM& model, int64_t count) {
+  if (count <= model.rope_positions) return;
+  count = round_up(count, 1024);
+  for (int64_t position = model.rope_positions; position < count; ++position)
+    for (float f : model.spec.rope.inv_freq) {
+      double angle = float(position) * f;  // the product in fp32, as transformers takes it
+      model.rope_cos.push_back(float(std::cos(angle)) * model.spec.rope.amplitude);
+      model.rope_sin.push_back(float(std::sin(angle)) * model.spec.rope.amplitude);
+    }
+  model.rope_positions = count;
+}
+
+Gemm product(const CausalLM& model, const PackedMatrix& matrix, int64_t index) {
+  int64_t offset = matrix.offset + index * packed_size(matrix.n, matrix.k);
+  const void* b = model.bf16 ? static_cast<const void*>(model.packed_bf16.data() + offset) : model.packed.data() + offset;
+  return {.b = b, .b_is_bf16 = model.bf16, .n = matrix.n, .k = matrix.k};
+}
+
+void embed(const CausalLM& model, int32_t token, float* out) {
+  const ModelSpec& spec = model.spec;
+  const float* row = model.at(spec.embedding) + int64_t(token) * spec.dim;
+  for (int32_t d = 0; d < spec.dim; ++d) out[d] = model.bf16 ? to_float(to_bfloat16(row[d])) : row[d];
+}
+
+}  // namespace cohort

@@ -1,0 +1,52 @@
+// The policy's weights: flat fp32 parameters, and the one packed store that every forward reads, in sampling and in
+// training alike. Whoever changes the parameters repacks them; the version tells which weights sampled a token.
+#pragma once
+#include <filesystem>
+
+#include "policy/kernels/buffer.h"
+#include "policy/kernels/kernels.h"
+#include "policy/model_spec.h"
+
+namespace cohort {
+
+/// A packed [n, k] matrix inside the store; `count` of them one after another (heads).
+struct PackedMatrix {
+  int64_t offset = 0, n = 0, k = 0, count = 1;
+};
+
+struct PackedLayer {
+  PackedMatrix in, q_b, k_up, v_up, o, router, gate_up, down;  // k_up: [heads] of nope → latent; v_up: [heads] of latent → value
+  std::vector<PackedMatrix> expert_gate_up, expert_down;
+};
+
+struct CausalLM {
+  ModelSpec spec;
+  Buffer parameters;                 // [num_parameters] fp32 masters
+  bool bf16 = false;                 // the packed store holds bfloat16; arithmetic is fp32 all the same
+  Buffer packed;                     // the store, when fp32
+  BufferOf<bfloat16> packed_bf16;    // the store, when bf16
+  std::vector<PackedLayer> layers;
+  PackedMatrix head;                 // [vocab, dim]; also the embedding when tied
+  int64_t version = 0;               // optimizer steps since the run began
+  int64_t rope_positions = 0;        // rows of the table below
+  std::vector<float> rope_cos, rope_sin;  // [rope_positions, rope.dim/2]
+
+  const float* at(int64_t offset) const { return parameters.data() + offset; }
+  float* at(int64_t offset) { return parameters.data() + offset; }
+};
+
+/// Memory for the parameters (values unspecified) and the layout of the packed store.
+CausalLM make_model(ModelSpec spec, bool bf16 = false);
+/// Normal(0, initializer_range or 0.02) weights, ones in norms, zeros in biases; a function of the seed alone.
+void initialize(CausalLM& model, uint64_t seed);
+/// Rewrites the packed store from the parameters.
+void repack(CausalLM& model, const Compute& compute);
+/// cos and sin for positions [0, count).
+void extend_rope(CausalLM& model, int64_t count);
+
+/// A product with that matrix (or its `index`-th): b, n and k are set, the rest is the caller's.
+Gemm product(const CausalLM& model, const PackedMatrix& matrix, int64_t index = 0);
+/// Row `token` of the embedding, [dim].
+void embed(const CausalLM& model, int32_t token, float* out);
+
+}  // namespace cohort

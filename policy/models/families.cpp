@@ -1,0 +1,115 @@
+#include "policy/models/families.h"
+
+#include <cmath>
+#include <numbers>
+
+#include "configs/error.h"
+
+namespace cohort {
+namespace {
+
+double theta_of(const Json& config) {
+  if (config.contains("rope_parameters") && config["rope_parameters"].is_object() && config["rope_parameters"].contains("rope_theta"))
+    return config["rope_parameters"]["rope_theta"];
+  return config.value("rope_theta", 10000.0);
+}
+
+std::string rope_type(const Json& scaling) {
+  if (!scaling.is_object()) return "default";
+  return scaling.value("rope_type", scaling.value("type", std::string("default")));
+}
+
+/// Llama 3: long wavelengths divided by `factor`, short ones kept, a ramp between.
+void apply_llama3(const Json& s, std::vector<double>& frequency) {
+  double factor = s.at("factor"), low = s.at("low_freq_factor"), high = s.at("high_freq_factor"), length = s.at("original_max_position_embeddings");
+  for (double& f : frequency) {
+    double wavelength = 2 * std::numbers::pi / f;
+    if (wavelength > length / low) f /= factor;
+    else if (wavelength > length / high) {
+      double smooth = (length / wavelength - low) / (high - low);
+      f = (1 - smooth) * f / factor + smooth * f;
+    }
+  }
+}
+
+/// YaRN (arXiv 2309.00071): interpolation for slow dimensions, extrapolation for fast ones; returns the amplitude.
+double apply_yarn(const Json& config, const Json& s, int32_t dim, double theta, std::vector<double>& frequency) {
+  double factor = s.at("factor"), length = s.value("original_max_position_embeddings", config.value("max_position_embeddings", 4096));
+  auto number = [&](const char* key, double otherwise) { return s.contains(key) && s[key].is_number() ? s[key].get<double>() : otherwise; };
+  auto correction = [&](double rotations) { return dim * std::log(length / (rotations * 2 * std::numbers::pi)) / (2 * std::log(theta)); };
+  double low = std::max(std::floor(correction(number("beta_fast", 32))), 0.0);
+  double high = std::min(std::ceil(correction(number("beta_slow", 1))), dim - 1.0);
+  if (low == high) high += 0.001;
+  for (size_t j = 0; j < frequency.size(); ++j) {
+    double ramp = std::clamp((double(j) - low) / (high - low), 0.0, 1.0);
+    frequency[j] = frequency[j] / factor * ramp + frequency[j] * (1 - ramp);
+  }
+  auto mscale = [&](double m) { return factor > 1 ? 0.1 * m * std::log(factor) + 1 : 1.0; };
+  double m = number("mscale", 0), m_all = number("mscale_all_dim", 0);
+  return number("attention_factor", m != 0 && m_all != 0 ? mscale(m) / mscale(m_all) : mscale(1));
+}
+
+}  // namespace
+
+int64_t add_parameter(ModelSpec& spec, const std::string& name, std::vector<int64_t> shape, bool gradient) {
+  ParameterSpec parameter{name, std::move(shape), spec.num_parameters, gradient};
+  spec.num_parameters += parameter.size();
+  spec.parameters.push_back(parameter);
+  return parameter.offset;
+}
+
+int32_t required_int(const Json& config, const char* key) {
+  if (!config.contains(key) || !config[key].is_number_integer())
+    throw UsageError(std::string("config.json has no integer \"") + key + "\", which model_type \"" + config.value("model_type", "") + "\" needs");
+  return config[key];
+}
+
+Json rope_scaling(const Json& config) {
+  for (const char* key : {"rope_scaling", "rope_parameters"})
+    if (config.contains(key) && config[key].is_object()) return config[key];
+  return nullptr;
+}
+
+RopeSpec rope_spec(const Json& config, int32_t dim, bool interleaved) {
+  double theta = theta_of(config);
+  std::vector<double> frequency;
+  for (int32_t j = 0; j < dim / 2; ++j) frequency.push_back(1.0 / std::pow(theta, 2.0 * j / dim));
+  RopeSpec rope{.dim = dim, .interleaved = interleaved};
+  Json scaling = rope_scaling(config);
+  std::string type = rope_type(scaling);
+  if (type == "llama3") apply_llama3(scaling, frequency);
+  else if (type == "yarn") rope.amplitude = float(apply_yarn(config, scaling, dim, theta, frequency));
+  else if (type == "linear") for (double& f : frequency) f /= scaling.at("factor").get<double>();
+  else if (type != "default") throw UsageError("rope type \"" + type + "\" in config.json is not known: default, linear, llama3 or yarn");
+  for (double f : frequency) rope.inv_freq.push_back(float(f));
+  return rope;
+}
+
+int64_t ModelSpec::active_parameters() const {
+  int64_t active = 0;
+  for (const ParameterSpec& p : parameters) {
+    if (p.name == "model.embed_tokens.weight" && !tied_embeddings) continue;
+    if (p.name.find(".experts.") == std::string::npos) active += p.size();
+  }
+  for (const LayerSpec& layer : layers)
+    if (layer.dense_dim == 0) active += int64_t(layer.moe.top_k) * 3 * dim * layer.moe.expert_dim;
+  return active;
+}
+
+ModelSpec model_spec(const Json& config) {
+  std::string type = config.value("model_type", "");
+  ModelSpec spec;
+  if (type == "llama") spec = llama_spec(config);
+  else if (type == "deepseek_v3") spec = deepseek_v3_spec(config);
+  else throw UsageError("config.json has model_type \"" + type + "\"; this version knows llama and deepseek_v3");
+  spec.model_type = type;
+  spec.config = config;
+  if (config.contains("eos_token_id")) {
+    const Json& eos = config["eos_token_id"];
+    if (eos.is_number_integer()) spec.stop_ids = {eos.get<int32_t>()};
+    else if (eos.is_array()) spec.stop_ids = eos.get<std::vector<int32_t>>();
+  }
+  return spec;
+}
+
+}  // namespace cohort

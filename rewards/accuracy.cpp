@@ -1,0 +1,96 @@
+// The reward `accuracy`: the completion's answer against the reference, as mathematics.
+#include "configs/error.h"
+#include "rewards/math/equal.h"
+#include "rewards/math/extract.h"
+#include "rewards/math/normalize.h"
+#include "rewards/math/parser.h"
+#include "rewards/rules.h"
+
+namespace cohort {
+namespace {
+
+struct Accuracy {
+  math::EqualOptions equal;
+  math::ExtractOptions extract;
+  math::ParseOptions parse;
+};
+
+struct Reading {
+  std::string text;
+  std::optional<math::Expr> expr;
+};
+
+// The first reading that parses; the widest one, as words, when none does.
+std::optional<Reading> read(const std::vector<std::string>& texts, const math::ParseOptions& options) {
+  for (const std::string& text : texts) {
+    if (auto expr = math::parse(text, options)) return Reading{text, std::move(expr)};
+  }
+  if (texts.empty() || trim(texts[0]).empty()) return std::nullopt;
+  return Reading{texts[0], std::nullopt};
+}
+
+// Whether an unparsed reference can still be compared as words: prose, without formulas in it.
+bool is_prose(std::string_view text) {
+  return text.size() <= math::kMaxLength && text.find_first_of("^_=") == std::string_view::npos && text.find("\\frac") == std::string_view::npos &&
+         text.find("\\sqrt") == std::string_view::npos && std::any_of(text.begin(), text.end(), [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c & 0x80) != 0; });
+}
+
+// "B) 12" for the reference B.
+bool leads_with_choice(std::string_view gold, std::string_view answer) {
+  if (gold.size() != 1 || gold[0] < 'A' || gold[0] > 'J') return false;
+  answer = trim(answer);
+  if (answer.starts_with("(")) answer.remove_prefix(1);
+  return answer.size() >= 2 && answer[0] == gold[0] && std::string_view(").:").find(answer[1]) != std::string_view::npos;
+}
+
+Score judge(const Accuracy& options, const Judged& judged) {
+  const auto gold = read(math::extract_reference(judged.task->answer), options.parse);
+  if (!gold) return no_score("the reference answer is empty");
+  if (!gold->expr && !is_prose(gold->text)) return no_score("the reference answer " + excerpt(gold->text) + " is not readable as mathematics");
+  const auto answer = read(math::extract_answer(judged.completion, options.extract), options.parse);
+  if (!answer) return unparsable("no answer is marked in the completion");
+  std::string reason = "found " + excerpt(answer->text);
+  if (answer->text.size() <= math::kMaxLength) {
+    const std::string normal = math::normalize(answer->text);
+    if (!normal.empty() && normal == math::normalize(gold->text)) return verdict(true, reason);
+    const bool words = !gold->expr || gold->expr->kind == math::Kind::text;
+    if (words && math::folded_words(gold->text) == math::folded_words(answer->text)) return verdict(true, reason);
+    if (leads_with_choice(math::folded_words(gold->text).size() == 1 ? trim(math::normalize(gold->text)) : "", answer->text)) return verdict(true, reason);
+  }
+  if (!answer->expr) return gold->expr && gold->expr->kind != math::Kind::text ? unparsable(reason + ", which is not readable as mathematics") : verdict(false, reason);
+  if (!gold->expr) return verdict(false, reason);
+  return verdict(math::equal(*gold->expr, *answer->expr, options.equal), reason);
+}
+
+std::string choice(const Json& options, const char* name, std::initializer_list<std::string_view> allowed) {
+  const auto value = options.at(name).get<std::string>();
+  std::string list;
+  for (std::string_view one : allowed) {
+    if (value == one) return value;
+    list += (list.empty() ? "" : ", ") + std::string(one);
+  }
+  throw UsageError("reward accuracy: " + std::string(name) + " must be one of " + list + ", found " + excerpt(value));
+}
+
+}  // namespace
+
+RewardFn make_accuracy(const Json& options) {
+  Accuracy a;
+  const std::string percent = choice(options, "percent", {"either", "sign", "hundredth"});
+  a.equal.percent = percent == "sign" ? math::Percent::sign : percent == "hundredth" ? math::Percent::hundredth : math::Percent::either;
+  a.equal.ordered_lists = choice(options, "list_order", {"any", "same"}) == "same";
+  a.equal.loose_brackets = choice(options, "brackets", {"loose", "strict"}) == "loose";
+  a.equal.match_units = choice(options, "units", {"strip", "match"}) == "match";
+  const std::string domain = choice(options, "domain", {"auto", "positive", "real"});
+  a.equal.domain = domain == "positive" ? math::SymbolDomain::positive : domain == "real" ? math::SymbolDomain::real : math::SymbolDomain::automatic;
+  a.equal.strict_names = options.at("strict_names").get<bool>();
+  a.equal.digits = options.at("digits").get<int>();
+  a.equal.tolerance = options.at("tolerance").get<double>();
+  if (a.equal.digits < 1 || !(a.equal.tolerance >= 0 && a.equal.tolerance < 1)) throw UsageError("reward accuracy: digits must be at least 1 and tolerance in [0, 1)");
+  a.parse.decimal_comma = options.at("decimal_comma").get<bool>();
+  a.extract.after_think = options.at("after_think").get<bool>();
+  a.extract.last_number = options.at("last_number").get<bool>();
+  return each([a](const Judged& judged) { return judge(a, judged); });
+}
+
+}  // namespace cohort

@@ -1,0 +1,251 @@
+#include "rewards/commands.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <memory>
+#include <thread>
+
+#include "configs/error.h"
+#include "rewards/compose.h"
+#include "rewards/rules.h"
+
+namespace cohort {
+namespace {
+
+struct ScoreFlags {
+  std::string in;
+  std::vector<std::string> rewards;
+  std::string out = "-";
+  int workers = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  double timeout = 10;  // seconds
+  bool list = false;
+  bool json = false;
+};
+
+// One row to judge; `id` goes out as it came in.
+struct Row {
+  Json id;
+  Task task;
+  std::string completion;
+  std::vector<int32_t> completion_ids;
+};
+
+std::string text_of(const Json& json) {
+  return json.is_string() ? json.get<std::string>() : json.is_null() ? std::string() : json.dump();
+}
+
+// A completion is a text or a list of messages, whose contents are joined (TRL's conversational form).
+std::string completion_of(const Json& json, const std::string& where) {
+  if (json.is_string()) return json.get<std::string>();
+  std::string text;
+  for (const Json& message : json.is_array() ? json : Json::array({nullptr})) {
+    if (!message.is_object() || !message.contains("content") || !message["content"].is_string()) {
+      throw UsageError(where + ": completion is neither a string nor a list of messages");
+    }
+    text += message["content"].get<std::string>();
+  }
+  return text;
+}
+
+Messages prompt_of(const Json& json) {
+  if (json.is_string()) return {{.role = "", .content = json.get<std::string>()}};
+  Messages messages;
+  if (!json.is_array()) return messages;
+  for (const Json& message : json) {
+    if (message.is_object()) messages.push_back({text_of(message.value("role", Json())), text_of(message.value("content", Json()))});
+  }
+  return messages;
+}
+
+Row row_from(const Json& json, const std::string& where, const std::string& name) {
+  if (!json.is_object()) throw UsageError(where + ": expected an object with \"completion\", found " + excerpt(json.dump()));
+  if (!json.contains("completion")) throw UsageError(where + ": no field \"completion\"");
+  Row row;
+  row.id = json.value("id", Json(name));
+  row.task.id = text_of(row.id);
+  row.task.prompt = prompt_of(json.value("prompt", Json()));
+  row.task.answer = text_of(json.value("answer", json.value("ground_truth", Json())));
+  row.task.extra = Json::object();
+  for (const auto& [key, value] : json.items()) {
+    if (key != "id" && key != "prompt" && key != "completion" && key != "answer" && key != "completion_ids") row.task.extra[key] = value;
+  }
+  row.completion = completion_of(json["completion"], where);
+  if (json.contains("completion_ids")) {
+    const Json& ids = json["completion_ids"];
+    const bool integers = ids.is_array() && std::all_of(ids.begin(), ids.end(), [](const Json& id) { return id.is_number_integer(); });
+    if (!integers) throw UsageError(where + ": completion_ids is not a list of integers");
+    row.completion_ids = ids.get<std::vector<int32_t>>();
+  }
+  return row;
+}
+
+std::vector<Row> read_rows(std::istream& in, const std::string& file) {
+  const std::string stem = file == "-" ? "stdin" : std::filesystem::path(file).stem().string();
+  std::vector<Row> rows;
+  std::string line;
+  for (size_t number = 1; std::getline(in, line); ++number) {
+    std::string_view text = line;
+    if (number == 1 && text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
+    if (trim(text).empty()) continue;
+    const std::string where = file + " line " + std::to_string(number);
+    try {
+      rows.push_back(row_from(Json::parse(text), where, stem + "/" + std::to_string(number)));
+    } catch (const Json::exception& error) {
+      throw UsageError(where + " is not a JSON object: " + excerpt(error.what(), 200));
+    }
+  }
+  if (rows.empty()) throw UsageError(file + " has no rows: expected JSON lines with \"completion\" and \"answer\"");
+  return rows;
+}
+
+std::vector<Row> read_rows(const std::string& file) {
+  if (file == "-") return read_rows(std::cin, file);
+  if (std::filesystem::is_directory(file)) throw UsageError("--in " + file + " is a folder, expected a file of JSON lines");
+  std::ifstream in(file);
+  if (!in) throw UsageError("--in " + file + " cannot be read");
+  return read_rows(in, file);
+}
+
+// Where scores go: stdout, or a temporary file beside `path` that takes its name when all is written.
+class ScoreFile {
+ public:
+  explicit ScoreFile(const std::string& path) : path_(path), part_(path + ".part") {
+    if (path_ == "-") return;
+    if (std::filesystem::is_directory(path_)) throw UsageError("--out " + path_ + " is a folder, expected a file");
+    file_.open(part_, std::ios::trunc);
+    if (!file_) throw UsageError("--out " + path_ + " cannot be written");
+  }
+  ScoreFile(const ScoreFile&) = delete;
+  ScoreFile& operator=(const ScoreFile&) = delete;
+  ~ScoreFile() {
+    if (path_ == "-" || committed_) return;
+    file_.close();
+    std::error_code ignored;
+    std::filesystem::remove(part_, ignored);
+  }
+  std::ostream& stream() { return path_ == "-" ? std::cout : file_; }
+  void commit() {
+    if (path_ == "-") {
+      std::cout.flush();
+      if (!std::cout) throw std::runtime_error("stdout cannot be written");
+      return;
+    }
+    file_.close();
+    if (!file_) throw std::runtime_error("--out " + path_ + " could not be written whole");
+    std::filesystem::rename(part_, path_);
+    committed_ = true;
+  }
+
+ private:
+  std::string path_, part_;
+  std::ofstream file_;
+  bool committed_ = false;
+};
+
+struct Summary {
+  size_t rows = 0;
+  std::map<std::string, size_t> statuses;
+  double sum = 0;       // of the values that are there
+  size_t num_values = 0;
+  double seconds = 0;   // wall
+
+  void add(const Score& score) {
+    ++rows;
+    ++statuses[std::string(to_string(score.status))];
+    if (score.value) {
+      sum += static_cast<double>(*score.value);
+      ++num_values;
+    }
+  }
+  Json json() const {
+    return {{"rows", rows}, {"statuses", statuses}, {"mean", num_values ? Json(sum / static_cast<double>(num_values)) : Json(nullptr)}, {"seconds", seconds}};
+  }
+  std::string line() const {
+    std::string text = std::to_string(rows) + " rows:";
+    for (const auto& [status, count] : statuses) text += " " + std::to_string(count) + " " + status + ",";
+    text += num_values ? " mean " + Json(sum / static_cast<double>(num_values)).dump() : " no value";
+    return text + ", " + std::to_string(static_cast<int64_t>(static_cast<double>(rows) / std::max(seconds, 1e-9))) + " rows/s";
+  }
+};
+
+Summary score_rows(const std::vector<Row>& rows, const Scorer& scorer, std::ostream& out) {
+  constexpr size_t kChunk = 4096;  // rows judged between two writes
+  Summary summary;
+  const auto start = std::chrono::steady_clock::now();
+  for (size_t first = 0; first < rows.size(); first += kChunk) {
+    const size_t last = std::min(rows.size(), first + kChunk);
+    std::vector<Judged> batch;
+    for (size_t i = first; i < last; ++i) batch.push_back({&rows[i].task, rows[i].completion, rows[i].completion_ids});
+    const std::vector<Score> scores = scorer.judge(batch);
+    for (size_t i = first; i < last; ++i) {
+      const Score& score = scores[i - first];
+      Json line = to_json(score);
+      line["id"] = rows[i].id;
+      out << line.dump(-1, ' ', false, Json::error_handler_t::replace) << '\n';
+      summary.add(score);
+    }
+  }
+  summary.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return summary;
+}
+
+Json rule_json(const RewardRule& rule) {
+  Json options = Json::array();
+  for (const RewardOption& option : rule.options) {
+    options.push_back({{"name", option.name}, {"default", option.initial}, {"description", option.description}});
+  }
+  return {{"name", rule.name}, {"description", rule.description}, {"source", rule.source}, {"options", options}};
+}
+
+void list_rewards(bool json) {
+  for (const RewardRule& rule : reward_rules()) {
+    if (json) {
+      std::cout << rule_json(rule).dump() << '\n';
+      continue;
+    }
+    std::cout << rule.name << ": " << rule.description << " (" << rule.source << ")\n";
+    for (const RewardOption& option : rule.options) {
+      std::cout << "    " << option.name << '=' << option.initial.dump() << (option.description.empty() ? "" : "  ") << option.description << '\n';
+    }
+  }
+}
+
+void run_score(const ScoreFlags& flags) {
+  if (flags.list) return list_rewards(flags.json);
+  if (flags.in.empty()) throw UsageError("score needs --in FILE (- for stdin), or --list");
+  if (!(flags.timeout > 0)) throw UsageError("--timeout must be above 0 seconds");
+  std::vector<RewardSpec> rewards;
+  for (const std::string& text : flags.rewards) rewards.push_back(parse_reward(text));
+  const Scorer scorer(rewards, flags.workers, {.per_completion = std::chrono::duration<double>(flags.timeout)});
+  const std::vector<Row> rows = read_rows(flags.in);
+  ScoreFile out(flags.out);
+  const Summary summary = score_rows(rows, scorer, out.stream());
+  out.commit();
+  std::cerr << "scored " << summary.line() << '\n';
+  if (flags.json && flags.out != "-") std::cout << summary.json().dump() << '\n';
+}
+
+}  // namespace
+
+void add_rewards_commands(CLI::App& app) {
+  auto flags = std::make_shared<ScoreFlags>();
+  CLI::App* score = app.add_subcommand("score", "Judge completions; no model needed");
+  score->add_option("--in", flags->in, "rows to judge, JSON lines with completion and answer; - is stdin")->type_name("FILE");
+  score->add_option("--reward", flags->rewards, "NAME[:option=value,…] or a JSON object; repeat for several")
+      ->type_name("R")
+      ->take_all()
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  score->add_option("--workers", flags->workers, "threads that judge")->capture_default_str();
+  score->add_option("--timeout", flags->timeout, "wall seconds for one verdict")->capture_default_str();
+  score->add_option("--out", flags->out, "where scores go, JSON lines; - is stdout")->capture_default_str();
+  score->add_flag("--list", flags->list, "show the rewards by name, with options and source");
+  score->add_flag("--json", flags->json, "machine-readable --list, or a summary object beside --out");
+  score->footer("Example: printf '{\"completion\": \"so \\\\\\\\boxed{1/2}\", \"answer\": \"0.5\"}\\n' | cohort score --in - --reward accuracy");
+  score->callback([flags] { run_score(*flags); });
+}
+
+}  // namespace cohort

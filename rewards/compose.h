@@ -1,0 +1,36 @@
+// Several rewards weighed into one score, judged by a pool of threads.
+#pragma once
+#include "rewards/reward.h"
+
+namespace cohort {
+
+/// One completion's scores by several rewards, in their order, as one score.
+/// value: sum of weight × value over those that have one (sum_then_normalize: the sum is what advantages normalise);
+/// a null is left out, all null is null. status: that of all where they agree; hack where one says so; partial otherwise.
+Score weigh(const std::vector<RewardSpec>& rewards, const std::vector<Score>& parts);
+
+/// Judges batches with `num_workers` threads (the caller's among them). Thread-safe.
+class Scorer {
+ public:
+  /// Throws what make_reward throws.
+  Scorer(std::vector<RewardSpec> rewards, int num_workers, Deadline deadline = {});
+
+  /// One Score for each completion, in order. A reward that throws, answers NaN or the wrong number of scores, or takes
+  /// longer than the deadline is an error with its reason and a null value, never a 0.
+  std::vector<Score> judge(std::span<const Judged> batch) const;
+
+  const std::vector<RewardSpec>& rewards() const { return rewards_; }
+
+ private:
+  Score judge_one(const Judged& judged) const;
+
+  std::vector<RewardSpec> rewards_;
+  std::vector<RewardFn> functions_;  // one for each of rewards_
+  int num_workers_;
+  Deadline deadline_;
+};
+
+/// Judges one completion by one reward under the guards that Scorer promises.
+Score guarded(const RewardFn& reward, const Judged& judged, Deadline deadline);
+
+}  // namespace cohort

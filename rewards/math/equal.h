@@ -1,0 +1,30 @@
+// Whether two readings are the same answer: exact structure, exact rational arithmetic, certified numeric evaluation,
+// else not equal. There is no absolute tolerance: a decimal reference sets the precision by its digits, and against an
+// exact reference a rounded completion needs `digits` significant digits.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "rewards/math/evaluate.h"
+
+namespace cohort::math {
+
+enum class Percent { either, sign, hundredth };
+enum class SymbolDomain { automatic, positive, real };
+
+struct EqualOptions {
+  Percent percent = Percent::either;
+  bool ordered_lists = false;
+  bool loose_brackets = true;
+  int digits = 6;
+  double tolerance = 0;  // relative; 0: the rule of digits
+  bool match_units = false;
+  bool strict_names = true;
+  SymbolDomain domain = SymbolDomain::automatic;
+};
+
+/// `gold` is the reference. Deterministic; never throws for what the trees hold.
+bool equal(const Expr& gold, const Expr& answer, const EqualOptions& options);
+
+}  // namespace cohort::math

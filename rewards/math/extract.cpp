@@ -1,0 +1,254 @@
+#include "rewards/math/extract.h"
+
+#include <algorithm>
+#include <array>
+
+#include "rewards/rules.h"
+#include "rewards/text.h"
+
+namespace cohort::math {
+namespace {
+
+constexpr size_t kMaxBare = 200;       // bytes of a completion that may be nothing but one expression
+constexpr size_t kMaxCandidate = 10'000;
+
+struct Box {
+  size_t start, end;  // of the whole \boxed{…}
+  std::string_view inside;
+};
+
+// All outermost \boxed{…} and \fbox{…}, in one pass with a stack of open braces.
+std::vector<Box> boxes_of(std::string_view text) {
+  struct Open {
+    size_t brace;
+    size_t command;  // start of \boxed, npos for another brace
+  };
+  std::vector<Open> open;
+  std::vector<Box> boxes;
+  size_t pending = std::string_view::npos;  // a \boxed whose brace comes next
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '\\') {
+      const std::string_view rest = text.substr(i);
+      if (rest.starts_with("\\boxed") || rest.starts_with("\\fbox")) {
+        pending = i;
+        i += rest.starts_with("\\boxed") ? 5 : 4;
+      } else {
+        pending = std::string_view::npos;
+        ++i;
+      }
+    } else if (c == '{') {
+      open.push_back({i, pending});
+      pending = std::string_view::npos;
+    } else if (c == '}' && !open.empty()) {
+      const Open closed = open.back();
+      open.pop_back();
+      if (closed.command == std::string_view::npos) continue;
+      while (!boxes.empty() && boxes.back().start > closed.command) boxes.pop_back();  // boxes inside this one
+      boxes.push_back({closed.command, i + 1, text.substr(closed.brace + 1, i - closed.brace - 1)});
+    } else if (c != ' ') {
+      pending = std::string_view::npos;
+    }
+  }
+  return boxes;
+}
+
+// Whether nothing but punctuation, $ and a joining word stands between two boxes.
+bool joins(std::string_view gap) {
+  std::string letters;
+  if (gap.size() > 40) return false;
+  for (size_t i = 0; i < gap.size(); ++i) {
+    const char c = gap[i];
+    if (c == '\n' && i + 1 < gap.size() && gap[i + 1] == '\n') return false;
+    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')) letters += c;
+    else if (std::string_view(" $,;&\\{}\n").find(c) == std::string_view::npos) return false;
+  }
+  return letters.empty() || letters == "and" || letters == "or" || letters == "text" || letters == "textand" || letters == "textor" || letters == "quad" || letters == "qquad";
+}
+
+std::optional<std::string> boxed_answer(std::string_view text) {
+  const std::vector<Box> boxes = boxes_of(text);
+  if (boxes.empty()) {
+    const auto plain = last_boxed(text);
+    return plain ? std::optional<std::string>(*plain) : std::nullopt;
+  }
+  size_t first = boxes.size() - 1;
+  while (first > 0 && joins(text.substr(boxes[first - 1].end, boxes[first].start - boxes[first - 1].end))) --first;
+  std::string joined;
+  for (size_t i = first; i < boxes.size() && joined.size() <= kMaxCandidate; ++i) {
+    if (boxes[i].inside.size() > kMaxCandidate) continue;
+    const bool repeated = i > first && trim(boxes[i].inside) == trim(boxes[first].inside);
+    if (!repeated) joined += (joined.empty() ? "" : ", ") + std::string(boxes[i].inside);
+  }
+  return joined;
+}
+
+// The last formula between $…$, $$…$$, \(…\) or \[…\].
+std::optional<std::string_view> last_formula(std::string_view text) {
+  struct Fence {
+    std::string_view open, close;
+  };
+  static constexpr std::array<Fence, 4> kFences = {{{"$$", "$$"}, {"$", "$"}, {"\\(", "\\)"}, {"\\[", "\\]"}}};
+  std::optional<std::string_view> last;
+  for (size_t at = 0; at < text.size();) {
+    const char c = text[at];
+    if (c != '$' && c != '\\') {
+      ++at;
+      continue;
+    }
+    const auto* fence = std::find_if(kFences.begin(), kFences.end(), [&](const Fence& f) { return text.substr(at).starts_with(f.open); });
+    if (fence == kFences.end()) {
+      at += 2;
+      continue;
+    }
+    const size_t start = at + fence->open.size();
+    const size_t end = text.find(fence->close, start);
+    if (end == std::string_view::npos) return last;  // unclosed: later ones would pair wrongly
+    if (!trim(text.substr(start, end - start)).empty()) last = text.substr(start, end - start);
+    at = end + fence->close.size();
+  }
+  return last;
+}
+
+std::string_view first_formula(std::string_view text) {
+  for (const auto& [open, close] : {std::pair<std::string_view, std::string_view>{"$$", "$$"}, {"$", "$"}, {"\\(", "\\)"}, {"\\[", "\\]"}}) {
+    if (!text.starts_with(open)) continue;
+    const size_t end = text.find(close, open.size());
+    if (end != std::string_view::npos) return text.substr(open.size(), end - open.size());
+  }
+  return {};
+}
+
+// Up to the end of the line or sentence; a point between digits ends nothing.
+std::string_view sentence(std::string_view text) {
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\n') return text.substr(0, i);
+    if (text.substr(i).starts_with("。")) return text.substr(0, i);
+    if (text[i] == '.' && (i + 1 == text.size() || text[i + 1] == ' ' || text[i + 1] == '\n')) return text.substr(0, i);
+  }
+  return text;
+}
+
+size_t count_numbers(std::string_view text) {
+  size_t count = 0;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const bool digit = text[i] >= '0' && text[i] <= '9';
+    const bool goes_on = i > 0 && ((text[i - 1] >= '0' && text[i - 1] <= '9') || text[i - 1] == '.' || text[i - 1] == ',');
+    if (digit && !goes_on) ++count;
+  }
+  return count;
+}
+
+// Readings of what follows a phrase: the sentence, the formula it starts with, its only number.
+std::vector<std::string> after_phrase(std::string_view rest) {
+  while (!rest.empty() && std::string_view(" \t\r\n:*#=").find(rest[0]) != std::string_view::npos) rest.remove_prefix(1);
+  std::string_view line = rest.starts_with("\\[") || rest.starts_with("$$") ? rest.substr(0, 2000) : sentence(rest.substr(0, 2000));
+  std::vector<std::string> readings;
+  const std::string_view formula = first_formula(rest.substr(0, 2000));
+  line = trim(line);
+  while (line.ends_with("*")) line.remove_suffix(1);
+  if (rest.starts_with("\\[") || rest.starts_with("$$")) {
+    if (!formula.empty()) return {std::string(formula)};
+  }
+  if (line.empty()) return readings;
+  std::string plain(line);
+  std::erase(plain, '*');
+  if (formula.empty() && line.find('*') != std::string_view::npos && line.find("**") == std::string_view::npos) plain = std::string(line);
+  readings.push_back(plain);
+  if (!formula.empty()) readings.emplace_back(formula);
+  else if (count_numbers(line) == 1) readings.emplace_back(*last_number(line));
+  return readings;
+}
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+  return out;
+}
+
+// Where the last phrase that announces an answer ends.
+std::optional<size_t> phrase_end(std::string_view text) {
+  const std::string folded = lower(text);
+  size_t best = 0;
+  for (std::string_view phrase : {"final answer is", "final answer", "answer is", "answer:", "answer**:", "answer:**", "answer**", "answers are", "answer =", "答案是", "答案为", "答案"}) {
+    const size_t at = folded.rfind(phrase);
+    if (at != std::string::npos) best = std::max(best, at + phrase.size());
+  }
+  if (best == 0) return std::nullopt;
+  for (std::string_view more : {" is", "是", "为", "：", " to the question is", " to this problem is"}) {
+    if (std::string_view(folded).substr(best).starts_with(more)) best += more.size();
+  }
+  return best;
+}
+
+std::optional<std::string_view> after_hashes(std::string_view text) {
+  const size_t at = text.rfind("####");
+  if (at == std::string_view::npos) return std::nullopt;
+  const std::string_view rest = text.substr(at + 4);
+  return trim(rest.substr(0, rest.find('\n')));
+}
+
+std::optional<std::string_view> last_bold(std::string_view text) {
+  const size_t end = text.rfind("**");
+  if (end == std::string_view::npos || end == 0) return std::nullopt;
+  const size_t start = text.rfind("**", end - 1);
+  if (start == std::string_view::npos || start + 2 > end || end - start > kMaxBare) return std::nullopt;
+  const std::string_view inside = trim(text.substr(start + 2, end - start - 2));
+  return inside.empty() || inside.ends_with(":") ? std::nullopt : std::optional<std::string_view>(inside);
+}
+
+// Readings in a text that has no thought and no answer tag around it.
+std::vector<std::string> marked_answer(std::string_view text, const ExtractOptions& options, bool whole_is_answer) {
+  if (auto boxed = boxed_answer(text)) return {*boxed};
+  if (const auto hashes = after_hashes(text)) return after_phrase(*hashes);
+  const std::string_view trimmed = trim(text);
+  if (whole_is_answer && trimmed.size() <= kMaxCandidate && !trimmed.empty()) {
+    std::vector<std::string> readings = {std::string(trimmed)};
+    if (const auto end = phrase_end(text)) {
+      for (std::string& reading : after_phrase(text.substr(*end))) readings.push_back(std::move(reading));
+    } else if (const auto formula = last_formula(text)) {
+      readings.emplace_back(*formula);
+    } else if (count_numbers(trimmed) == 1) {
+      readings.emplace_back(*last_number(trimmed));
+    }
+    return readings;
+  }
+  if (const auto end = phrase_end(text)) {
+    auto readings = after_phrase(text.substr(*end));
+    if (!readings.empty()) return readings;
+  }
+  const std::string_view line = last_line(text);
+  if (line.size() <= kMaxBare && (line.starts_with("A:") || line.starts_with("A :"))) return after_phrase(line.substr(line.find(':') + 1));
+  std::vector<std::string> readings;
+  if (const auto bold = last_bold(text)) readings.emplace_back(*bold);
+  if (trimmed.size() <= kMaxBare && trimmed.find('\n') == std::string_view::npos && !trimmed.empty()) readings.emplace_back(trimmed);
+  if (const auto formula = last_formula(text)) readings.emplace_back(*formula);
+  if (options.last_number) {
+    if (const auto number = cohort::last_number(text)) readings.emplace_back(*number);
+  }
+  return readings;
+}
+
+}  // namespace
+
+std::vector<std::string> extract_answer(std::string_view text, const ExtractOptions& options) {
+  if (options.after_think) {
+    if (const size_t think = text.rfind("</think>"); think != std::string_view::npos) text.remove_prefix(think + 8);
+    else if (text.find("<think>") != std::string_view::npos) return {};
+  }
+  if (const auto tagged = last_tag(text, "answer")) return marked_answer(*tagged, options, true);
+  return marked_answer(text, options, false);
+}
+
+std::vector<std::string> extract_reference(std::string_view answer) {
+  if (auto boxed = boxed_answer(answer)) return {*boxed};
+  if (const auto hashes = after_hashes(answer)) return {std::string(*hashes)};
+  if (const auto tagged = last_tag(answer, "answer")) return {std::string(trim(*tagged))};
+  answer = trim(answer);
+  std::vector<std::string> readings = {std::string(answer)};
+  if (answer.size() <= kMaxBare) return readings;
+  for (std::string& reading : marked_answer(answer, {}, false)) readings.push_back(std::move(reading));
+  return readings;
+}
+
+}  // namespace cohort::math

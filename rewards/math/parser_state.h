@@ -1,0 +1,92 @@
+// The recursive-descent parser's state, shared by parser.cpp (lists, relations, sums, products, powers) and
+// parser_primary.cpp (numbers, brackets, commands). Failure is an exception that parse() turns into none.
+#pragma once
+#include <optional>
+#include <vector>
+
+#include "rewards/math/expression.h"
+#include "rewards/math/lexer.h"
+#include "rewards/math/parser.h"
+
+namespace cohort::math {
+
+struct ParseFailure {};
+
+class Parser {
+ public:
+  explicit Parser(std::vector<Token> tokens) : tokens_(std::move(tokens)) {}
+  Expr whole();  // everything up to the end
+
+ private:
+  // parser.cpp
+  Expr list(bool bracketed);
+  Expr element();
+  Expr relation();
+  Expr set_expression();
+  Expr sum();
+  Expr product();
+  Expr signed_factor();
+  Expr factor();
+  Expr postfix(Expr left);
+  Expr exponent();
+  bool starts_factor() const;
+  std::optional<std::string> take_separator(bool bracketed);
+  std::optional<std::string> take_relation();
+  void take_unit(Expr& expr);
+  void skip_leading_words();
+  bool take_magnitude(Expr& left);
+
+  // parser_primary.cpp
+  Expr primary();
+  Expr number();
+  Expr repeating(const Token& token);
+  std::optional<Expr> mixed_fraction(const Expr& whole);
+  Expr symbol(std::string name);
+  std::string subscript();
+  Expr word();
+  Expr bracket(std::string_view open);
+  Expr braces();
+  Expr set();
+  Expr bars(std::string_view bar);
+  Expr command();
+  std::optional<Expr> structure_command(std::string_view name);
+  std::optional<Expr> function_command(std::string_view name);
+  Expr function(std::string name);
+  Expr function_argument();
+  Expr arguments(std::string name);
+  Expr big_operator(std::string name);
+  Expr latex_argument();
+  Expr fraction();
+  Expr root();
+  Expr matrix();
+  Expr blackboard();
+
+  const Token& peek(size_t ahead = 0) const { return tokens_[std::min(at_ + ahead, tokens_.size() - 1)]; }
+  bool is_op(std::string_view text, size_t ahead = 0) const { return peek(ahead).kind == TokenKind::op && peek(ahead).text == text; }
+  bool is_command(std::string_view text, size_t ahead = 0) const { return peek(ahead).kind == TokenKind::command && peek(ahead).text == text; }
+  bool take_op(std::string_view text) { return is_op(text) ? (++at_, true) : false; }
+  bool take_command(std::string_view text) { return is_command(text) ? (++at_, true) : false; }
+  void expect(std::string_view text) {
+    if (!take_op(text)) throw ParseFailure{};
+  }
+
+  // Counts a level of nesting and a node for as long as it lives.
+  struct Level {
+    explicit Level(Parser& parser) : parser(parser) {
+      if (++parser.depth_ > kMaxDepth || ++parser.nodes_ > kMaxNodes) throw ParseFailure{};
+    }
+    Level(const Level&) = delete;
+    Level& operator=(const Level&) = delete;
+    ~Level() { --parser.depth_; }
+    Parser& parser;
+  };
+
+  std::vector<Token> tokens_;
+  size_t at_ = 0;
+  int depth_ = 0;
+  size_t nodes_ = 0;
+  int bars_ = 0;           // open absolute values: a | closes the innermost
+  bool in_matrix_ = false;
+};
+
+}  // namespace cohort::math

@@ -1,0 +1,95 @@
+// Equations, assignments and inequalities.
+#include <algorithm>
+
+#include "rewards/math/comparer.h"
+
+namespace cohort::math {
+namespace {
+
+bool all_operators(const Expr& relation, std::string_view op) {
+  return std::all_of(relation.operators.begin(), relation.operators.end(), [&](const std::string& o) { return o == op; });
+}
+
+bool is_equation(const Expr& relation) { return all_operators(relation, "="); }
+
+// A name that is being given a value: x, x_1, AB, f(x), "Area".
+bool is_name(const Expr& expr) {
+  if (expr.kind == Kind::symbol || expr.kind == Kind::text) return true;
+  if (expr.kind != Kind::product) return false;
+  return std::all_of(expr.args.begin(), expr.args.end(), [](const Expr& arg) {
+    return arg.kind == Kind::symbol || (arg.kind == Kind::constant && arg.name != "inf") || (arg.kind == Kind::tuple && std::all_of(arg.args.begin(), arg.args.end(), is_name));
+  });
+}
+
+// f(x) or y: names for the value of a function.
+bool is_function_name(const Expr& expr) {
+  if (expr.kind == Kind::symbol) return expr.name == "y" || expr.name == "f";
+  return expr.kind == Kind::product && expr.args.size() == 2 && expr.args[0].kind == Kind::symbol && expr.args[0].name.size() == 1;
+}
+
+Expr difference(const Expr& relation) { return make_two(Kind::sum, relation.args[0], make_one(Kind::negate, relation.args[1])); }
+
+// Flips < and > so that every inequality reads upwards.
+Expr upward(const Expr& relation) {
+  Expr out = relation;
+  const bool down = std::all_of(out.operators.begin(), out.operators.end(), [](const std::string& o) { return o == ">" || o == ">="; });
+  if (!down) return out;
+  std::reverse(out.args.begin(), out.args.end());
+  std::reverse(out.operators.begin(), out.operators.end());
+  for (std::string& op : out.operators) op = op == ">" ? "<" : "<=";
+  return out;
+}
+
+}  // namespace
+
+bool Comparer::relations(const Expr& gold, const Expr& answer) {
+  if (gold.kind != Kind::relation) return relation_with_value(answer, gold, false);
+  if (answer.kind != Kind::relation) return relation_with_value(gold, answer, true);
+  if (is_equation(gold) && is_equation(answer)) return equations(gold, answer);
+  if (gold.operators == answer.operators && ordered(gold.args, answer.args)) return true;
+  return inequalities(gold, answer);
+}
+
+bool Comparer::equations(const Expr& gold, const Expr& answer) {
+  if (gold.args.size() == answer.args.size() && ordered(gold.args, answer.args)) return true;
+  if (gold.args.size() != 2) return answer.args.size() != 2 ? false : same(gold.args.back(), answer.args[1]) && same(gold.args[0], answer.args[0]);
+  if (answer.args.size() > 2) return same(gold.args[0], answer.args[0]) && same(gold.args[1], answer.args.back());
+  if (same(gold.args[0], answer.args[1]) && same(gold.args[1], answer.args[0])) return true;
+  const bool both_named = is_name(gold.args[0]) && is_name(answer.args[0]);
+  const bool both_functions = is_function_name(gold.args[0]) && is_function_name(answer.args[0]);
+  if (both_named && (!options_.strict_names || both_functions) && same(gold.args[1], answer.args[1])) return true;
+  const Expr left = difference(gold), right = difference(answer);
+  if (!has_symbols(left) || !has_symbols(right)) return false;
+  const Domain domain = domain_of(left, right);
+  if (domain != Domain::positive && compare_proportional(left, right, false, Domain::positive, seed_, budget_) != Relation::same) return false;
+  return compare_proportional(left, right, false, domain, seed_, budget_) == Relation::same;
+}
+
+bool Comparer::inequalities(const Expr& gold, const Expr& answer) {
+  const Expr a = upward(gold), b = upward(answer);
+  if (a.operators != b.operators) return false;
+  if (ordered(a.args, b.args)) return true;
+  if (a.args.size() != 2 || (a.operators[0] != "<" && a.operators[0] != "<=" && a.operators[0] != "!=")) return false;
+  const Expr left = difference(a), right = difference(b);
+  if (!has_symbols(left) || !has_symbols(right)) return false;
+  return compare_proportional(left, right, a.operators[0] != "!=", Domain::real, seed_, budget_) == Relation::same;
+}
+
+// A relation against something that is none: the value it gives to a name, or the end of a chain that holds.
+bool Comparer::relation_with_value(const Expr& relation, const Expr& value, bool relation_is_gold) {
+  const auto equals = [&](const Expr& side) { return relation_is_gold ? same(side, value) : same(value, side); };
+  const Expr& first = relation.args.front();
+  const Expr& last = relation.args.back();
+  if (all_operators(relation, "in")) return relation.args.size() == 2 && equals(last);
+  if (all_operators(relation, "to")) return equals(last);
+  if (!std::all_of(relation.operators.begin(), relation.operators.end(), [](const std::string& o) { return o == "=" || o == "~"; })) return false;
+  if (relation.operators.back() == "~") {  // 7/8 ≈ 0.875: the exact side counts, the rounded one where a name stands first
+    if (!is_name(first)) return equals(first);
+    return equals(relation.args.size() > 2 ? relation.args[1] : last) || equals(last);
+  }
+  if (is_name(first)) return equals(last);
+  if (is_name(last) && relation.args.size() == 2) return equals(first);
+  return same(first, last) && equals(last);
+}
+
+}  // namespace cohort::math

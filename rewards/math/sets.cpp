@@ -1,0 +1,170 @@
+// Sets of real numbers, however they are written: intervals, unions, inequalities, finite sets, R without points.
+// The end points of both sides cut the line into points and gaps; two sets are the same when they agree on all of them.
+#include <algorithm>
+
+#include "rewards/math/comparer.h"
+
+namespace cohort::math {
+namespace {
+
+struct Bound {
+  int infinite = 0;  // -1 or 1: the end of the line
+  Rational value;    // otherwise
+};
+
+bool less(const Bound& a, const Bound& b) { return a.infinite != b.infinite ? a.infinite < b.infinite : a.infinite == 0 && a.value < b.value; }
+
+bool is_infinity(const Expr& expr) { return expr.kind == Kind::constant && expr.name == "inf"; }
+
+bool is_set_kind(const Expr& expr) {
+  return expr.kind == Kind::set_op || expr.kind == Kind::set || expr.kind == Kind::builder || (expr.kind == Kind::named_set && (expr.name == "R" || expr.name == "empty")) ||
+         (expr.kind == Kind::tuple && expr.args.size() == 2);
+}
+
+// One description of a set of reals as a predicate over cells. Cell 2k+1 is end point k, cell 2k the gap before it.
+class RealSet {
+ public:
+  explicit RealSet(Budget& budget) : budget_(budget) {}
+
+  // Collects the end points of `expr`; false where it describes no set of reals.
+  bool collect(const Expr& expr) {
+    switch (expr.kind) {
+      case Kind::named_set: return expr.name == "R" || expr.name == "empty";
+      case Kind::tuple: return expr.args.size() == 2 && bound(expr.args[0]) && bound(expr.args[1]);
+      case Kind::set: return std::all_of(expr.args.begin(), expr.args.end(), [&](const Expr& arg) { return bound(arg); });
+      case Kind::set_op: return std::all_of(expr.args.begin(), expr.args.end(), [&](const Expr& arg) { return collect(arg); });
+      case Kind::builder: return variable(expr.args[0]) && collect(expr.args[1]);
+      case Kind::relation: return collect_relation(expr);
+      case Kind::list: return (expr.name == "or" || expr.name == "and") && std::all_of(expr.args.begin(), expr.args.end(), [&](const Expr& arg) { return arg.kind == Kind::relation && collect(arg); });
+      default: return false;
+    }
+  }
+
+  void sort_points() {
+    std::sort(points_.begin(), points_.end(), less);
+    const auto same = [](const Bound& a, const Bound& b) { return !less(a, b) && !less(b, a); };
+    points_.erase(std::unique(points_.begin(), points_.end(), same), points_.end());
+  }
+
+  size_t num_cells() const { return 2 * points_.size() + 1; }
+  // An infinite end point and what lies beyond it are no part of the line.
+  size_t first_cell() const { return !points_.empty() && points_.front().infinite == -1 ? 2 : 0; }
+  size_t last_cell() const { return !points_.empty() && points_.back().infinite == 1 ? num_cells() - 3 : num_cells() - 1; }
+
+  bool contains(const Expr& expr, size_t cell) {
+    switch (expr.kind) {
+      case Kind::named_set: return expr.name == "R";
+      case Kind::tuple: return above(expr.args[0], expr.name[0] == '[', cell) && below(expr.args[1], expr.name[1] == ']', cell);
+      case Kind::set: return std::any_of(expr.args.begin(), expr.args.end(), [&](const Expr& arg) { return position(arg) == cell; });
+      case Kind::builder: return contains(expr.args[1], cell);
+      case Kind::relation: return satisfies(expr, cell);
+      case Kind::list: {
+        const auto holds = [&](const Expr& arg) { return contains(arg, cell); };
+        return expr.name == "or" ? std::any_of(expr.args.begin(), expr.args.end(), holds) : std::all_of(expr.args.begin(), expr.args.end(), holds);
+      }
+      case Kind::set_op: break;
+      default: return false;
+    }
+    bool inside = contains(expr.args[0], cell);
+    for (size_t i = 1; i < expr.args.size(); ++i) {
+      const bool next = contains(expr.args[i], cell);
+      inside = expr.name == "union" ? inside || next : expr.name == "intersection" ? inside && next : inside && !next;
+    }
+    return inside;
+  }
+
+ private:
+  std::optional<Bound> value_of(const Expr& expr) {
+    if (is_infinity(expr)) return Bound{.infinite = 1};
+    if (expr.kind == Kind::negate && is_infinity(expr.args[0])) return Bound{.infinite = -1};
+    if (has_symbols(expr)) return std::nullopt;
+    auto value = exact_value(expr, budget_);
+    if (!value) {
+      value = approximate(expr, budget_);
+      if (value) {  // equal irrationals written differently agree to 150 bits
+        const Integer scale = Integer(1) << 150;
+        value = Rational(Integer(numerator(*value) * scale / denominator(*value)) / 1024, scale / 1024);
+      }
+    }
+    return value ? std::optional<Bound>(Bound{.value = *value}) : std::nullopt;
+  }
+
+  bool bound(const Expr& expr) {
+    const auto value = value_of(expr);
+    if (!value || points_.size() > 200) return false;
+    points_.push_back(*value);
+    return true;
+  }
+
+  bool variable(const Expr& expr) {
+    if (expr.kind == Kind::relation && expr.args.size() == 2 && expr.operators[0] == "in") return variable(expr.args[0]) && collect(expr.args[1]);
+    if (expr.kind != Kind::symbol || (!variable_.empty() && variable_ != expr.name)) return false;
+    variable_ = expr.name;
+    return true;
+  }
+
+  // A chain of comparisons of one variable with numbers, or membership in a set.
+  bool collect_relation(const Expr& expr) {
+    if (expr.operators.size() == 1 && (expr.operators[0] == "in" || expr.operators[0] == "notin")) return variable(expr.args[0]) && collect(expr.args[1]);
+    size_t variables = 0;
+    for (const Expr& arg : expr.args) {
+      if (arg.kind == Kind::symbol ? !variable(arg) : !bound(arg)) return false;
+      variables += arg.kind == Kind::symbol ? 1 : 0;
+    }
+    const bool ordered = std::all_of(expr.operators.begin(), expr.operators.end(), [](const std::string& o) { return o == "<" || o == ">" || o == "<=" || o == ">=" || o == "!="; });
+    return ordered && variables == 1;
+  }
+
+  size_t position(const Expr& expr) {
+    const auto value = value_of(expr);
+    const auto at = std::lower_bound(points_.begin(), points_.end(), *value, less);
+    return 2 * static_cast<size_t>(at - points_.begin()) + 1;
+  }
+
+  bool above(const Expr& end, bool closed, size_t cell) { return closed ? cell >= position(end) : cell > position(end); }
+  bool below(const Expr& end, bool closed, size_t cell) { return closed ? cell <= position(end) : cell < position(end); }
+
+  bool satisfies(const Expr& relation, size_t cell) {
+    if (relation.operators[0] == "in") return contains(relation.args[1], cell);
+    if (relation.operators[0] == "notin") return !contains(relation.args[1], cell);
+    for (size_t i = 0; i < relation.operators.size(); ++i) {
+      const Expr& left = relation.args[i];
+      const Expr& right = relation.args[i + 1];
+      if (left.kind != Kind::symbol && right.kind != Kind::symbol) continue;
+      const std::string& op = relation.operators[i];
+      const bool flipped = left.kind != Kind::symbol;
+      const Expr& end = flipped ? left : right;
+      const bool closed = op == "<=" || op == ">=";
+      if (op == "!=" ? position(end) == cell : ((op[0] == '<') != flipped ? !below(end, closed, cell) : !above(end, closed, cell))) return false;
+    }
+    return true;
+  }
+
+  Budget& budget_;
+  std::vector<Bound> points_;
+  std::string variable_;
+};
+
+bool is_real_set_relation(const Expr& expr) {
+  if (expr.kind == Kind::relation) return expr.operators[0] != "=" && expr.operators[0] != "~" && expr.operators[0] != "to";
+  return expr.kind == Kind::list && (expr.name == "or" || expr.name == "and") && std::all_of(expr.args.begin(), expr.args.end(), is_real_set_relation);
+}
+
+}  // namespace
+
+std::optional<bool> Comparer::real_sets(const Expr& gold, const Expr& answer) {
+  const bool gold_relation = is_real_set_relation(gold), answer_relation = is_real_set_relation(answer);
+  if (!(gold_relation || is_set_kind(gold)) || !(answer_relation || is_set_kind(answer))) return std::nullopt;
+  if (gold.kind == Kind::tuple && answer.kind == Kind::tuple) return std::nullopt;  // a point as well as an interval: by its entries
+  if (gold.kind == Kind::set && answer.kind == Kind::set) return std::nullopt;
+  RealSet sets(budget_);
+  if (!sets.collect(gold) || !sets.collect(answer)) return std::nullopt;
+  sets.sort_points();
+  if (!budget_.take(static_cast<int64_t>(sets.num_cells()) * 20)) return std::nullopt;
+  for (size_t cell = sets.first_cell(); cell <= sets.last_cell(); ++cell) {
+    if (sets.contains(gold, cell) != sets.contains(answer, cell)) return false;
+  }
+  return true;
+}
+
+}  // namespace cohort::math

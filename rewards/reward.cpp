@@ -1,0 +1,203 @@
+// The table of rewards by name, and the way from a spec to a function.
+#include "rewards/reward.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "configs/error.h"
+#include "rewards/rules.h"
+
+namespace cohort {
+namespace {
+
+constexpr std::array<std::string_view, 6> kPlugins = {"python:", "exec:", "http://", "https://", "openrlhf:", "lib:"};
+constexpr std::array<std::string_view, 3> kLater = {"code", "binary_code", "json_schema"};
+
+bool is_plugin(std::string_view name) {
+  return std::any_of(kPlugins.begin(), kPlugins.end(), [&](std::string_view prefix) { return name.starts_with(prefix); });
+}
+
+// Number of one-character edits between two names.
+size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = std::exchange(row[0], i);
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
+    }
+  }
+  return row[b.size()];
+}
+
+template <class Named>
+std::string nearest(std::string_view name, const std::vector<Named>& known) {
+  name = name.substr(0, 100);
+  const auto closer = [&](const Named& a, const Named& b) { return edit_distance(name, a.name) < edit_distance(name, b.name); };
+  return std::string(std::min_element(known.begin(), known.end(), closer)->name);
+}
+
+bool same_type(const Json& a, const Json& b) {
+  return (a.is_number() && b.is_number()) || (a.is_boolean() && b.is_boolean()) || (a.is_string() && b.is_string());
+}
+
+std::string type_name(const Json& json) { return json.is_number() ? "a number" : json.is_boolean() ? "true or false" : "a string"; }
+
+// Every option of the rule, those given in place of their defaults.
+Json complete_options(const RewardRule& rule, const Json& given) {
+  Json options = Json::object();
+  for (const RewardOption& option : rule.options) options[std::string(option.name)] = option.initial;
+  if (given.is_null()) return options;
+  if (!given.is_object()) throw UsageError("reward " + std::string(rule.name) + ": options must be an object");
+  for (const auto& [name, value] : given.items()) {
+    if (!options.contains(name)) {
+      std::string message = "reward " + std::string(rule.name) + " has no option " + excerpt(name);
+      throw UsageError(message + (rule.options.empty() ? "; it has none" : "; the nearest is \"" + nearest(name, rule.options) + "\""));
+    }
+    Json& option = options[name];
+    if (option.is_string() && (value.is_number() || value.is_boolean())) {
+      option = value.dump();  // NAME:pattern=42 on a command line
+    } else if (same_type(option, value)) {
+      option = value;
+    } else {
+      throw UsageError("reward " + std::string(rule.name) + ": option " + name + " must be " + type_name(option) + ", found " +
+                       excerpt(value.dump()));
+    }
+  }
+  return options;
+}
+
+Json option_value(std::string_view text) {
+  Json value = Json::parse(text, nullptr, false);
+  return value.is_number() || value.is_boolean() ? value : Json(std::string(text));
+}
+
+std::vector<RewardOption> tags() {
+  return {{"think", "think", "name of the tag around the thought"}, {"answer", "answer", "name of the tag around the answer"}};
+}
+
+}  // namespace
+
+const std::vector<RewardRule>& reward_rules() {
+  static const std::vector<RewardRule> rules = {
+      {"accuracy", "1 when the completion's answer equals the reference as mathematics",
+       "own parser and ladder; conventions after MATH, GSM8K and Math-Verify graders",
+       {{"percent", "either", "25%: either = 25 or 0.25, sign = 25 alone, hundredth = 0.25 alone"},
+        {"list_order", "any", "any or same: whether 1, 2 equals 2, 1"},
+        {"brackets", "loose", "loose: a bare list may stand for a set or a tuple; strict: it may not"},
+        {"decimal_comma", false, "read 3,14 as 3.14"},
+        {"digits", 6, "significant digits a rounded completion needs against an exact reference"},
+        {"tolerance", 0.0, "relative tolerance; 0 leaves the rule of digits"},
+        {"units", "strip", "strip: units are dropped; match: they must be the same"},
+        {"strict_names", true, "whether x = 5 differs from y = 5"},
+        {"after_think", true, "read only what follows the last </think>"},
+        {"last_number", false, "fall back to the last number of the completion"},
+        {"domain", "auto", "of free symbols: positive, real, or auto (positive where a radical or logarithm holds one)"}},
+       make_accuracy},
+      {"format", "1 when the completion is exactly <think>…</think> then <answer>…</answer>", "DeepSeek-R1; open-r1 format_reward",
+       [] {
+         auto options = tags();
+         options.push_back({"prefilled", false, "the prompt already ended with the opening think tag"});
+         return options;
+       }(),
+       make_format},
+      {"tag_count", "a quarter for each of the four think and answer tags that stands exactly once", "open-r1 tag_count_reward", tags(),
+       make_tag_count},
+      {"soft_overlong", "0 up to max - cache tokens, then falling linearly to -1 at max", "DAPO (arXiv 2503.14476), eq. 13",
+       {{"max_completion_length", 20480, "tokens at which the penalty is whole"}, {"cache", 4096, "tokens over which it grows"}},
+       make_soft_overlong},
+      {"cosine", "correct answers earn more when short, wrong ones lose less when long",
+       "Demystifying Long CoT (arXiv 2502.03373); open-r1 cosine_scaled_reward",
+       {{"min_value_wrong", -1.0, "wrong and empty"},
+        {"max_value_wrong", -0.5, "wrong and of max_len"},
+        {"min_value_correct", 0.5, "correct and of max_len"},
+        {"max_value_correct", 1.0, "correct and short"},
+        {"max_len", 1000, "length at which the curve ends; longer counts as this"},
+        {"unit", "tokens", "tokens (needs completion_ids) or characters"}},
+       make_cosine},
+      {"repetition", "penalty for the share of repeated n-grams of words", "Demystifying Long CoT (arXiv 2502.03373); open-r1 repetition_penalty",
+       {{"ngram", 3, "words in an n-gram"}, {"max_penalty", -1.0, "value when all repeat"}},
+       make_repetition},
+      {"regex", "1 when the pattern is found in the completion", "PCRE2, UTF-8, bounded work",
+       {{"pattern", "", "PCRE2 pattern; required"}, {"full", false, "the whole completion must match"}, {"ignore_case", false, ""}},
+       make_regex},
+      {"exact", "1 when the answer is the reference, character by character", "own",
+       {{"extract", "none", "none (the trimmed completion), answer_tag, boxed, last_line or last_number"}, {"ignore_case", false, ""}},
+       make_exact},
+      {"last_number", "1 when the last number of the completion equals the reference, whatever the form", "GSM8K's lenient grading", {},
+       make_last_number},
+      {"choice", "1 when the chosen letter is the reference's", "multiple-choice suites",
+       {{"letters", "ABCDEFGHIJ", "letters that can be chosen"}},
+       make_choice},
+      {"language_consistency", "share of the target language's words in the thought, LaTeX and code left out", "DeepSeek-R1 (arXiv 2501.12948), 2.3.2",
+       {{"language", "en", "en, zh, ja, ko, ru, ar, hi, th, he or el, told apart by script"}, {"think", "think", "name of the tag around the thought"}},
+       make_language_consistency},
+      {"countdown", "1 when the equation uses exactly the given numbers and gives the target", "Countdown, as in TinyZero",
+       {{"extract", "answer_tag", "answer_tag, boxed, last_line or none"}, {"format_score", 0.0, "value of a readable expression that is wrong"}},
+       make_countdown},
+  };
+  return rules;
+}
+
+RewardSpec parse_reward(std::string_view text) {
+  text = trim(text);
+  if (text.starts_with("{")) {
+    const Json json = Json::parse(text, nullptr, false);
+    if (json.is_discarded()) throw UsageError("reward " + excerpt(text) + " is not valid JSON");
+    return reward_from_json(json);
+  }
+  if (is_plugin(text)) return {.name = std::string(text)};
+  const size_t colon = text.find(':');
+  RewardSpec spec{.name = std::string(text.substr(0, colon))};
+  std::string_view rest = colon == std::string_view::npos ? std::string_view() : text.substr(colon + 1);
+  while (!rest.empty()) {
+    const std::string_view part = rest.substr(0, rest.find(','));
+    rest.remove_prefix(std::min(rest.size(), part.size() + 1));
+    const size_t equals = part.find('=');
+    if (equals == std::string_view::npos || equals == 0) {
+      throw UsageError("reward " + excerpt(text) + ": expected option=value after the colon, found " + excerpt(part));
+    }
+    const std::string name(trim(part.substr(0, equals)));
+    const Json value = option_value(part.substr(equals + 1));
+    if (name == "weight" && value.is_number()) spec.weight = value.get<double>();
+    else if (spec.options.contains(name)) throw UsageError("reward " + excerpt(text) + ": option " + name + " is given twice");
+    else spec.options[name] = value;
+  }
+  return spec;
+}
+
+RewardSpec reward_from_json(const Json& json) {
+  if (json.is_string()) return parse_reward(json.get<std::string>());
+  if (!json.is_object() || !json.contains("name") || !json["name"].is_string()) {
+    throw UsageError("a reward is a name or an object with name, weight and options, found " + excerpt(json.dump()));
+  }
+  RewardSpec spec = parse_reward(json["name"].get<std::string>());
+  for (const auto& [key, value] : json.items()) {
+    if (key == "name") continue;
+    if (key == "weight" && value.is_number()) spec.weight = value.get<double>();
+    else if (key == "options" && value.is_object()) spec.options.update(value);
+    else throw UsageError("reward " + excerpt(spec.name) + ": unknown or ill-typed key " + excerpt(key) + ", expected name, weight (number), options (object)");
+  }
+  return spec;
+}
+
+RewardFn make_reward(const RewardSpec& spec) {
+  if (!std::isfinite(spec.weight)) throw UsageError("reward " + excerpt(spec.name) + ": weight must be finite");
+  if (is_plugin(spec.name)) {
+    throw MissingError("reward " + excerpt(spec.name) + " is a plug-in, which is not available yet: use a rule that `cohort score --list` shows");
+  }
+  if (std::find(kLater.begin(), kLater.end(), spec.name) != kLater.end()) {
+    throw MissingError("reward \"" + spec.name + "\" is not available yet: use a rule that `cohort score --list` shows");
+  }
+  const auto& rules = reward_rules();
+  const auto rule = std::find_if(rules.begin(), rules.end(), [&](const RewardRule& r) { return r.name == spec.name; });
+  if (rule == rules.end()) {
+    throw UsageError("unknown reward " + excerpt(spec.name) + ", the nearest is \"" + nearest(spec.name, rules) + "\"; `cohort score --list` shows all");
+  }
+  return rule->make(complete_options(*rule, spec.options));
+}
+
+}  // namespace cohort

@@ -1,0 +1,105 @@
+#include "rewards/text.h"
+
+#include <algorithm>
+#include <array>
+
+#include "configs/error.h"
+#include "rewards/rules.h"
+
+namespace cohort {
+namespace {
+
+constexpr std::array<std::string_view, 5> kExtracts = {"none", "answer_tag", "boxed", "last_line", "last_number"};
+
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_alnum(char c) { return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c & 0x80) != 0; }
+
+// Contents of the braces that open at text[open]; none when they do not close.
+std::optional<std::string_view> braced(std::string_view text, size_t open) {
+  size_t depth = 0;
+  for (size_t i = open; i < text.size(); ++i) {
+    if (text[i] == '\\') ++i;
+    else if (text[i] == '{') ++depth;
+    else if (text[i] == '}' && --depth == 0) return text.substr(open + 1, i - open - 1);
+  }
+  return std::nullopt;
+}
+
+// Start of the digits that end just before `end`, walking over 1,000 and 3.14 forms.
+size_t number_start(std::string_view text, size_t end) {
+  size_t at = end;
+  while (at > 0) {
+    const bool joint = (text[at - 1] == ',' || text[at - 1] == '.') && at >= 2 && is_digit(text[at - 2]) && at < end && is_digit(text[at]);
+    if (!is_digit(text[at - 1]) && !joint) break;
+    --at;
+  }
+  if (at > 0 && at < end && text[at - 1] == '.' && (at == 1 || !is_alnum(text[at - 2]))) --at;  // .5
+  return at;
+}
+
+}  // namespace
+
+std::optional<std::string_view> last_tag(std::string_view text, std::string_view tag) {
+  const std::string open = "<" + std::string(tag) + ">";
+  const std::string close = "</" + std::string(tag) + ">";
+  const size_t start = text.rfind(open);
+  if (start == std::string_view::npos) return std::nullopt;
+  const size_t end = text.find(close, start);
+  if (end == std::string_view::npos) return std::nullopt;
+  return text.substr(start + open.size(), end - start - open.size());
+}
+
+std::optional<std::string_view> last_boxed(std::string_view text) {
+  size_t from = std::string_view::npos;
+  for (int tries = 0; tries < 16; ++tries) {  // unclosed boxes at the end are passed over, a bounded number of them
+    const size_t boxed = text.rfind("\\boxed", from);
+    const size_t fbox = text.rfind("\\fbox", from);
+    if (boxed == std::string_view::npos && fbox == std::string_view::npos) return std::nullopt;
+    const bool is_box = fbox == std::string_view::npos || (boxed != std::string_view::npos && boxed > fbox);
+    const size_t at = is_box ? boxed : fbox;
+    size_t open = at + (is_box ? 6 : 5);
+    while (open < text.size() && text[open] == ' ') ++open;
+    if (open < text.size() && text[open] == '{') {
+      if (auto inside = braced(text, open)) return inside;
+    } else if (open > at + 5 && open < text.size() && text[open - 1] == ' ') {  // \boxed 5 ends at the white space or $
+      return text.substr(open, text.find_first_of(" \n\t$", open) - open);
+    }
+    if (at == 0) return std::nullopt;
+    from = at - 1;
+  }
+  return std::nullopt;
+}
+
+std::string_view last_line(std::string_view text) {
+  text = trim(text);
+  const size_t newline = text.find_last_of("\r\n");
+  return newline == std::string_view::npos ? text : trim(text.substr(newline + 1));
+}
+
+std::optional<std::string_view> last_number(std::string_view text) {
+  const size_t last = text.find_last_of("0123456789");
+  if (last == std::string_view::npos) return std::nullopt;
+  const size_t end = last + 1;
+  size_t start = number_start(text, end);
+  if (start >= 2 && text[start - 1] == '/' && is_digit(text[start - 2])) start = number_start(text, start - 1);  // a/b
+  const bool minus = start > 0 && text[start - 1] == '-';
+  if (minus && (start == 1 || !(is_alnum(text[start - 2]) || text[start - 2] == ')'))) --start;
+  return text.substr(start, end - start);
+}
+
+std::optional<std::string_view> extract_by(std::string_view how, std::string_view text) {
+  if (how == "none") return trim(text);
+  if (how == "answer_tag") return last_tag(text, "answer");
+  if (how == "boxed") return last_boxed(text);
+  if (how == "last_line") return last_line(text);
+  if (how == "last_number") return last_number(text);
+  throw UsageError("unknown extract " + excerpt(how));
+}
+
+void check_extract(std::string_view how, std::string_view rule) {
+  if (std::find(kExtracts.begin(), kExtracts.end(), how) != kExtracts.end()) return;
+  throw UsageError("reward " + std::string(rule) + ": extract " + excerpt(how) +
+                   " is not one of none, answer_tag, boxed, last_line, last_number");
+}
+
+}  // namespace cohort

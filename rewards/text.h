@@ -1,0 +1,26 @@
+// Finding the part of a completion that is judged: the last tag, box, line or number. All linear in the text.
+#pragma once
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace cohort {
+
+/// Contents of the last <tag>…</tag>; none when the last opening tag is never closed.
+std::optional<std::string_view> last_tag(std::string_view text, std::string_view tag);
+
+/// Contents of the last balanced \boxed{…} or \fbox{…}.
+std::optional<std::string_view> last_boxed(std::string_view text);
+
+/// Last line that is not blank, trimmed; empty for a blank text.
+std::string_view last_line(std::string_view text);
+
+/// Last number as written: sign, thousands commas, decimals, exponent, a/b; none when there is no digit.
+std::optional<std::string_view> last_number(std::string_view text);
+
+/// What a rule judges, by the name of its `extract` option: none, answer_tag, boxed, last_line, last_number.
+/// Throws UsageError on another name.
+std::optional<std::string_view> extract_by(std::string_view how, std::string_view text);
+void check_extract(std::string_view how, std::string_view rule);
+
+}  // namespace cohort

@@ -1,0 +1,73 @@
+#include "rollout/collect.h"
+
+#include <map>
+
+#include "policy/kernels/philox.h"
+#include "policy/text/chat_template.h"
+
+namespace cohort {
+
+std::vector<int32_t> encode_prompt(const Tokenizer& tokenizer, const Messages& prompt) {
+  if (!is_chat(prompt)) return tokenizer.encode(prompt.at(0).content, true);
+  Json messages = Json::array();
+  for (const Message& m : prompt) messages.push_back({{"role", m.role}, {"content", m.content}});
+  return tokenizer.encode(render_chat(tokenizer, messages, true));
+}
+
+uint64_t request_seed(uint64_t run_seed, int64_t step, std::span<const int32_t> prompt, int64_t repeats) {
+  std::array<uint32_t, 2> key = {uint32_t(run_seed), uint32_t(run_seed >> 32)};
+  auto mix = [&](uint32_t word, uint32_t kind) {
+    auto bits = philox({word, kind, 0x73656564u, 0}, key);
+    key = {bits[0], bits[1]};
+  };
+  mix(uint32_t(step), 1), mix(uint32_t(repeats), 2);
+  for (int32_t id : prompt) mix(uint32_t(id), 3);
+  return (uint64_t(key[1] & 0x1FFFFFu) << 32) | key[0];  // below 2^53: exact in JSON everywhere
+}
+
+void judge(const Scorer& scorer, Group& group) {
+  std::vector<Judged> batch;
+  for (const Rollout& r : group.rollouts)
+    batch.push_back({&group.task, r.text, r.completion.tokens, r.completion.finish == FinishReason::length});
+  std::vector<Score> scores = scorer.judge(batch);
+  for (size_t i = 0; i < scores.size(); ++i) group.rollouts[i].score = std::move(scores[i]);
+}
+
+static Group group_of(const Task& task, Finished finished) {
+  Group group{.task = task, .prompt = std::move(finished.request.prompt), .policy_version = finished.policy_version};
+  group.expert_load = std::move(finished.expert_load);
+  for (size_t i = 0; i < finished.completions.size(); ++i)
+    group.rollouts.push_back({.completion = std::move(finished.completions[i]), .text = std::move(finished.texts[i])});
+  return group;
+}
+
+std::vector<Group> collect(Engine& engine, const CausalLM& model, const Tokenizer& tokenizer, const Scorer& scorer, const CollectJob& job,
+                           const GroupStore& store, const std::function<void(int64_t)>& progress) {
+  std::vector<Group> groups(job.tasks.size());
+  std::map<std::vector<int32_t>, int64_t> seen;
+  int64_t done = 0;
+  for (size_t i = 0; i < job.tasks.size(); ++i) {
+    std::vector<int32_t> prompt = encode_prompt(tokenizer, job.tasks[i].prompt);
+    uint64_t seed = request_seed(job.seed, job.step, prompt, seen[prompt]++);
+    if (store.find) {
+      std::optional<Group> kept = store.find(int64_t(i));
+      if (kept && kept->prompt == prompt && !kept->rollouts.empty() && kept->rollouts[0].completion.seed == seed) {
+        groups[i] = std::move(*kept);
+        ++done;
+        continue;
+      }
+    }
+    engine.submit({.id = int64_t(i), .prompt = std::move(prompt), .num_completions = job.num_generations, .seed = seed, .sampling = job.sampling,
+                   .stop_ids = model.spec.stop_ids});
+  }
+  while (std::optional<Finished> finished = engine.next_completed()) {
+    int64_t i = finished->request.id;
+    groups[size_t(i)] = group_of(job.tasks[size_t(i)], std::move(*finished));
+    judge(scorer, groups[size_t(i)]);
+    if (store.keep) store.keep(i, groups[size_t(i)]);
+    if (progress) progress(++done);
+  }
+  return groups;
+}
+
+}  // namespace cohort

@@ -1,0 +1,38 @@
+// Prompts in, scored groups out.
+#pragma once
+#include <functional>
+#include <optional>
+
+#include "rewards/compose.h"
+#include "rollout/engine.h"
+
+namespace cohort {
+
+/// Ids of a prompt: a text as it is, a chat through the tokenizer's template with the generation prompt.
+std::vector<int32_t> encode_prompt(const Tokenizer& tokenizer, const Messages& prompt);
+
+/// Seed of a request: a function of run seed, step, prompt and how often the same prompt came before in this step.
+uint64_t request_seed(uint64_t run_seed, int64_t step, std::span<const int32_t> prompt, int64_t repeats);
+
+struct CollectJob {
+  std::span<const Task> tasks;
+  int32_t num_generations = 1;
+  SamplingConfig sampling;
+  uint64_t seed = 0;       // of the run
+  int64_t step = 0;        // which rollout of the run
+};
+
+/// Groups that an earlier, killed attempt at the same rollout left behind, and where new ones are kept.
+struct GroupStore {
+  std::function<std::optional<Group>(int64_t index)> find;
+  std::function<void(int64_t index, const Group& group)> keep;
+};
+
+/// One group for each task, in order, scored as they complete. `progress` sees how many are done.
+std::vector<Group> collect(Engine& engine, const CausalLM& model, const Tokenizer& tokenizer, const Scorer& scorer, const CollectJob& job,
+                           const GroupStore& store = {}, const std::function<void(int64_t done)>& progress = {});
+
+/// Fills the scores of a group's rollouts.
+void judge(const Scorer& scorer, Group& group);
+
+}  // namespace cohort

@@ -1,0 +1,74 @@
+#include "rollout/completion.h"
+
+#include <algorithm>
+
+#include "configs/error.h"
+#include "rewards/json.h"
+#include "tasks/task_json.h"
+
+namespace cohort {
+namespace {
+
+FinishReason finish_from(const std::string& name) {
+  for (FinishReason reason : {FinishReason::stop, FinishReason::length, FinishReason::abort})
+    if (name == to_string(reason)) return reason;
+  throw UsageError("finish_reason \"" + name + "\" is not stop, length or abort");
+}
+
+Json to_json(const Rollout& r) {
+  const Completion& c = r.completion;
+  Json line = {{"completion", r.text}, {"completion_ids", c.tokens}, {"logprobs", c.logprobs}, {"finish_reason", to_string(c.finish)},
+               {"seed", c.seed}, {"member", c.member}};
+  if (!c.versions.empty()) line["versions"] = c.versions;
+  if (!c.loss_mask.empty()) line["loss_mask"] = c.loss_mask;
+  line["score"] = to_json(r.score);
+  line["advantage"] = r.advantage;
+  return line;
+}
+
+Rollout rollout_from_json(const Json& line) {
+  Rollout r;
+  r.text = line.value("completion", "");
+  Completion& c = r.completion;
+  c.tokens = line.at("completion_ids").get<std::vector<int32_t>>();
+  c.logprobs = line.at("logprobs").get<std::vector<float>>();
+  c.loss_mask = line.value("loss_mask", std::vector<uint8_t>());
+  c.versions = line.value("versions", std::vector<int32_t>());
+  c.finish = finish_from(line.value("finish_reason", "stop"));
+  c.seed = line.value("seed", uint64_t(0)), c.member = line.value("member", 0);
+  if (line.contains("score")) r.score = score_from_json(line["score"]);
+  r.advantage = line.value("advantage", 0.0f);
+  auto check = [&](const char* name, size_t size) {
+    if (size != c.tokens.size())
+      throw UsageError(std::string("[group] ") + name + " has " + std::to_string(size) + " entries, completion_ids has " + std::to_string(c.tokens.size()));
+  };
+  check("logprobs", c.logprobs.size());
+  if (!c.loss_mask.empty()) check("loss_mask", c.loss_mask.size());
+  if (!c.versions.empty()) check("versions", c.versions.size());
+  return r;
+}
+
+}  // namespace
+
+const char* to_string(FinishReason reason) {
+  return reason == FinishReason::stop ? "stop" : reason == FinishReason::length ? "length" : "abort";
+}
+
+Json to_json(const Group& group) {
+  Json line = {{"task", to_json(group.task)}, {"prompt_ids", group.prompt}, {"policy_version", group.policy_version}, {"rollouts", Json::array()}};
+  for (const Rollout& rollout : group.rollouts) line["rollouts"].push_back(to_json(rollout));
+  if (!group.expert_load.empty()) line["expert_load"] = group.expert_load;
+  return line;
+}
+
+Group group_from_json(const Json& line) {
+  Group group;
+  group.task = task_from_json(line.at("task"));
+  group.prompt = line.at("prompt_ids").get<std::vector<int32_t>>();
+  group.policy_version = line.value("policy_version", int64_t(0));
+  for (const Json& rollout : line.at("rollouts")) group.rollouts.push_back(rollout_from_json(rollout));
+  group.expert_load = line.value("expert_load", std::vector<double>());
+  return group;
+}
+
+}  // namespace cohort

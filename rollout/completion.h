@@ -1,0 +1,45 @@
+// What sampling leaves behind: host memory, no model.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "rewards/reward.h"
+#include "tasks/task.h"
+
+namespace cohort {
+
+enum class FinishReason { stop, length, abort };
+const char* to_string(FinishReason reason);
+
+struct Completion {
+  std::vector<int32_t> tokens;     // [R] ids, stop token included
+  std::vector<float> logprobs;     // [R] log p(token) under the weights and temperature that sampled it
+  std::vector<uint8_t> loss_mask;  // [R] 0 for tokens the policy did not choose; empty: all 1
+  std::vector<int32_t> versions;   // [R] policy version of each token; empty: the group's
+  FinishReason finish = FinishReason::stop;
+  uint64_t seed = 0;               // of the random stream that chose the tokens,
+  int32_t member = 0;              // and which of its members this is
+};
+
+struct Rollout {
+  Completion completion;
+  std::string text;                // without special tokens
+  Score score;
+  float advantage = 0;
+};
+
+/// G completions of one prompt.
+struct Group {
+  Task task;
+  std::vector<int32_t> prompt;     // [P] ids
+  int64_t policy_version = 0;
+  std::vector<Rollout> rollouts;   // [G]
+  std::vector<double> expert_load; // [moe layers · E] tokens each expert received, prompt and completions; empty if dense
+};
+
+/// One line of a groups file (cli contract §3); what is constant or empty is left out. Exact both ways.
+Json to_json(const Group& group);
+Group group_from_json(const Json& line);
+
+}  // namespace cohort

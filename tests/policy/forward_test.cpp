@@ -1,0 +1,175 @@
+// The engine's forward and backward against plain LibTorch operations and autograd, over packed groups with shared prompts.
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "policy/backward.h"
+#include "policy/kernels/philox.h"
+#include "policy/reference.h"
+#include "tests/policy/tiny_models.h"
+
+namespace cohort {
+namespace {
+
+std::vector<int32_t> random_tokens(int64_t count, uint32_t stream) {
+  std::vector<int32_t> ids;
+  for (int64_t i = 0; i < count; ++i) ids.push_back(int32_t(philox({uint32_t(i), stream, 0, 0}, {1, 2})[0] % 97));
+  return ids;
+}
+
+/// One prompt and its completions, packed: the prompt once, its last partial block copied to each completion.
+struct PackedGroup {
+  std::vector<int32_t> tokens;
+  std::vector<RowSpan> spans;
+  std::vector<TailCopy> copies;
+  std::vector<std::vector<int32_t>> tables;
+  std::vector<std::vector<int32_t>> sequences;  // prompt + completion
+  int64_t num_blocks = 0;
+
+  PackedGroup(int64_t prompt, std::vector<int64_t> lengths) {
+    std::vector<int32_t> ids = random_tokens(prompt, 0);
+    tables.reserve(lengths.size() + 1);
+    tables.emplace_back();
+    for (int64_t b = 0; b < ceil_div(prompt, kKeyBlock); ++b) tables[0].push_back(int32_t(num_blocks++));
+    tokens = ids;
+    spans.push_back({0, prompt, 0, tables[0].data()});
+    for (size_t i = 0; i < lengths.size(); ++i) {
+      std::vector<int32_t> completion = random_tokens(lengths[i], uint32_t(i + 1));
+      auto& table = tables.emplace_back(tables[0].begin(), tables[0].begin() + prompt / kKeyBlock);
+      if (prompt % kKeyBlock) copies.push_back({tables[0].back(), int32_t(num_blocks), int32_t(prompt % kKeyBlock)});
+      while (int64_t(table.size()) < ceil_div(prompt + lengths[i], kKeyBlock)) table.push_back(int32_t(num_blocks++));
+      spans.push_back({int64_t(tokens.size()), lengths[i], int32_t(prompt), table.data()});
+      tokens.insert(tokens.end(), completion.begin(), completion.end());
+      sequences.push_back(ids);
+      sequences.back().insert(sequences.back().end(), completion.begin(), completion.end());
+    }
+  }
+  Rows rows() const { return {tokens, spans, copies}; }
+};
+
+struct Case {
+  const char* name;
+  Json config;
+};
+std::vector<Case> cases() {
+  return {{"llama", tiny_llama()}, {"llama untied", tiny_llama(false)}, {"deepseek", tiny_deepseek()}, {"deepseek q_lora", tiny_deepseek(24)}, {"deepseek groups", tiny_deepseek(0, 4)}};
+}
+
+/// Hidden rows that predict the tokens of completion i after the first, and their targets.
+TEST(Forward, AgreesWithPlainOperationsAndAutograd) {
+  for (const Case& c : cases()) {
+    Compute compute(2);
+    CausalLM model = random_model(c.config, compute);
+    PackedGroup group(21, {19, 5, 33});
+    KvStore kv(model.spec, group.num_blocks, true);
+    ForwardState state;
+    forward(model, compute, group.rows(), kv, true, state);
+    const int64_t V = model.spec.vocab, D = model.spec.dim, T = int64_t(group.tokens.size());
+
+    // Objective: Σ over completions of Σ_j w_j · log p(token_j), the first token predicted by the prompt's last row.
+    std::vector<int32_t> row, target;
+    for (size_t i = 1; i < group.spans.size(); ++i)
+      for (int64_t j = 0; j < group.spans[i].num_rows; ++j)
+        row.push_back(int32_t(j ? group.spans[i].first_row + j - 1 : 20)), target.push_back(group.tokens[size_t(group.spans[i].first_row + j)]);
+    int64_t N = int64_t(row.size());
+    Buffer logit_NV(N * V), d_hidden(T * D), gradient(model.spec.num_parameters), panels;
+    logits(model, compute, state.hidden_TD.data(), row.data(), N, logit_NV.data());
+    std::fill_n(gradient.data(), gradient.size(), 0.0f);
+    std::fill_n(d_hidden.data(), d_hidden.size(), 0.0f);
+    auto weight = [](int64_t n) { return 0.5f + 0.01f * float(n % 13); };
+    std::vector<float> logprob;
+    for (int64_t n = 0; n < N; ++n) {
+      float* l = logit_NV.data() + n * V;
+      TokenStatistics s = compute.kernels->token_statistics(l, V, 0.8f, target[size_t(n)]);
+      logprob.push_back(s.logprob);
+      std::vector<float> before(l, l + V);
+      compute.kernels->logits_gradient(before.data(), V, 0.8f, target[size_t(n)], s, weight(n), 0, l);
+      for (int64_t v = 0; v < V; ++v)
+        compute.kernels->add_scaled(model.at(model.spec.head) + v * D, l[v], D, d_hidden.data() + row[size_t(n)] * D);
+    }
+    weight_gradient(compute, logit_NV.data(), V, V, state.hidden_TD.data(), D, row.data(), D, N, panels, gradient.data() + model.spec.head);
+    BackwardState scratch;
+    backward(model, compute, group.rows(), kv, state, scratch, d_hidden.data(), gradient.data());
+
+    at::Tensor parameters = parameter_tensor(model), objective = at::zeros({});
+    int64_t n = 0;
+    for (const auto& sequence : group.sequences) {
+      at::Tensor expected = reference_logprobs(model.spec, parameters, sequence, 0.8);
+      for (int64_t j = 20; j < expected.size(0); ++j, ++n) {
+        EXPECT_NEAR(logprob[size_t(n)], expected[j].item<float>(), 2e-4) << c.name << " token " << n;
+        objective = objective + expected[j] * weight(n);
+      }
+    }
+    objective.backward();
+    at::Tensor ours = at::from_blob(gradient.data(), {gradient.size()}), theirs = parameters.grad();
+    for (const ParameterSpec& p : model.spec.parameters) {
+      if (!p.gradient) continue;
+      at::Tensor a = ours.narrow(0, p.offset, p.size()), b = theirs.narrow(0, p.offset, p.size());
+      double scale = std::max(1e-3, b.abs().max().item<double>());
+      EXPECT_LT((a - b).abs().max().item<double>() / scale, 2e-3) << c.name << " " << p.name;
+      EXPECT_GT(b.abs().max().item<double>(), 0) << c.name << " " << p.name;
+    }
+  }
+}
+
+TEST(Forward, DecodingGivesTheBitsOfTheTrainingForward) {
+  for (const Case& c : cases())
+    for (bool bf16 : {false, true}) {
+      Compute compute(2);
+      CausalLM model = random_model(c.config, compute, 3, bf16);
+      PackedGroup group(37, {20, 41});
+      KvStore training(model.spec, group.num_blocks, true), cache(model.spec, group.num_blocks, false);
+      ForwardState kept, state;
+      forward(model, compute, group.rows(), training, true, kept);
+      int64_t D = model.spec.dim;
+      // Prompt in two chunks, tail copied once, then tokens one by one; the second completion joins later.
+      RowSpan first{0, 15, 0, group.tables[0].data()}, second{0, 22, 15, group.tables[0].data()};
+      std::span<const int32_t> ids = group.tokens;
+      forward(model, compute, {ids.subspan(0, 15), {&first, 1}, {}}, cache, false, state);
+      EXPECT_EQ(std::memcmp(state.hidden_TD.data(), kept.hidden_TD.data(), sizeof(float) * size_t(15 * D)), 0) << c.name;
+      forward(model, compute, {ids.subspan(15, 22), {&second, 1}, {}}, cache, false, state);
+      EXPECT_EQ(std::memcmp(state.hidden_TD.data(), kept.hidden_TD.data() + 15 * D, sizeof(float) * size_t(22 * D)), 0) << c.name;
+      for (const TailCopy& copy : group.copies) copy_lanes(cache, model.spec, copy);
+      for (int64_t step = 0; step < 41; ++step) {
+        std::vector<int32_t> tokens;
+        std::vector<RowSpan> spans;
+        std::vector<int64_t> training_row;
+        auto add = [&](size_t i, int64_t j) {
+          spans.push_back({int64_t(tokens.size()), 1, int32_t(37 + j), group.tables[i].data()});
+          training_row.push_back(group.spans[i].first_row + j);
+          tokens.push_back(group.tokens[size_t(training_row.back())]);
+        };
+        add(2, step);
+        if (step >= 7 && step < 27) add(1, step - 7);
+        forward(model, compute, {tokens, spans, {}}, cache, false, state);
+        for (size_t r = 0; r < tokens.size(); ++r)
+          ASSERT_EQ(std::memcmp(state.hidden_TD.data() + int64_t(r) * D, kept.hidden_TD.data() + training_row[r] * D, sizeof(float) * size_t(D)), 0)
+              << c.name << " step " << step << " bf16 " << bf16;
+      }
+    }
+}
+
+TEST(Backward, SameBitsForEveryThreadCount) {
+  for (const Case& c : cases()) {
+    std::vector<float> reference;
+    for (int threads : {1, 2, 3}) {
+      Compute compute(threads);
+      CausalLM model = random_model(c.config, compute);
+      PackedGroup group(21, {19, 5, 33});
+      KvStore kv(model.spec, group.num_blocks, true);
+      ForwardState state;
+      BackwardState scratch;
+      forward(model, compute, group.rows(), kv, true, state);
+      Buffer d_hidden(int64_t(group.tokens.size()) * model.spec.dim);
+      for (int64_t i = 0; i < d_hidden.size(); ++i) d_hidden[i] = 0.01f * float(i % 17) - 0.05f;
+      std::vector<float> gradient(size_t(model.spec.num_parameters), 0.0f);
+      backward(model, compute, group.rows(), kv, state, scratch, d_hidden.data(), gradient.data());
+      if (threads == 1) reference = gradient;
+      ASSERT_EQ(std::memcmp(gradient.data(), reference.data(), gradient.size() * 4), 0) << c.name << " threads " << threads;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace cohort
