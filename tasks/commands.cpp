@@ -108,8 +108,7 @@ void print(const SftRow& row) {
 
 template <class Row>
 void show_rows(const Stream<Row>& stream, const ShowFlags& flags) {
-  std::cerr << stream.name << ": " << (stream.format == "generator" ? "a generator" : "read as " + stream.format)
-            << '\n';
+  std::cerr << stream_text(stream) << '\n';
   const int64_t count = std::min(flags.limit, stream.size.value_or(INT64_MAX));
   for (int64_t i = 0; i < count; ++i) {
     const Row row = stream.at(i);

@@ -127,6 +127,8 @@ void refuse_idle_fields(const ParsedSource& parsed) {
                      ": held_out cannot be chosen for a generator, a tenth of its problems is always held out");
   if (parsed.is_generator && !source.format.empty())
     throw UsageError(source.reference + ": format is for files, this is a generator");
+  if (!parsed.is_generator && parsed.split == Split::all && source.held_out != kHeldOut)
+    throw UsageError(source.reference + ": held_out is given and split is not; choose split=train or split=held_out");
   if (!parsed.is_generator && source.seed != 0)
     throw UsageError(source.reference + ": seed is for generators; the split of a file depends on its prompts alone");
   if (source.prompt_template.find(kPlaceholder) == std::string::npos)

@@ -17,4 +17,12 @@ struct Stream {
   std::function<Row(int64_t index)> at;
 };
 
+/// "gsm8k/train.jsonl: 7473 rows, read as gsm8k" or "arithmetic: a generator without end".
+template <class Row>
+std::string stream_text(const Stream<Row>& stream) {
+  const std::string count = stream.size ? std::to_string(*stream.size) + " rows" : "";
+  if (stream.format != "generator") return stream.name + ": " + count + ", read as " + stream.format;
+  return stream.name + ": a generator " + (stream.size ? "of " + count : "without end");
+}
+
 }  // namespace cohort

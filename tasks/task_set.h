@@ -20,6 +20,7 @@ class ShuffledRows {
   /// The next `count` rows; a finite source starts its next epoch where one ends.
   std::vector<Row> next(int64_t count) {
     std::vector<Row> rows;
+    rows.reserve(count);
     for (int64_t i = 0; i < count; ++i) {
       const Draw draw = cursor_.next();
       rows.push_back(streams_[draw.source].at(draw.index));

@@ -95,7 +95,8 @@ inline std::string steps_text(const Chain& chain, size_t count, std::string_view
     const int64_t left = i == 0 ? chain.numbers[0] : chain.results[i - 1];
     if (i > 0 && style != "running") text += style == "lines" ? "\n" : ";";
     if (i == 0 || style != "running") text += std::to_string(left);
-    text += gap + chain.operators[i] + gap + std::to_string(chain.numbers[i + 1]) + gap + "=" + gap;
+    text.append(gap).append(1, chain.operators[i]).append(gap);
+    text.append(std::to_string(chain.numbers[i + 1])).append(gap).append("=").append(gap);
     text += std::to_string(chain.results[i]);
   }
   return text;

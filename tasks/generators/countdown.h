@@ -108,8 +108,7 @@ inline std::string countdown_key(const CountdownProblem& problem) {
 }
 
 inline std::string countdown_prompt(const CountdownProblem& problem, std::string_view style) {
-  const std::string key = countdown_key(problem);
-  if (style == "compact") return key;
+  if (style == "compact") return countdown_key(problem);
   std::string numbers;
   for (size_t i = 0; i < problem.numbers.size(); ++i)
     numbers += (i == 0 ? "" : i + 1 == problem.numbers.size() ? " and " : ", ") + std::to_string(problem.numbers[i]);

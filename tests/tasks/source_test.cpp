@@ -67,6 +67,7 @@ TEST(Source, MessagesNameTheNearest) {
       {"a.jsonl:prompt_template=x", "{prompt}"},
       {"arithmetic:held_out=0.2", "always held out"},
       {"arithmetic:format=gsm8k", "format is for files"},
+      {"a.jsonl:held_out=0.2", "choose split=train or split=held_out"},
       {"a.jsonl:operations=3", "unknown option operations"},
   };
   for (const auto& [reference, expected] : references) {
