@@ -1,4 +1,6 @@
 // The reward `accuracy`: the completion's answer against the reference, as mathematics.
+#include <algorithm>
+
 #include "configs/error.h"
 #include "rewards/math/equal.h"
 #include "rewards/math/extract.h"
@@ -43,20 +45,26 @@ bool leads_with_choice(std::string_view gold, std::string_view answer) {
   return answer.size() >= 2 && answer[0] == gold[0] && std::string_view(").:").find(answer[1]) != std::string_view::npos;
 }
 
+// The same once spelling is set aside: the very text, or for words the same words.
+bool same_text(const Reading& gold, const std::string& answer) {
+  if (answer.size() > math::kMaxLength) return false;
+  const std::string normal = math::normalize(answer);
+  if (normal.empty()) return false;
+  if (normal == math::normalize(gold.text)) return true;
+  const bool words = !gold.expr || gold.expr->kind == math::Kind::text;
+  return words && math::folded_words(gold.text) == math::folded_words(answer);
+}
+
 Score judge(const Accuracy& options, const Judged& judged) {
   const auto gold = read(math::extract_reference(judged.task->answer), options.parse);
   if (!gold) return no_score("the reference answer is empty");
   if (!gold->expr && !is_prose(gold->text)) return no_score("the reference answer " + excerpt(gold->text) + " is not readable as mathematics");
-  const auto answer = read(math::extract_answer(judged.completion, options.extract), options.parse);
+  const auto texts = math::extract_answer(judged.completion, options.extract);
+  const auto answer = read(texts, options.parse);
   if (!answer) return unparsable("no answer is marked in the completion");
-  std::string reason = "found " + excerpt(answer->text);
-  if (answer->text.size() <= math::kMaxLength) {
-    const std::string normal = math::normalize(answer->text);
-    if (!normal.empty() && normal == math::normalize(gold->text)) return verdict(true, reason);
-    const bool words = !gold->expr || gold->expr->kind == math::Kind::text;
-    if (words && math::folded_words(gold->text) == math::folded_words(answer->text)) return verdict(true, reason);
-    if (leads_with_choice(math::folded_words(gold->text).size() == 1 ? trim(math::normalize(gold->text)) : "", answer->text)) return verdict(true, reason);
-  }
+  const std::string reason = "found " + excerpt(answer->text);
+  if (same_text(*gold, texts[0]) || same_text(*gold, answer->text)) return verdict(true, reason);
+  if (leads_with_choice(math::folded_words(gold->text).size() == 1 ? trim(math::normalize(gold->text)) : "", texts[0])) return verdict(true, reason);
   if (!answer->expr) return gold->expr && gold->expr->kind != math::Kind::text ? unparsable(reason + ", which is not readable as mathematics") : verdict(false, reason);
   if (!gold->expr) return verdict(false, reason);
   return verdict(math::equal(*gold->expr, *answer->expr, options.equal), reason);

@@ -2,6 +2,7 @@
 #include <array>
 
 #include "rewards/rules.h"
+#include "rewards/text.h"
 
 namespace cohort {
 namespace {
@@ -17,8 +18,8 @@ Tags tags_from(const Json& options) {
 }
 
 bool stands_once(std::string_view text, std::string_view part) {
-  const size_t first = text.find(part);
-  return first != std::string_view::npos && text.find(part, first + 1) == std::string_view::npos;
+  const size_t first = find_first(text, part);
+  return first != std::string_view::npos && find_first(text, part, first + 1) == std::string_view::npos;
 }
 
 // Takes `part` off the front of text, white space before it included.
@@ -31,7 +32,7 @@ bool take(std::string_view& text, std::string_view part) {
 
 // Takes everything up to and including `part`; the text before it goes to `before`.
 bool take_until(std::string_view& text, std::string_view part, std::string_view& before) {
-  const size_t at = text.find(part);
+  const size_t at = find_first(text, part);
   if (at == std::string_view::npos) return false;
   before = text.substr(0, at);
   text.remove_prefix(at + part.size());
@@ -41,7 +42,7 @@ bool take_until(std::string_view& text, std::string_view part, std::string_view&
 bool holds_tag(std::string_view text, const Tags& tags) {
   for (std::string_view tag : {std::string_view(tags.open_think), std::string_view(tags.close_think),
                                std::string_view(tags.open_answer), std::string_view(tags.close_answer)}) {
-    if (text.find(tag) != std::string_view::npos) return true;
+    if (find_first(text, tag) != std::string_view::npos) return true;
   }
   return false;
 }

@@ -6,6 +6,7 @@
 
 #include "configs/error.h"
 #include "rewards/rules.h"
+#include "rewards/text.h"
 
 namespace cohort {
 namespace {
@@ -65,8 +66,8 @@ bool is_letter(utf8proc_int32_t c) {
 // Blanks what lies between two marks, pair by pair; an unclosed mark is left as text.
 void blank_between(std::string& text, std::string_view open, std::string_view close) {
   size_t at = 0;
-  while ((at = text.find(open, at)) != std::string::npos) {
-    const size_t end = text.find(close, at + open.size());
+  while ((at = find_first(text, open, at)) != std::string::npos) {
+    const size_t end = find_first(text, close, at + open.size());
     if (end == std::string::npos) return;
     std::fill(text.begin() + static_cast<ptrdiff_t>(at), text.begin() + static_cast<ptrdiff_t>(end + close.size()), ' ');
     at = end + close.size();
@@ -129,8 +130,8 @@ Counts count_words(std::string_view text, Script target) {
 
 // What lies before </think>, the opening tag left out; the whole text when there is no tag.
 std::string_view thought_of(std::string_view text, const std::string& open, const std::string& close) {
-  if (const size_t end = text.find(close); end != std::string_view::npos) text = text.substr(0, end);
-  if (const size_t start = text.find(open); start != std::string_view::npos) text.remove_prefix(start + open.size());
+  if (const size_t end = find_first(text, close); end != std::string_view::npos) text = text.substr(0, end);
+  if (const size_t start = find_first(text, open); start != std::string_view::npos) text.remove_prefix(start + open.size());
   return text;
 }
 

@@ -41,13 +41,12 @@ std::optional<char> leading_letter(std::string_view text, std::string_view lette
   return std::nullopt;
 }
 
-// Where the last "answer is", "answer:" (any case) ends; none when there is none.
-std::optional<std::string_view> after_answer_phrase(std::string_view text) {
-  const std::string folded = lower(text);
-  size_t best = 0;
-  for (std::string_view phrase : {"answer is", "answer:", "answer :", "answer**:", "answer:**", "option is", "choice is", "choose", "choice:"}) {
-    const size_t at = folded.rfind(phrase);
-    if (at != std::string::npos) best = std::max(best, at + phrase.size());
+// What follows the last "answer is", "answer:" and its like; none when there is none.
+std::optional<std::string_view> after_choice_phrase(std::string_view text) {
+  size_t best = after_answer_phrase(text).value_or(0);
+  for (std::string_view phrase : {"option is", "choice is", "choose", "choice:"}) {
+    const size_t at = find_last(text, phrase);
+    if (at != std::string_view::npos) best = std::max(best, at + phrase.size());
   }
   if (best == 0) return std::nullopt;
   std::string_view rest = trim(text.substr(best));
@@ -66,12 +65,12 @@ std::optional<char> last_bracketed(std::string_view text, std::string_view lette
 }
 
 std::optional<char> chosen_letter(std::string_view text, std::string_view letters) {
-  if (const size_t think = text.rfind("</think>"); think != std::string_view::npos) text.remove_prefix(think + 8);
-  else if (text.find("<think>") != std::string_view::npos) return std::nullopt;
+  if (const size_t think = find_last(text, "</think>"); think != std::string_view::npos) text.remove_prefix(think + 8);
+  else if (find_first(text, "<think>") != std::string_view::npos) return std::nullopt;
   for (const auto& part : {last_tag(text, "answer"), last_boxed(text)}) {
     if (part) return leading_letter(last_boxed(*part).value_or(*part), letters);
   }
-  if (const auto rest = after_answer_phrase(text)) {
+  if (const auto rest = after_choice_phrase(text)) {
     if (const auto letter = leading_letter(*rest, letters)) return letter;
     const std::string_view word = rest->substr(0, rest->find_first_of(" \n\t.,"));
     if (word.size() == 1 && letters.find(word[0]) != std::string_view::npos && word[0] != 'A' && word[0] != 'I') return word[0];

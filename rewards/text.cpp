@@ -39,12 +39,42 @@ size_t number_start(std::string_view text, size_t end) {
 
 }  // namespace
 
+// Horspool's search: a byte that cannot stand in the pattern lets the whole pattern be passed over.
+size_t find_first(std::string_view text, std::string_view part, size_t from) {
+  const size_t m = part.size();
+  if (m <= 2) return text.find(part, from);
+  std::array<size_t, 256> skip;
+  skip.fill(m);
+  for (size_t i = 0; i + 1 < m; ++i) skip[static_cast<unsigned char>(part[i])] = m - 1 - i;
+  for (size_t at = from; at + m <= text.size();) {
+    const char c = text[at + m - 1];
+    if (c == part[m - 1] && text.compare(at, m, part) == 0) return at;
+    at += skip[static_cast<unsigned char>(c)];
+  }
+  return std::string_view::npos;
+}
+
+size_t find_last(std::string_view text, std::string_view part, size_t from) {
+  const size_t m = part.size();
+  if (m <= 2 || text.size() < m) return text.rfind(part, from);
+  std::array<size_t, 256> skip;
+  skip.fill(m);
+  for (size_t i = m - 1; i > 0; --i) skip[static_cast<unsigned char>(part[i])] = i;
+  for (size_t at = std::min(from, text.size() - m);;) {
+    const char c = text[at];
+    if (c == part[0] && text.compare(at, m, part) == 0) return at;
+    const size_t step = skip[static_cast<unsigned char>(c)];
+    if (step > at) return std::string_view::npos;
+    at -= step;
+  }
+}
+
 std::optional<std::string_view> last_tag(std::string_view text, std::string_view tag) {
   const std::string open = "<" + std::string(tag) + ">";
   const std::string close = "</" + std::string(tag) + ">";
-  const size_t start = text.rfind(open);
+  const size_t start = find_last(text, open);
   if (start == std::string_view::npos) return std::nullopt;
-  const size_t end = text.find(close, start);
+  const size_t end = find_first(text, close, start);
   if (end == std::string_view::npos) return std::nullopt;
   return text.substr(start + open.size(), end - start - open.size());
 }
@@ -52,8 +82,8 @@ std::optional<std::string_view> last_tag(std::string_view text, std::string_view
 std::optional<std::string_view> last_boxed(std::string_view text) {
   size_t from = std::string_view::npos;
   for (int tries = 0; tries < 16; ++tries) {  // unclosed boxes at the end are passed over, a bounded number of them
-    const size_t boxed = text.rfind("\\boxed", from);
-    const size_t fbox = text.rfind("\\fbox", from);
+    const size_t boxed = find_last(text, "\\boxed", from);
+    const size_t fbox = find_last(text, "\\fbox", from);
     if (boxed == std::string_view::npos && fbox == std::string_view::npos) return std::nullopt;
     const bool is_box = fbox == std::string_view::npos || (boxed != std::string_view::npos && boxed > fbox);
     const size_t at = is_box ? boxed : fbox;
@@ -85,6 +115,45 @@ std::optional<std::string_view> last_number(std::string_view text) {
   const bool minus = start > 0 && text[start - 1] == '-';
   if (minus && (start == 1 || !(is_alnum(text[start - 2]) || text[start - 2] == ')'))) --start;
   return text.substr(start, end - start);
+}
+
+namespace {
+
+// The end of the phrase that goes on behind "answer" at `at`, or npos where it announces nothing.
+size_t phrase_end(std::string_view text, size_t at) {
+  std::string_view rest = text.substr(at);
+  const bool final = at >= 12 && (text.substr(at - 12, 6) == "final " || text.substr(at - 12, 6) == "Final " || text.substr(at - 12, 6) == "FINAL ");
+  for (std::string_view more : {" to the question is", " to this problem is", " to the problem is", " is", "s are", "**:", ":**", " :", ":", " =", "**"}) {
+    if (rest.starts_with(more)) return at + more.size();
+  }
+  return final ? at : std::string_view::npos;
+}
+
+bool equals_folded(std::string_view text, std::string_view lower) {
+  for (size_t i = 0; i < lower.size(); ++i) {
+    if ((text[i] | 0x20) != lower[i]) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+std::optional<size_t> after_answer_phrase(std::string_view text) {
+  constexpr std::string_view kWord = "answer", kChinese = "答案";
+  for (size_t left = text.size(); left >= kWord.size(); --left) {  // backwards over the places where a phrase may end
+    const size_t at = left - kWord.size();
+    if ((text[at] | 0x20) == 'a' && equals_folded(text.substr(at, kWord.size()), kWord)) {
+      const size_t end = phrase_end(text, left);
+      if (end != std::string_view::npos) return end;
+    } else if (text[at] == kChinese[0] && text.substr(at, kChinese.size()) == kChinese) {
+      size_t end = left;
+      for (std::string_view more : {"是", "为", "：", ":"}) {
+        if (text.substr(end).starts_with(more)) end += more.size();
+      }
+      return end;
+    }
+  }
+  return std::nullopt;
 }
 
 std::optional<std::string_view> extract_by(std::string_view how, std::string_view text) {

@@ -6,6 +6,10 @@
 
 namespace cohort {
 
+/// Where `part` first (last) stands in text, npos when nowhere. Linear, and fast on text that holds its first bytes often.
+size_t find_first(std::string_view text, std::string_view part, size_t from = 0);
+size_t find_last(std::string_view text, std::string_view part, size_t from = std::string_view::npos);
+
 /// Contents of the last <tag>…</tag>; none when the last opening tag is never closed.
 std::optional<std::string_view> last_tag(std::string_view text, std::string_view tag);
 
@@ -17,6 +21,9 @@ std::string_view last_line(std::string_view text);
 
 /// Last number as written: sign, thousands commas, decimals, exponent, a/b; none when there is no digit.
 std::optional<std::string_view> last_number(std::string_view text);
+
+/// Where the last phrase that announces an answer ends: "answer is", "final answer", "answer:" in any case, "答案".
+std::optional<size_t> after_answer_phrase(std::string_view text);
 
 /// What a rule judges, by the name of its `extract` option: none, answer_tag, boxed, last_line, last_number.
 /// Throws UsageError on another name.

@@ -240,10 +240,10 @@ bool Comparer::unordered(const std::vector<Expr>& gold, const std::vector<Expr>&
 
 bool Comparer::collections(const Expr& gold, const Expr& answer) {
   const bool list_like = gold.kind != Kind::tuple && answer.kind != Kind::tuple;
-  if (!is_bracketed(gold) || !is_bracketed(answer)) {  // {5} for 5
+  if (!is_bracketed(gold) || !is_bracketed(answer)) {  // {5} for 5; the same value written twice
     const Expr& many = is_bracketed(gold) ? gold : answer;
-    if (!options_.loose_brackets || many.args.size() != 1) return false;
-    return is_bracketed(gold) ? same(many.args[0], answer) : same(gold, many.args[0]);
+    if (!options_.loose_brackets || many.args.empty() || (many.args.size() > 1 && many.kind != Kind::list)) return false;
+    return std::all_of(many.args.begin(), many.args.end(), [&](const Expr& one) { return is_bracketed(gold) ? same(one, answer) : same(gold, one); });
   }
   if (gold.kind == Kind::tuple && answer.kind == Kind::tuple) return gold.name == answer.name && ordered(gold.args, answer.args);
   if (gold.kind != answer.kind && !options_.loose_brackets) return false;

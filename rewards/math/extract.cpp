@@ -11,6 +11,7 @@ namespace {
 
 constexpr size_t kMaxBare = 200;       // bytes of a completion that may be nothing but one expression
 constexpr size_t kMaxCandidate = 10'000;
+constexpr size_t kTail = 100'000;      // bytes at the end of a text in which an answer is looked for
 
 struct Box {
   size_t start, end;  // of the whole \boxed{…}
@@ -102,7 +103,7 @@ std::optional<std::string_view> last_formula(std::string_view text) {
       continue;
     }
     const size_t start = at + fence->open.size();
-    const size_t end = text.find(fence->close, start);
+    const size_t end = find_first(text, fence->close, start);
     if (end == std::string_view::npos) return last;  // unclosed: later ones would pair wrongly
     if (!trim(text.substr(start, end - start)).empty()) last = text.substr(start, end - start);
     at = end + fence->close.size();
@@ -119,12 +120,22 @@ std::string_view first_formula(std::string_view text) {
   return {};
 }
 
-// Up to the end of the line or sentence; a point between digits ends nothing.
-std::string_view sentence(std::string_view text) {
-  for (size_t i = 0; i < text.size(); ++i) {
+// Whether the point at text[at] belongs to a title or to letters such as p.m.
+bool abbreviates(std::string_view text, size_t at) {
+  const std::string_view before = text.substr(0, at);
+  for (std::string_view title : {"Mr", "Mrs", "Ms", "Dr", "St", "approx", "a.m", "p.m", "A.M", "P.M"}) {
+    if (before.ends_with(title)) return true;
+  }
+  return false;
+}
+
+// From `start` up to the end of the line or sentence; a point between digits ends nothing.
+std::string_view sentence(std::string_view text, size_t start) {
+  for (size_t i = start; i < text.size(); ++i) {
     if (text[i] == '\n') return text.substr(0, i);
     if (text.substr(i).starts_with("。")) return text.substr(0, i);
-    if (text[i] == '.' && (i + 1 == text.size() || text[i + 1] == ' ' || text[i + 1] == '\n')) return text.substr(0, i);
+    const bool ends = text[i] == '.' && (i + 1 == text.size() || text[i + 1] == ' ' || text[i + 1] == '\n');
+    if (ends && !(i + 1 < text.size() && abbreviates(text, i))) return text.substr(0, i);
   }
   return text;
 }
@@ -142,10 +153,10 @@ size_t count_numbers(std::string_view text) {
 // Readings of what follows a phrase: the sentence, the formula it starts with, its only number.
 std::vector<std::string> after_phrase(std::string_view rest) {
   while (!rest.empty() && std::string_view(" \t\r\n:*#=").find(rest[0]) != std::string_view::npos) rest.remove_prefix(1);
-  std::string_view line = rest.starts_with("\\[") || rest.starts_with("$$") ? rest.substr(0, 2000) : sentence(rest.substr(0, 2000));
+  rest = rest.substr(0, 2000);
   std::vector<std::string> readings;
-  const std::string_view formula = first_formula(rest.substr(0, 2000));
-  line = trim(line);
+  const std::string_view formula = first_formula(rest);
+  std::string_view line = trim(sentence(rest, formula.size()));
   while (line.ends_with("*")) line.remove_suffix(1);
   if (rest.starts_with("\\[") || rest.starts_with("$$")) {
     if (!formula.empty()) return {std::string(formula)};
@@ -160,38 +171,17 @@ std::vector<std::string> after_phrase(std::string_view rest) {
   return readings;
 }
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
-  return out;
-}
-
-// Where the last phrase that announces an answer ends.
-std::optional<size_t> phrase_end(std::string_view text) {
-  const std::string folded = lower(text);
-  size_t best = 0;
-  for (std::string_view phrase : {"final answer is", "final answer", "answer is", "answer:", "answer**:", "answer:**", "answer**", "answers are", "answer =", "答案是", "答案为", "答案"}) {
-    const size_t at = folded.rfind(phrase);
-    if (at != std::string::npos) best = std::max(best, at + phrase.size());
-  }
-  if (best == 0) return std::nullopt;
-  for (std::string_view more : {" is", "是", "为", "：", " to the question is", " to this problem is"}) {
-    if (std::string_view(folded).substr(best).starts_with(more)) best += more.size();
-  }
-  return best;
-}
-
 std::optional<std::string_view> after_hashes(std::string_view text) {
-  const size_t at = text.rfind("####");
+  const size_t at = find_last(text, "####");
   if (at == std::string_view::npos) return std::nullopt;
-  const std::string_view rest = text.substr(at + 4);
-  return trim(rest.substr(0, rest.find('\n')));
+  const std::string_view rest = trim(text.substr(at + 4));
+  return trim(rest.substr(0, rest.find("\n\n")));
 }
 
 std::optional<std::string_view> last_bold(std::string_view text) {
-  const size_t end = text.rfind("**");
+  const size_t end = find_last(text, "**");
   if (end == std::string_view::npos || end == 0) return std::nullopt;
-  const size_t start = text.rfind("**", end - 1);
+  const size_t start = find_last(text, "**", end - 1);
   if (start == std::string_view::npos || start + 2 > end || end - start > kMaxBare) return std::nullopt;
   const std::string_view inside = trim(text.substr(start + 2, end - start - 2));
   return inside.empty() || inside.ends_with(":") ? std::nullopt : std::optional<std::string_view>(inside);
@@ -199,12 +189,17 @@ std::optional<std::string_view> last_bold(std::string_view text) {
 
 // Readings in a text that has no thought and no answer tag around it.
 std::vector<std::string> marked_answer(std::string_view text, const ExtractOptions& options, bool whole_is_answer) {
+  text = text.substr(text.size() - std::min(text.size(), kTail));
   if (auto boxed = boxed_answer(text)) return {*boxed};
-  if (const auto hashes = after_hashes(text)) return after_phrase(*hashes);
+  if (const auto hashes = after_hashes(text)) {
+    std::vector<std::string> readings = {std::string(*hashes)};
+    if (count_numbers(*hashes) == 1) readings.emplace_back(*last_number(*hashes));
+    return readings;
+  }
   const std::string_view trimmed = trim(text);
   if (whole_is_answer && trimmed.size() <= kMaxCandidate && !trimmed.empty()) {
     std::vector<std::string> readings = {std::string(trimmed)};
-    if (const auto end = phrase_end(text)) {
+    if (const auto end = after_answer_phrase(text)) {
       for (std::string& reading : after_phrase(text.substr(*end))) readings.push_back(std::move(reading));
     } else if (const auto formula = last_formula(text)) {
       readings.emplace_back(*formula);
@@ -213,7 +208,7 @@ std::vector<std::string> marked_answer(std::string_view text, const ExtractOptio
     }
     return readings;
   }
-  if (const auto end = phrase_end(text)) {
+  if (const auto end = after_answer_phrase(text)) {
     auto readings = after_phrase(text.substr(*end));
     if (!readings.empty()) return readings;
   }
@@ -233,14 +228,16 @@ std::vector<std::string> marked_answer(std::string_view text, const ExtractOptio
 
 std::vector<std::string> extract_answer(std::string_view text, const ExtractOptions& options) {
   if (options.after_think) {
-    if (const size_t think = text.rfind("</think>"); think != std::string_view::npos) text.remove_prefix(think + 8);
-    else if (text.find("<think>") != std::string_view::npos) return {};
+    if (const size_t think = find_last(text, "</think>"); think != std::string_view::npos) text.remove_prefix(think + 8);
+    else if (find_first(text, "<think>") != std::string_view::npos) return {};
   }
+  text = text.substr(text.size() - std::min(text.size(), kTail));
   if (const auto tagged = last_tag(text, "answer")) return marked_answer(*tagged, options, true);
   return marked_answer(text, options, false);
 }
 
 std::vector<std::string> extract_reference(std::string_view answer) {
+  answer = answer.substr(answer.size() - std::min(answer.size(), kTail));
   if (auto boxed = boxed_answer(answer)) return {*boxed};
   if (const auto hashes = after_hashes(answer)) return {std::string(*hashes)};
   if (const auto tagged = last_tag(answer, "answer")) return {std::string(trim(*tagged))};

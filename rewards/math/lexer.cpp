@@ -143,7 +143,7 @@ class Lexer {
   std::optional<std::string_view> braces() {
     size_t at = at_;
     while (at < text_.size() && text_[at] == ' ') ++at;
-    if (at >= text_.size() || text_[at] != '{') return std::nullopt;
+    if (at >= text_.size() || text_[at] != '{' || unclosed_ > 20) return std::nullopt;
     size_t depth = 0;
     for (size_t i = at; i < text_.size(); ++i) {
       if (text_[i] == '{') ++depth;
@@ -152,6 +152,7 @@ class Lexer {
         return text_.substr(at + 1, i - at - 1);
       }
     }
+    ++unclosed_;
     return std::nullopt;
   }
 
@@ -244,6 +245,7 @@ class Lexer {
   bool spaced_ = false;
   int depth_ = 0;
   int nesting_ = 0;
+  int unclosed_ = 0;  // braces looked for in vain: a bounded number of times
   bool spaced_commas_ = false;
   std::vector<Token> tokens_;
 };

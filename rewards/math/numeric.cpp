@@ -27,7 +27,7 @@ struct NumericField {
   using Value = typename A::Ball;
   using Real = typename A::Real;
   using Maybe = std::optional<Value>;
-  static constexpr int64_t kCost = Bits > 256 ? 4 : 1;
+  static constexpr int64_t kCost = Bits > 256 ? 16 : 4;
   static constexpr int64_t kCallCost = Bits > 256 ? 1500 : 60;
 
   Point point;
@@ -165,9 +165,9 @@ struct NumericField {
     return square ? A::sqrt(*square) : std::nullopt;
   }
 
-  static Maybe binomial(const Value& a, const Value& b) {
+  Maybe binomial(const Value& a, const Value& b) const {
     const auto n = integer(a), k = integer(b);
-    if (!n || !k || *n < 0 || *n > 3500) return std::nullopt;
+    if (!n || !k || *n < 0 || *n > 3500 || !budget.take(*n * kCost)) return std::nullopt;
     Maybe value = A::from(*k < 0 || *k > *n ? 0 : 1);
     for (long i = 1; value && i <= std::min(*k, *n - *k); ++i) {
       const auto next = A::multiply(*value, A::from(static_cast<int>(*n - i + 1)));
@@ -176,10 +176,10 @@ struct NumericField {
     return value;
   }
 
-  static Maybe whole_call(const std::string& name, const Value& z) {
+  Maybe whole_call(const std::string& name, const Value& z) const {
     if (name == "!") {
       const auto n = integer(z);
-      if (!n || *n < 0 || *n > 3500) return std::nullopt;
+      if (!n || *n < 0 || *n > 3500 || !budget.take(*n * kCost)) return std::nullopt;
       Maybe value = A::from(1);
       for (int k = 2; value && k <= *n; ++k) value = A::multiply(*value, A::from(k));
       return value;

@@ -339,6 +339,8 @@ std::optional<Expr> Parser::structure_command(std::string_view name) {
         ++at_;
       }
       ++at_;
+    } else {
+      ++at_;
     }
     return primary();
   }
