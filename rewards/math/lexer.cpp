@@ -99,7 +99,8 @@ class Lexer {
   bool thousands_at(size_t from) const {
     if (from >= text_.size() || digits_at(from + 1) != 3) return false;
     if (text_[from] == ' ') return true;
-    return text_[from] == ',' && !options_.decimal_comma && (depth_ == 0 || spaced_commas_);
+    if (options_.decimal_comma) return text_[from] == '.';
+    return text_[from] == ',' && (depth_ == 0 || spaced_commas_);
   }
 
   void number() {
@@ -114,8 +115,8 @@ class Lexer {
         grouped = true;
       }
     }
-    const char point = options_.decimal_comma ? ',' : '.';
-    if (at_ + length < text_.size() && text_[at_ + length] == point && digits_at(at_ + length + 1) > 0) {
+    const bool comma = options_.decimal_comma && at_ + length < text_.size() && text_[at_ + length] == ',';
+    if (at_ + length < text_.size() && (comma || text_[at_ + length] == '.') && digits_at(at_ + length + 1) > 0) {
       const size_t decimals = digits_at(at_ + length + 1);
       digits += "." + std::string(text_.substr(at_ + length + 1, decimals));
       length += 1 + decimals;

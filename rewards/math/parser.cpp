@@ -34,9 +34,10 @@ constexpr std::array<Magnitude, 10> kMagnitudes = {{{"hundred", 2},
                                                     {"亿", 8}}};
 
 // Commands that begin something a product can go on with.
-constexpr std::array<std::string_view, 29> kNoFactor = {"cdot",   "times", "div",  "pm",    "mp",   "le",   "leq",   "ge",  "geq",    "ne",
+constexpr std::array<std::string_view, 35> kNoFactor = {"cdot",   "times", "div",  "pm",    "mp",   "le",   "leq",   "ge",  "geq",    "ne",
                                                         "neq",    "in",    "notin", "cup",   "cap",  "setminus", "approx", "sim", "equiv", "to",
-                                                        "implies", "lt",   "gt",   "rfloor", "rceil", "rangle", "backslash", "end", "subset"};
+                                                        "implies", "lt",   "gt",   "rfloor", "rceil", "rangle", "backslash", "end", "subset",
+                                                        "choose", "over", "lor", "land", "vee", "wedge"};
 
 }  // namespace
 
@@ -255,7 +256,7 @@ Expr Parser::product() {
       return left;  // "dollars / hour" is a unit
     } else if (take_op("/") || take_command("div")) {
       left = make_two(Kind::divide, std::move(left), signed_factor());
-    } else if (is_op(":") && left.kind != Kind::symbol && (peek(1).kind == TokenKind::number || peek(1).kind == TokenKind::letter || peek(1).kind == TokenKind::command || is_op("(", 1))) {
+    } else if (is_op(":") && !in_set_ && left.kind != Kind::symbol && left.kind != Kind::named_set && (peek(1).kind == TokenKind::number || peek(1).kind == TokenKind::letter || peek(1).kind == TokenKind::command || is_op("(", 1))) {
       ++at_;
       Expr right = signed_factor();
       if (left.kind == Kind::ratio) left.args.push_back(std::move(right));

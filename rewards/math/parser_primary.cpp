@@ -79,8 +79,10 @@ Expr Parser::primary() {
   const Token& token = peek();
   switch (token.kind) {
     case TokenKind::number: return number();
-    case TokenKind::letter: return ++at_, symbol(tokens_[at_ - 1].text);
-    case TokenKind::word: return word();
+    case TokenKind::letter:
+    case TokenKind::word:
+      if (auto based = based_letters()) return *based;
+      return token.kind == TokenKind::word ? word() : (++at_, symbol(tokens_[at_ - 1].text));
     case TokenKind::command: return command();
     case TokenKind::end: throw ParseFailure{};
     case TokenKind::op: break;
@@ -138,6 +140,22 @@ int base_at(const Token& under, const Token& a, const Token& b) {
   return base >= 2 && base <= 36 ? base : 0;
 }
 
+// A1_{16}: digits that start with a letter, in a base above ten.
+std::optional<Expr> Parser::based_letters() {
+  std::string digits;
+  size_t end = at_;
+  for (; end == at_ || !tokens_[end].spaced; ++end) {
+    if (tokens_[end].kind != TokenKind::letter && tokens_[end].kind != TokenKind::number && tokens_[end].kind != TokenKind::word) break;
+    digits += tokens_[end].text;
+    if (end > at_ + 40) return std::nullopt;
+  }
+  const bool shaped = digits.find_first_of("0123456789") != std::string::npos && digits.find_first_not_of("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") == std::string::npos;
+  if (!shaped || tokens_.size() - end < 3 || base_at(tokens_[end], tokens_[end + 1], tokens_[end + 2]) <= 10) return std::nullopt;
+  const int base = base_at(tokens_[end], tokens_[end + 1], tokens_[end + 2]);
+  at_ = end + (tokens_[end + 1].text == "{" ? 4 : 2);
+  return make_number(in_base(digits, base));
+}
+
 Expr Parser::number() {
   const Token token = peek();
   ++at_;
@@ -156,7 +174,7 @@ Expr Parser::number() {
     return expr;
   }
   Expr expr = read_token(token.text);
-  if (pointed && is_op("...")) {  // 0.333... repeats its last digit when that stands three times
+  if (pointed && (is_op("...") || is_command("ldots") || is_command("dots") || is_command("cdots"))) {  // 0.333... repeats its last digit when that stands three times
     ++at_;
     const size_t size = token.text.size();
     if (expr.decimals >= 3 && token.text[size - 1] == token.text[size - 2] && token.text[size - 2] == token.text[size - 3]) {
@@ -258,14 +276,15 @@ Expr Parser::set() {
   expect("\\{");
   if (take_op("\\}")) return {.kind = Kind::named_set, .name = "empty"};
   const int bars = std::exchange(bars_, 1);  // a | here is "such that"
+  const bool in_set = std::exchange(in_set_, true);
   Expr inside = list(true);
+  bars_ = bars;
+  in_set_ = in_set;
   if (take_op("\\mid") || take_op("|") || take_op(":")) {
     Expr condition = list(true);
-    bars_ = bars;
     expect("\\}");
     return make_two(Kind::builder, std::move(inside), std::move(condition));
   }
-  bars_ = bars;
   expect("\\}");
   if (inside.kind != Kind::list) return make_one(Kind::set, std::move(inside));
   inside.kind = Kind::set;
