@@ -29,6 +29,15 @@ std::pair<Expr, bool> without_mark(const Expr& expr, Kind mark) {
   return {expr, false};
 }
 
+// The expression with no degree mark outside of functions: 180° - x as 180 - x.
+Expr without_degrees(const Expr& expr) {
+  if (expr.kind == Kind::degree) return expr.args[0];
+  Expr out = expr;
+  if (expr.kind == Kind::call) return out;
+  for (Expr& arg : out.args) arg = without_degrees(arg);
+  return out;
+}
+
 // Every choice of signs at the ± of an expression: all upper or all lower.
 Expr with_signs(const Expr& expr, bool upper) {
   Expr out = expr;
@@ -139,13 +148,16 @@ Domain Comparer::domain_of(const Expr& a, const Expr& b) const {
   const auto counts = [](const Expr& e) {
     return e.kind == Kind::call && (e.name == "!" || e.name == "binom" || e.name == "mod" || e.name == "gcd" || e.name == "lcm" || e.name == "!!") && has_symbols(e);
   };
+  const auto alternates = [](const Expr& e) {  // (-1)^n is about whole n
+    return e.kind == Kind::power && e.args[0].kind == Kind::negate && !has_symbols(e.args[0]) && has_symbols(e.args[1]);
+  };
   const auto branches = [](const Expr& e) {
     const bool whole = e.kind == Kind::power && e.args[1].kind == Kind::number && denominator(e.args[1].value) == 1;
     const bool branching = e.kind == Kind::root || (e.kind == Kind::power && !whole) || (e.kind == Kind::call && (e.name == "log" || e.name == "ln" || e.name == "lg"));
     return branching && has_symbols(e);
   };
   const auto real_only = [](const Expr& e) { return e.kind == Kind::call && (e.name == "abs" || e.name == "floor" || e.name == "ceil" || e.name == "max" || e.name == "min" || e.name == "round" || e.name == "sgn"); };
-  if (any_of(a, counts) || any_of(b, counts)) return Domain::integer;
+  if (any_of(a, counts) || any_of(b, counts) || any_of(a, alternates) || any_of(b, alternates)) return Domain::integer;
   if (any_of(a, branches) || any_of(b, branches)) return Domain::positive;
   return any_of(a, real_only) || any_of(b, real_only) ? Domain::real : Domain::complex;
 }
@@ -172,7 +184,10 @@ bool Comparer::values(const Expr& gold, const Expr& answer) {
     const bool as_scaled = mark == Kind::degree || options_.percent != Percent::sign;
     return (as_written && plain_values(gold_value, answer_value)) || (as_scaled && plain_values(gold, answer));
   }
-  return plain_values(gold, answer);
+  if (plain_values(gold, answer)) return true;
+  const auto marked = [](const Expr& e) { return e.kind == Kind::degree; };
+  if (any_of(gold, marked) == any_of(answer, marked)) return false;
+  return plain_values(without_degrees(gold), without_degrees(answer));
 }
 
 bool Comparer::plain_values(const Expr& gold, const Expr& answer) {

@@ -174,6 +174,10 @@ std::vector<std::string> after_phrase(std::string_view rest) {
   std::erase(plain, '*');
   if (formula.empty() && line.find('*') != std::string_view::npos && line.find("**") == std::string_view::npos) plain = std::string(line);
   readings.push_back(plain);
+  for (std::string_view turn : {" because", " since ", ", which", ", so ", ", where ", " (", ", as ", ", because", ", since", " as "}) {
+    const size_t cut = plain.find(turn);  // an explanation behind the answer
+    if (cut != std::string::npos && cut > 0 && plain.find("\\(") == std::string::npos) readings.push_back(plain.substr(0, cut));
+  }
   if (!formula.empty()) readings.emplace_back(formula);
   else if (count_numbers(line) == 1 && !denies(line)) readings.emplace_back(*last_number(line));
   return readings;

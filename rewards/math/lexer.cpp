@@ -21,12 +21,12 @@ constexpr std::array<std::string_view, 52> kNames = {
 constexpr std::array<std::string_view, 8> kGlued = {"sin", "cos", "tan", "cot", "sec", "csc", "ln", "log"};
 
 // Short runs of letters that are words or units, never products of symbols.
-constexpr std::array<std::string_view, 92> kShortWords = {
+constexpr std::array<std::string_view, 96> kShortWords = {
     "mm", "cm",  "dm",  "km",  "in",  "ft",  "yd",  "mi",  "mg",  "kg",  "lb",  "lbs", "oz",  "ml",  "mL",  "kl",  "sec", "min", "hr",
     "hrs", "am", "pm",  "AM",  "PM",  "mph", "kph", "gal", "sq",  "cu",  "deg", "rad", "USD", "usd", "EUR", "RMB", "kmh", "kW",  "kWh",
     "MW", "Hz",  "kHz", "mol", "kPa", "Pa",  "kJ",  "cal", "day", "mod", "the", "is",  "are", "of",  "to",  "for", "per", "and", "or",
     "not", "no", "No",  "yes", "Yes", "if",  "an",  "as",  "at",  "by",  "it",  "on",  "be",  "we",  "All", "all", "any", "one", "two",
-    "six", "ten", "odd", "May", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun", "so", "So", "The", "GB", "km2"};
+    "six", "ten", "odd", "May", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun", "so", "So", "The", "GB", "km2", "st", "nd", "rd", "th"};
 
 template <size_t N>
 bool among(const std::array<std::string_view, N>& names, std::string_view name) {
@@ -38,6 +38,17 @@ constexpr std::array<std::string_view, 17> kTextCommands = {"text",   "mbox",   
 // Commands whose argument is read as if they were not there.
 constexpr std::array<std::string_view, 15> kStyles = {"mathbf", "boldsymbol", "bm", "mathit", "mathcal", "mathnormal", "boxed", "fbox", "mathop",
                                                       "mathfrak", "mathscr", "ensuremath", "mathord", "mathbin", "mathrel"};
+
+// "A, C": single letters between commas, a list rather than prose.
+bool is_letter_list(std::string_view text) {
+  bool comma = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    comma = comma || text[i] == ',';
+    const bool alone = is_letter(text[i]) && (i + 1 == text.size() || !is_letter(text[i + 1]));
+    if (!alone && text[i] != ',' && text[i] != ' ') return false;
+  }
+  return comma;
+}
 
 class Lexer {
  public:
@@ -187,7 +198,7 @@ class Lexer {
     }
     inside = inside.substr(first, inside.find_last_not_of(' ') - first + 1);
     const bool letters = std::any_of(inside.begin(), inside.end(), [](char c) { return is_letter(c) || (c & 0x80) != 0; });
-    if (!letters || inside.find('\\') != std::string_view::npos) return nested(inside);
+    if (!letters || inside.find('\\') != std::string_view::npos || is_letter_list(inside)) return nested(inside);
     if (among(kNames, inside)) return push(TokenKind::command, std::string(inside));
     if (inside.size() == 1 && inside[0] == 'i') return push(TokenKind::letter, "i");
     push(TokenKind::word, std::string(inside));

@@ -15,8 +15,14 @@ bool among(const std::array<std::string_view, N>& names, std::string_view name) 
 }
 
 // Words before an answer that change nothing.
-constexpr std::array<std::string_view, 22> kLeadingWords = {"about",  "approximately", "roughly", "exactly", "only",  "answer", "Answer", "the", "The", "is", "are",
-                                                            "equals", "equal",         "to",      "be",      "total", "Total",  "around", "just", "Therefore", "Thus", "approx"};
+constexpr std::array<std::string_view, 32> kLeadingWords = {"about",  "approximately", "roughly", "exactly", "only",  "answer", "Answer", "the", "The", "is", "are",
+                                                            "equals", "equal",         "to",      "be",      "total", "Total",  "around", "just", "Therefore", "Thus", "approx",
+                                                            "thus", "therefore", "then", "simply", "now", "clearly", "so", "So", "hence", "Hence"};
+
+// Prose that leads up to a value: "The answer is", "Answer:".
+bool leads_up(std::string_view words) {
+  return words.ends_with(" is") || words.ends_with(" are") || words.ends_with(":") || words.ends_with(" equals");
+}
 
 struct Magnitude {
   std::string_view word;
@@ -86,7 +92,7 @@ Expr Parser::list(bool bracketed) {
 void Parser::skip_leading_words() {
   while (true) {
     if (is_command("approx") || is_command("therefore") || is_command("implies") || is_command("to") || is_command("sim")) ++at_;
-    else if (peek().kind == TokenKind::word && among(kLeadingWords, peek().text) && peek(1).kind != TokenKind::end) ++at_;
+    else if (peek().kind == TokenKind::word && (among(kLeadingWords, peek().text) || leads_up(peek().text)) && peek(1).kind != TokenKind::end) ++at_;
     else if (peek().kind == TokenKind::word && is_op(":", 1) && peek(2).kind != TokenKind::end) at_ += 2;  // "Answer: 5"
     else if (is_op(":") || (is_op("=") && peek(1).kind != TokenKind::end)) ++at_;
     else return;

@@ -72,6 +72,15 @@ Expr read_token(const std::string& text) {
   return expr;
 }
 
+// Digits up to the point and a few behind it, then a period that repeats for ever.
+Expr with_period(std::string digits, const std::string& period) {
+  const size_t decimals = digits.size() - digits.find('.') - 1;
+  if (digits.back() == '.') digits.pop_back();
+  if (period.find_first_not_of("0123456789") != std::string::npos || period.size() > 100 || digits.size() > kMaxDigits || decimals > 1000) throw ParseFailure{};
+  const Rational nines = *power(Rational(10), Integer(period.size())) - 1;
+  return make_number(from_decimal(digits.empty() ? "0" : digits) + from_decimal(period) / nines / *power(Rational(10), Integer(decimals)));
+}
+
 }  // namespace
 
 Expr Parser::primary() {
@@ -97,7 +106,8 @@ Expr Parser::primary() {
 
 // 0.\overline{3}, 0.1\dot{2}\dot{3}: the digits under the bar repeat for ever. The token holds those before it.
 Expr Parser::repeating(const Token& token) {
-  std::string digits = token.text, period;
+  const std::string digits = token.text;
+  std::string period;
   while (is_command("overline") || is_command("bar") || is_command("dot") || is_command("overset")) {
     ++at_;
     const bool braced = take_op("{");
@@ -107,11 +117,14 @@ Expr Parser::repeating(const Token& token) {
     if (braced) expect("}");
     if (peek().kind == TokenKind::number && !peek().spaced && is_command("dot", 1)) period += peek().text, ++at_;
   }
-  const size_t decimals = digits.size() - digits.find('.') - 1;
-  if (digits.back() == '.') digits.pop_back();
-  if (period.find('.') != std::string::npos || period.size() > 100) throw ParseFailure{};
-  const Rational nines = *power(Rational(10), Integer(period.size())) - 1;
-  return make_number(from_decimal(digits.empty() ? "0" : digits) + from_decimal(period) / nines / *power(Rational(10), Integer(decimals)));
+  return with_period(digits, period);
+}
+
+// 0.(3), 0.1(6)
+Expr Parser::bracketed_period(const Token& token) {
+  const std::string period = peek(1).text;
+  at_ += 3;
+  return with_period(token.text, period);
 }
 
 std::optional<Expr> Parser::mixed_fraction(const Expr& whole) {
@@ -161,6 +174,9 @@ Expr Parser::number() {
   ++at_;
   const bool pointed = token.text.find('.') != std::string::npos;
   if (pointed && peek().kind == TokenKind::command && (is_command("overline") || is_command("bar") || is_command("dot"))) return repeating(token);
+  if (pointed && is_op("(") && peek(1).kind == TokenKind::number && is_op(")", 2) && !peek().spaced && (token.text.back() == '.' || peek(3).kind == TokenKind::end)) {
+    return bracketed_period(token);
+  }
   std::string digits = token.text;
   size_t end = at_;
   while (!tokens_[end].spaced && (tokens_[end].kind == TokenKind::letter || tokens_[end].kind == TokenKind::number) && end < at_ + 40) digits += tokens_[end++].text;
@@ -231,6 +247,8 @@ Expr Parser::word() {
     text += " " + peek().text;
     ++at_;
   }
+  if (text == "all real numbers" || text == "all reals" || text == "real numbers") return {.kind = Kind::named_set, .name = "R"};
+  if (text == "empty set" || text == "the empty set") return {.kind = Kind::named_set, .name = "empty"};
   return {.kind = Kind::text, .name = text};
 }
 
@@ -316,7 +334,8 @@ Expr Parser::command() {
       depth += is_op("{") ? 1 : is_op("}") ? -1 : 0;
       if (depth > 0) inside += peek().text;
     }
-    return {.kind = Kind::symbol, .name = inside.size() == 1 || name == "vec" ? inside : name + inside};
+    if (inside.size() == 1) return symbol(inside);
+    return {.kind = Kind::symbol, .name = name == "vec" ? inside : name + inside};
   }
   if (is_op("{") || name == "end" || name == "int" || name == "lim" || name == "over" || name == "choose") throw ParseFailure{};
   return symbol("\\" + name);
@@ -464,6 +483,14 @@ Expr Parser::root() {
   return make_two(Kind::root, std::move(inside), std::move(degree));
 }
 
+// The & of an environment of equations only align them.
+void Parser::drop_alignment() {
+  for (size_t i = at_; i < tokens_.size() && !(tokens_[i].kind == TokenKind::command && tokens_[i].text == "end");) {
+    if (tokens_[i].kind == TokenKind::op && tokens_[i].text == "&") tokens_.erase(tokens_.begin() + static_cast<ptrdiff_t>(i));
+    else ++i;
+  }
+}
+
 // \begin{…} … \end{…}: cells between &, rows between \\. Environments of equations become a list joined by "and".
 Expr Parser::matrix() {
   const Level level(*this);
@@ -480,11 +507,11 @@ Expr Parser::matrix() {
   }
   const bool cells = environment.find("matrix") != std::string::npos || environment == "array";
   const bool outer = std::exchange(in_matrix_, cells);
+  if (!cells) drop_alignment();
   Expr rows = make(cells ? Kind::matrix : Kind::list, {}, cells ? "" : "and");
   while (!is_command("end")) {
     Expr row = make(Kind::list, {}, ",");
     do {
-      if (!cells && take_op("&")) continue;
       row.args.push_back(element());
     } while (cells ? take_op("&") : (take_op(",") && !is_op("\\\\") && !is_command("end")));
     for (Expr& cell : row.args) {

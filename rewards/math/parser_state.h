@@ -41,6 +41,8 @@ class Parser {
   Expr number();
   Expr repeating(const Token& token);
   std::optional<Expr> based_letters();
+  Expr bracketed_period(const Token& token);
+  void drop_alignment();
   std::optional<Expr> mixed_fraction(const Expr& whole);
   Expr symbol(std::string name);
   std::string subscript();
