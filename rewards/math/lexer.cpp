@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <optional>
 
 namespace cohort::math {
@@ -48,6 +49,16 @@ bool is_letter_list(std::string_view text) {
     if (!alone && text[i] != ',' && text[i] != ' ') return false;
   }
   return comma;
+}
+
+// A run of letters that is a word rather than a product of symbols: four or more, with a vowel, not abcd or dcba.
+bool is_prose(std::string_view run) {
+  if (run.size() < 4 || run.find_first_of("aeiouyAEIOUY") == std::string_view::npos) return false;
+  const int step = run[1] - run[0];
+  for (size_t i = 1; i < run.size(); ++i) {
+    if (run[i] - run[i - 1] != step) return true;
+  }
+  return std::abs(step) != 1;
 }
 
 class Lexer {
@@ -228,7 +239,7 @@ class Lexer {
       }
     }
     const bool after_script = !tokens_.empty() && (tokens_.back().text == "_" || tokens_.back().text == "^");
-    if (!after_script && (run.size() >= 4 || among(kShortWords, run))) {
+    if (!after_script && (is_prose(run) || among(kShortWords, run))) {
       push(TokenKind::word, std::string(run));
       tokens_.back().bare = true;
       return;

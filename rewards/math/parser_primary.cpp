@@ -386,7 +386,7 @@ std::optional<Expr> Parser::structure_command(std::string_view name) {
 }
 
 std::optional<Expr> Parser::function_command(std::string_view name) {
-  if (among(kArgumentLists, name) && is_op("(")) return arguments(std::string(name == "ceiling" ? "ceil" : name));
+  if (among(kArgumentLists, name) && (is_op("(") || is_op("\\{"))) return arguments(std::string(name == "ceiling" ? "ceil" : name));
   if (among(kFunctions, name)) return function(std::string(name));
   return std::nullopt;
 }
@@ -419,9 +419,10 @@ Expr Parser::function_argument() {
 }
 
 Expr Parser::arguments(std::string name) {
-  expect("(");
+  const bool braces = take_op("\\{");
+  if (!braces) expect("(");
   Expr inside = list(true);
-  expect(")");
+  expect(braces ? "\\}" : ")");
   Expr call = make(Kind::call, {}, std::move(name));
   if (inside.kind == Kind::list) call.args = std::move(inside.args);
   else call.args.push_back(std::move(inside));
