@@ -69,6 +69,22 @@ void print_row(const BenchCase& c) {
   std::fflush(stdout);
 }
 
+/// Seconds of each repetition.
+std::vector<double> repeat(double seconds, const std::function<void()>& run) {
+  using Clock = std::chrono::steady_clock;
+  constexpr size_t kLeast = 3;
+  run();
+  std::vector<double> taken;
+  Clock::time_point first = Clock::now(), begin = first;
+  while (taken.size() < kLeast || std::chrono::duration<double>(begin - first).count() < seconds) {
+    run();
+    Clock::time_point end = Clock::now();
+    taken.push_back(std::chrono::duration<double>(end - begin).count());
+    begin = end;
+  }
+  return taken;
+}
+
 void run_bench(const BenchOptions& options, const std::string& version) {
   Compute compute(options.threads ? options.threads : usable_cores());
   BenchContext context{compute.pool.num_threads(), device_name(compute), commit_of(version)};
@@ -109,19 +125,11 @@ double median(std::vector<double> values) {
   return values.size() % 2 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
 }
 
-double median_seconds(double seconds, const std::function<void()>& run) {
-  using Clock = std::chrono::steady_clock;
-  constexpr size_t kLeast = 3;
-  run();
-  std::vector<double> taken;
-  Clock::time_point first = Clock::now(), begin = first;
-  while (taken.size() < kLeast || std::chrono::duration<double>(begin - first).count() < seconds) {
-    run();
-    Clock::time_point end = Clock::now();
-    taken.push_back(std::chrono::duration<double>(end - begin).count());
-    begin = end;
-  }
-  return median(std::move(taken));
+double median_seconds(double seconds, const std::function<void()>& run) { return median(repeat(seconds, run)); }
+
+double fastest_seconds(double seconds, const std::function<void()>& run) {
+  std::vector<double> taken = repeat(seconds, run);
+  return *std::min_element(taken.begin(), taken.end());
 }
 
 void add_bench(CLI::App& app) {

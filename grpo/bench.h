@@ -1,6 +1,7 @@
 // The verb bench: measured speed, and its fraction of what this machine could do at most.
 // Roofs: operations over the measured rate of fused multiply-adds, bytes over the measured rate of reading a buffer as
-// large as what is read; the longer of the two is the least time. Figures are medians of repetitions.
+// large as what is read; the longer of the two is the least time. Speeds are medians of repetitions; roofs, as usual,
+// are the best of them: what else runs on the machine lowers no roof.
 // Legend: B completions decoded at once, S their mean context, P prompt tokens, R completion tokens.
 #pragma once
 #include <functional>
@@ -56,6 +57,8 @@ Json to_json(const BenchCase& result, const BenchContext& context);
 /// Median of the seconds that `run` takes, repeated for `seconds` and at least three times, after one run to warm up.
 double median_seconds(double seconds, const std::function<void()>& run);
 double median(std::vector<double> values);
+/// The least of them.
+double fastest_seconds(double seconds, const std::function<void()>& run);
 
 // --- Roofs -----------------------------------------------------------------------------------------------------------
 

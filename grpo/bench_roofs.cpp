@@ -13,8 +13,7 @@ namespace {
 
 constexpr int64_t kSide = 1024;                  // of the product's square matrix: 4 MB
 constexpr int64_t kLargestRows = 256;            // of a product
-constexpr int64_t kRounds = 1 << 16;             // of the chains in one task, about a millisecond
-constexpr int64_t kTasks = 8;                    // for each thread, so that a thread that is held up delays little
+constexpr int64_t kRounds = 1 << 14;             // of the chains, about a tenth of a millisecond
 constexpr int64_t kCacheBytes = 16 << 20, kMemoryBytes = 256 << 20;
 constexpr int64_t kReadBytes = 1 << 18;          // of one task
 
@@ -24,7 +23,8 @@ constexpr int kChains512 = 24, kChains256 = 12;
 
 __attribute__((target("avx512f"))) float chains_avx512(int64_t rounds) {
   typedef float Vector __attribute__((vector_size(64)));
-  Vector sum[kChains512] = {}, half = Vector{} + 0.5f, one = Vector{} + 1.0f;
+  Vector sum[kChains512], half = Vector{} + 0.5f, one = Vector{} + 1.0f;
+  for (int c = 0; c < kChains512; ++c) sum[c] = Vector{} + float(c);  // equal chains would be computed once
   for (int64_t i = 0; i < rounds; ++i)
 #pragma GCC unroll 24
     for (int c = 0; c < kChains512; ++c) sum[c] = _mm512_fmadd_ps(sum[c], half, one);
@@ -34,7 +34,8 @@ __attribute__((target("avx512f"))) float chains_avx512(int64_t rounds) {
 
 __attribute__((target("avx2,fma"))) float chains_avx2(int64_t rounds) {
   typedef float Vector __attribute__((vector_size(32)));
-  Vector sum[kChains256] = {}, half = Vector{} + 0.5f, one = Vector{} + 1.0f;
+  Vector sum[kChains256], half = Vector{} + 0.5f, one = Vector{} + 1.0f;
+  for (int c = 0; c < kChains256; ++c) sum[c] = Vector{} + float(c);  // equal chains would be computed once
   for (int64_t i = 0; i < rounds; ++i)
 #pragma GCC unroll 12
     for (int c = 0; c < kChains256; ++c) sum[c] = _mm256_fmadd_ps(sum[c], half, one);
@@ -62,7 +63,7 @@ double measure_gemm(const Compute& compute, int64_t rows, double seconds) {
   std::fill_n(b.data(), b.size(), 0.25f);
   Gemm g{.a = a.data(), .a_row = kSide, .b = b.data(), .n = kSide, .k = kSide, .c = c.data(), .c_row = kSide};
   int64_t repeats = ceil_div(kLargestRows, rows);  // so that a repetition is long enough to time
-  double taken = median_seconds(seconds, [&] {
+  double taken = fastest_seconds(seconds, [&] {
     for (int64_t i = 0; i < repeats; ++i) gemm(compute, g, rows);
   });
   return 2.0 * double(repeats * rows * kSide * kSide) / taken;
@@ -73,7 +74,7 @@ double measure_copy_bandwidth(const Compute& compute, int64_t bytes, double seco
   Buffer from(bytes / 8), to(bytes / 8);
   std::fill_n(from.data(), from.size(), 1.0f);
   int64_t piece = kReadBytes / 4, pieces = ceil_div(from.size(), piece);
-  double taken = median_seconds(seconds, [&] {
+  double taken = fastest_seconds(seconds, [&] {
     compute.pool.parallel_for(pieces, [&](int64_t i) {
       std::memcpy(to.data() + i * piece, from.data() + i * piece, sizeof(float) * size_t(std::min(piece, from.size() - i * piece)));
     });
@@ -100,9 +101,9 @@ std::string megabytes(int64_t bytes) { return std::to_string(bytes >> 20) + " MB
 double measure_peak_flops(const Compute& compute, double seconds) {
   Chains chains = chains_for(compute.kernels->isa);
   if (!chains.run) return measure_gemm(compute, kLargestRows, seconds);
-  int64_t tasks = kTasks * compute.pool.num_threads();
+  int64_t tasks = compute.pool.num_threads();
   std::vector<float> sums(static_cast<size_t>(tasks));
-  double taken = median_seconds(seconds, [&] { compute.pool.parallel_for(tasks, [&](int64_t i) { sums[size_t(i)] = chains.run(kRounds); }); });
+  double taken = fastest_seconds(seconds, [&] { compute.pool.parallel_for(tasks, [&](int64_t i) { sums[size_t(i)] = chains.run(kRounds); }); });
   return chains.flops_per_round * double(kRounds * tasks) / taken;
 }
 
@@ -113,7 +114,7 @@ double measure_read_bandwidth(const Compute& compute, int64_t bytes, double seco
   std::fill_n(buffer.data(), buffer.size(), 1.0f);
   std::vector<uint64_t> folded(static_cast<size_t>(pieces));
   const Line* from = reinterpret_cast<const Line*>(buffer.data());
-  double taken = median_seconds(seconds, [&] {
+  double taken = fastest_seconds(seconds, [&] {
     compute.pool.parallel_for(pieces, [&](int64_t i) { folded[size_t(i)] = read_lines(from + i * kPiece, std::min(kPiece, lines - i * kPiece)); });
   });
   return double(lines) * double(sizeof(Line)) / taken;

@@ -129,7 +129,10 @@ TEST_F(BenchIntegration, SamplesFullLengthsAndVariedAdvantages) {
     ASSERT_EQ(group.rollouts.size(), 3u);
     EXPECT_EQ(group.prompt.size(), 5u);
     EXPECT_FALSE(has_zero_std(group));
-    for (const Rollout& r : group.rollouts) EXPECT_EQ(r.completion.tokens.size(), 4u), EXPECT_NE(r.advantage, 0);
+    for (const Rollout& r : group.rollouts) {
+      EXPECT_EQ(r.completion.tokens.size(), 4u);
+      EXPECT_NE(r.advantage, 0);
+    }
   }
   EXPECT_NE(first[0].prompt, first[1].prompt);
   EXPECT_NE(first[0].prompt, second[0].prompt);
