@@ -10,10 +10,12 @@ struct Moments {
   int64_t count = 0;
 };
 
-/// Mean and unbiased standard deviation; std 0 for fewer than two values.
+/// Mean and unbiased standard deviation; std 0 for fewer than two values. The sum comes before the division: so the mean
+/// of equal fp32 rewards is that reward to the bit, and their advantage is exactly 0.
 Moments moments(const std::vector<double>& values) {
   Moments m{.count = int64_t(values.size())};
-  for (double v : values) m.mean += v / double(values.size());
+  for (double v : values) m.mean += v;
+  if (m.count) m.mean /= double(m.count);
   for (double v : values) m.std += (v - m.mean) * (v - m.mean);
   m.std = values.size() > 1 ? std::sqrt(m.std / double(values.size() - 1)) : 0;
   return m;

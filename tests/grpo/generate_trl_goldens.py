@@ -142,6 +142,9 @@ class Grouped:
     def advantages(self):
         return GRPOTrainer._generate_and_score_completions(self.trainer, [{"prompt": ""}] * len(self.trainer._calculate_rewards()))["advantages"]
 
+    def metrics(self):
+        return {name: digits(values)[0] for name, values in self.trainer._metrics["train"].items()}
+
 
 def advantage_goldens():
     draw = torch.Generator().manual_seed(11)
@@ -156,8 +159,9 @@ def advantage_goldens():
     cases = []
     for name, (group, values) in rewards.items():
         for scale in ["group", "batch", "none"]:
+            grouped = Grouped(values, group, scale)
             cases.append({"name": name, "scale_rewards": scale, "num_generations": group, "rewards": values,
-                          "advantages": digits(Grouped(values, group, scale).advantages().tolist())})
+                          "advantages": digits(grouped.advantages().tolist()), "metrics": grouped.metrics()})
     return {"source": VERSIONS, "cases": cases}
 
 

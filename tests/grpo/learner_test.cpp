@@ -2,6 +2,7 @@
 #include "grpo/learner.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
 #include "policy/reference.h"
@@ -131,20 +132,21 @@ void expect_same_gradient(const CausalLM& model, const Buffer& gradient, const a
 }
 
 TEST(Learner, DapoGradientIsThatOfAutograd) {
+  at::set_num_threads(1);  // threads only cost on tensors this small
   for (const Json& config : models()) {
     StillLearner still(config);
     std::vector<Group> groups = tiny_groups();
     store_logprobs(groups, still.learner, 0.4f);
     LossConfig loss{.loss_type = "dapo", .epsilon_high = 0.28};
     Outcome ours = gradient_of(still, groups, loss, {.max_tokens_per_batch = 64});
-    at::Tensor parameters = parameter_tensor(still.model), total = at::zeros({}, at::kDouble);
+    at::Tensor parameters = parameter_tensor(still.model), wide = parameters.to(at::kDouble), total = at::zeros({}, at::kDouble);
     double tokens = 0, clipped = 0;
     for (const Group& group : groups)
       for (const Rollout& r : group.rollouts) {
         std::vector<int32_t> ids = group.prompt;
         ids.insert(ids.end(), r.completion.tokens.begin(), r.completion.tokens.end());
         int64_t R = int64_t(r.completion.tokens.size());
-        at::Tensor logprobs = reference_logprobs(still.model.spec, parameters.to(at::kDouble), ids, 0.9).narrow(0, int64_t(group.prompt.size()) - 1, R);
+        at::Tensor logprobs = reference_logprobs(still.model.spec, wide, ids, 0.9).narrow(0, int64_t(group.prompt.size()) - 1, R);
         at::Tensor old = at::tensor(at::ArrayRef<float>(r.completion.logprobs)).to(at::kDouble), ratio = (logprobs - old).exp();
         total = total - at::min(ratio * r.advantage, ratio.clamp(0.8, 1.28) * r.advantage).sum();
         clipped += ((ratio < 0.8).logical_or(ratio > 1.28)).sum().item<double>(), tokens += double(R);
@@ -158,6 +160,7 @@ TEST(Learner, DapoGradientIsThatOfAutograd) {
 }
 
 TEST(Learner, CrossEntropyGradientIsThatOfAutograd) {
+  at::set_num_threads(1);
   for (const Json& config : models()) {
     StillLearner still(config);
     std::vector<SftSequence> rows;
@@ -172,9 +175,9 @@ TEST(Learner, CrossEntropyGradientIsThatOfAutograd) {
     EXPECT_GT(batches.size(), 2u);
     LossScale scale{.num_tokens = learned};
     StepStats stats = still.learner.step(batches, [&](const TokenBatch& b, std::span<float> d) { return cross_entropy_loss(b, scale, d); }, 10);
-    at::Tensor parameters = parameter_tensor(still.model), total = at::zeros({}, at::kDouble);
+    at::Tensor parameters = parameter_tensor(still.model), wide = parameters.to(at::kDouble), total = at::zeros({}, at::kDouble);
     for (const SftSequence& row : rows) {
-      at::Tensor logprobs = reference_logprobs(still.model.spec, parameters.to(at::kDouble), row.tokens, 0.9);
+      at::Tensor logprobs = reference_logprobs(still.model.spec, wide, row.tokens, 0.9);
       for (size_t t = 1; t < row.tokens.size(); ++t)
         if (row.mask[t]) total = total - logprobs[int64_t(t) - 1] / learned;
     }

@@ -77,20 +77,38 @@ TEST(LossGolden, ValueGradientAndMetricsAreTrls) {
   EXPECT_GT(clipped_cases, 60);
 }
 
+/// Groups of equal size with these rewards, null for none.
+std::vector<Group> groups_of(const Json& rewards, size_t size) {
+  std::vector<Group> groups(rewards.size() / size);
+  for (size_t i = 0; i < rewards.size(); ++i) {
+    Rollout rollout{.completion = {.tokens = {1}}};
+    if (!rewards[i].is_null()) rollout.score.value = rewards[i].get<float>(), rollout.score.components["reward"] = rewards[i];
+    groups[i / size].rollouts.push_back(rollout);
+  }
+  return groups;
+}
+
 TEST(AdvantageGolden, AreTrls) {
-  for (const Json& expected : read_golden("trl_advantage.json").at("cases")) {
+  Json golden = read_golden("trl_advantage.json");
+  for (const Json& expected : golden.at("cases")) {
     size_t size = expected.at("num_generations");
-    const Json& rewards = expected.at("rewards");
-    std::vector<Group> groups(rewards.size() / size);
-    for (size_t i = 0; i < rewards.size(); ++i) {
-      Rollout rollout;
-      if (!rewards[i].is_null()) rollout.score.value = rewards[i].get<float>();
-      groups[i / size].rollouts.push_back(rollout);
-    }
+    std::vector<Group> groups = groups_of(expected.at("rewards"), size);
     compute_advantages(groups, {.scale_rewards = expected.at("scale_rewards")});
-    for (size_t i = 0; i < rewards.size(); ++i)
+    for (size_t i = 0; i < expected.at("rewards").size(); ++i)
       EXPECT_NEAR(groups[i / size].rollouts[i % size].advantage, expected.at("advantages")[i].get<double>(), 2e-6)
           << expected.at("name") << " " << expected.at("scale_rewards") << " " << i;
+  }
+  EXPECT_EQ(golden.at("cases").size(), 15u);
+}
+
+TEST(AdvantageGolden, RewardMetricsAreTrls) {
+  for (const Json& expected : read_golden("trl_advantage.json").at("cases")) {
+    const Json &rewards = expected.at("rewards"), &metrics = expected.at("metrics");
+    Json ours = group_metrics(groups_of(rewards, expected.at("num_generations")));
+    for (const char* name : {"reward", "rewards/reward/mean", "rewards/reward/std"}) EXPECT_NEAR(ours.at(name).get<double>(), metrics.at(name).get<double>(), 1e-6) << name;
+    bool all_scored = std::none_of(rewards.begin(), rewards.end(), [](const Json& r) { return r.is_null(); });
+    if (!all_scored || expected.at("scale_rewards") == "batch") continue;  // TRL's share is of other groups there
+    EXPECT_NEAR(ours.at("frac_reward_zero_std").get<double>(), metrics.at("frac_reward_zero_std").get<double>(), 1e-6);
   }
 }
 
