@@ -33,10 +33,12 @@ std::optional<std::string_view> braced(std::string_view text, size_t open) {
   return std::nullopt;
 }
 
+constexpr size_t kMaxNumber = 5000;  // bytes of a number as written; a longer run of digits is none
+
 // Start of the digits that end just before `end`, walking over 1,000 and 3.14 forms.
 size_t number_start(std::string_view text, size_t end) {
   size_t at = end;
-  while (at > 0) {
+  while (at > 0 && end - at <= kMaxNumber) {
     const bool joint = (text[at - 1] == ',' || text[at - 1] == '.') && at >= 2 && is_digit(text[at - 2]) && at < end &&
                        is_digit(text[at]);
     if (!is_digit(text[at - 1]) && !joint) break;
@@ -120,6 +122,7 @@ std::optional<std::string_view> last_number(std::string_view text) {
   if (last == std::string_view::npos) return std::nullopt;
   const size_t end = last + 1;
   size_t start = number_start(text, end);
+  if (end - start > kMaxNumber) return std::nullopt;
   if (start >= 2 && text[start - 1] == '/' && is_digit(text[start - 2])) start = number_start(text, start - 1);  // a/b
   const bool minus = start > 0 && text[start - 1] == '-';
   if (minus && (start == 1 || !(is_alnum(text[start - 2]) || text[start - 2] == ')'))) --start;
