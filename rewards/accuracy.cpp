@@ -33,8 +33,10 @@ std::optional<Reading> read(const std::vector<std::string>& texts, const math::P
 
 // Whether an unparsed reference can still be compared as words: prose, without formulas in it.
 bool is_prose(std::string_view text) {
-  return text.size() <= math::kMaxLength && text.find_first_of("^_=") == std::string_view::npos && text.find("\\frac") == std::string_view::npos &&
-         text.find("\\sqrt") == std::string_view::npos && std::any_of(text.begin(), text.end(), [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c & 0x80) != 0; });
+  return text.size() <= math::kMaxLength && text.find_first_of("^_=") == std::string_view::npos &&
+         text.find("\\frac") == std::string_view::npos && text.find("\\sqrt") == std::string_view::npos &&
+         std::any_of(text.begin(), text.end(),
+                     [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c & 0x80) != 0; });
 }
 
 // "B) 12" for the reference B.
@@ -42,7 +44,8 @@ bool leads_with_choice(std::string_view gold, std::string_view answer) {
   if (gold.size() != 1 || gold[0] < 'A' || gold[0] > 'J') return false;
   answer = trim(answer);
   if (answer.starts_with("(")) answer.remove_prefix(1);
-  return answer.size() >= 2 && answer[0] == gold[0] && std::string_view(").:").find(answer[1]) != std::string_view::npos;
+  return answer.size() >= 2 && answer[0] == gold[0] &&
+         std::string_view(").:").find(answer[1]) != std::string_view::npos;
 }
 
 // The same once spelling is set aside: the very text, or for words the same words.
@@ -58,14 +61,19 @@ bool same_text(const Reading& gold, const std::string& answer) {
 Score judge(const Accuracy& options, const Judged& judged) {
   const auto gold = read(math::extract_reference(judged.task->answer), options.parse);
   if (!gold) return no_score("the reference answer is empty");
-  if (!gold->expr && !is_prose(gold->text)) return no_score("the reference answer " + excerpt(gold->text) + " is not readable as mathematics");
+  if (!gold->expr && !is_prose(gold->text))
+    return no_score("the reference answer " + excerpt(gold->text) + " is not readable as mathematics");
   const auto texts = math::extract_answer(judged.completion, options.extract);
   const auto answer = read(texts, options.parse);
   if (!answer) return unparsable("no answer is marked in the completion");
   const std::string reason = "found " + excerpt(answer->text);
   if (same_text(*gold, texts[0]) || same_text(*gold, answer->text)) return verdict(true, reason);
-  if (leads_with_choice(math::folded_words(gold->text).size() == 1 ? trim(math::normalize(gold->text)) : "", texts[0])) return verdict(true, reason);
-  if (!answer->expr) return gold->expr && gold->expr->kind != math::Kind::text ? unparsable(reason + ", which is not readable as mathematics") : verdict(false, reason);
+  if (leads_with_choice(math::folded_words(gold->text).size() == 1 ? trim(math::normalize(gold->text)) : "", texts[0]))
+    return verdict(true, reason);
+  if (!answer->expr)
+    return gold->expr && gold->expr->kind != math::Kind::text
+               ? unparsable(reason + ", which is not readable as mathematics")
+               : verdict(false, reason);
   if (!gold->expr) return verdict(false, reason);
   return verdict(math::equal(*gold->expr, *answer->expr, options.equal), reason);
 }
@@ -85,16 +93,21 @@ std::string choice(const Json& options, const char* name, std::initializer_list<
 RewardFn make_accuracy(const Json& options) {
   Accuracy a;
   const std::string percent = choice(options, "percent", {"either", "sign", "hundredth"});
-  a.equal.percent = percent == "sign" ? math::Percent::sign : percent == "hundredth" ? math::Percent::hundredth : math::Percent::either;
+  a.equal.percent = percent == "sign"        ? math::Percent::sign
+                    : percent == "hundredth" ? math::Percent::hundredth
+                                             : math::Percent::either;
   a.equal.ordered_lists = choice(options, "list_order", {"any", "same"}) == "same";
   a.equal.loose_brackets = choice(options, "brackets", {"loose", "strict"}) == "loose";
   a.equal.match_units = choice(options, "units", {"strip", "match"}) == "match";
   const std::string domain = choice(options, "domain", {"auto", "positive", "real"});
-  a.equal.domain = domain == "positive" ? math::SymbolDomain::positive : domain == "real" ? math::SymbolDomain::real : math::SymbolDomain::automatic;
+  a.equal.domain = domain == "positive" ? math::SymbolDomain::positive
+                   : domain == "real"   ? math::SymbolDomain::real
+                                        : math::SymbolDomain::automatic;
   a.equal.strict_names = options.at("strict_names").get<bool>();
   a.equal.digits = options.at("digits").get<int>();
   a.equal.tolerance = options.at("tolerance").get<double>();
-  if (a.equal.digits < 1 || !(a.equal.tolerance >= 0 && a.equal.tolerance < 1)) throw UsageError("reward accuracy: digits must be at least 1 and tolerance in [0, 1)");
+  if (a.equal.digits < 1 || !(a.equal.tolerance >= 0 && a.equal.tolerance < 1))
+    throw UsageError("reward accuracy: digits must be at least 1 and tolerance in [0, 1)");
   a.parse.decimal_comma = options.at("decimal_comma").get<bool>();
   a.extract.after_think = options.at("after_think").get<bool>();
   a.extract.last_number = options.at("last_number").get<bool>();

@@ -55,13 +55,15 @@ Messages prompt_of(const Json& json) {
   Messages messages;
   if (!json.is_array()) return messages;
   for (const Json& message : json) {
-    if (message.is_object()) messages.push_back({text_of(message.value("role", Json())), text_of(message.value("content", Json()))});
+    if (message.is_object())
+      messages.push_back({text_of(message.value("role", Json())), text_of(message.value("content", Json()))});
   }
   return messages;
 }
 
 Row row_from(const Json& json, const std::string& where, const std::string& name) {
-  if (!json.is_object()) throw UsageError(where + ": expected an object with \"completion\", found " + excerpt(json.dump()));
+  if (!json.is_object())
+    throw UsageError(where + ": expected an object with \"completion\", found " + excerpt(json.dump()));
   if (!json.contains("completion")) throw UsageError(where + ": no field \"completion\"");
   Row row;
   row.id = json.value("id", Json(name));
@@ -70,12 +72,14 @@ Row row_from(const Json& json, const std::string& where, const std::string& name
   row.task.answer = text_of(json.value("answer", json.value("ground_truth", Json())));
   row.task.extra = Json::object();
   for (const auto& [key, value] : json.items()) {
-    if (key != "id" && key != "prompt" && key != "completion" && key != "answer" && key != "completion_ids") row.task.extra[key] = value;
+    if (key != "id" && key != "prompt" && key != "completion" && key != "answer" && key != "completion_ids")
+      row.task.extra[key] = value;
   }
   row.completion = completion_of(json["completion"], where);
   if (json.contains("completion_ids")) {
     const Json& ids = json["completion_ids"];
-    const bool integers = ids.is_array() && std::all_of(ids.begin(), ids.end(), [](const Json& id) { return id.is_number_integer(); });
+    const bool integers =
+        ids.is_array() && std::all_of(ids.begin(), ids.end(), [](const Json& id) { return id.is_number_integer(); });
     if (!integers) throw UsageError(where + ": completion_ids is not a list of integers");
     row.completion_ids = ids.get<std::vector<int32_t>>();
   }
@@ -103,7 +107,8 @@ std::vector<Row> read_rows(std::istream& in, const std::string& file) {
 
 std::vector<Row> read_rows(const std::string& file) {
   if (file == "-") return read_rows(std::cin, file);
-  if (std::filesystem::is_directory(file)) throw UsageError("--in " + file + " is a folder, expected a file of JSON lines");
+  if (std::filesystem::is_directory(file))
+    throw UsageError("--in " + file + " is a folder, expected a file of JSON lines");
   std::ifstream in(file);
   if (!in) throw UsageError("--in " + file + " cannot be read");
   return read_rows(in, file);
@@ -148,9 +153,9 @@ class ScoreFile {
 struct Summary {
   size_t rows = 0;
   std::map<std::string, size_t> statuses;
-  double sum = 0;       // of the values that are there
+  double sum = 0;  // of the values that are there
   size_t num_values = 0;
-  double seconds = 0;   // wall
+  double seconds = 0;  // wall
 
   void add(const Score& score) {
     ++rows;
@@ -161,13 +166,17 @@ struct Summary {
     }
   }
   Json json() const {
-    return {{"rows", rows}, {"statuses", statuses}, {"mean", num_values ? Json(sum / static_cast<double>(num_values)) : Json(nullptr)}, {"seconds", seconds}};
+    return {{"rows", rows},
+            {"statuses", statuses},
+            {"mean", num_values ? Json(sum / static_cast<double>(num_values)) : Json(nullptr)},
+            {"seconds", seconds}};
   }
   std::string line() const {
     std::string text = std::to_string(rows) + " rows:";
     for (const auto& [status, count] : statuses) text += " " + std::to_string(count) + " " + status + ",";
     text += num_values ? " mean " + Json(sum / static_cast<double>(num_values)).dump() : " no value";
-    return text + ", " + std::to_string(static_cast<int64_t>(static_cast<double>(rows) / std::max(seconds, 1e-9))) + " rows/s";
+    return text + ", " + std::to_string(static_cast<int64_t>(static_cast<double>(rows) / std::max(seconds, 1e-9))) +
+           " rows/s";
   }
 };
 
@@ -208,7 +217,8 @@ void list_rewards(bool json) {
     }
     std::cout << rule.name << ": " << rule.description << " (" << rule.source << ")\n";
     for (const RewardOption& option : rule.options) {
-      std::cout << "    " << option.name << '=' << option.initial.dump() << (option.description.empty() ? "" : "  ") << option.description << '\n';
+      std::cout << "    " << option.name << '=' << option.initial.dump() << (option.description.empty() ? "" : "  ")
+                << option.description << '\n';
     }
   }
 }
@@ -233,7 +243,8 @@ void run_score(const ScoreFlags& flags) {
 void add_rewards_commands(CLI::App& app) {
   auto flags = std::make_shared<ScoreFlags>();
   CLI::App* score = app.add_subcommand("score", "Judge completions; no model needed");
-  score->add_option("--in", flags->in, "rows to judge, JSON lines with completion and answer; - is stdin")->type_name("FILE");
+  score->add_option("--in", flags->in, "rows to judge, JSON lines with completion and answer; - is stdin")
+      ->type_name("FILE");
   score->add_option("--reward", flags->rewards, "NAME[:option=value,…] or a JSON object; repeat for several")
       ->type_name("R")
       ->take_all()
@@ -244,7 +255,9 @@ void add_rewards_commands(CLI::App& app) {
   score->add_option("--out", flags->out, "where scores go, JSON lines; - is stdout")->capture_default_str();
   score->add_flag("--list", flags->list, "show the rewards by name, with options and source");
   score->add_flag("--json", flags->json, "machine-readable --list, or a summary object beside --out");
-  score->footer("Example: printf '{\"completion\": \"so \\\\\\\\boxed{1/2}\", \"answer\": \"0.5\"}\\n' | cohort score --in - --reward accuracy");
+  score->footer(
+      "Example: printf '{\"completion\": \"so \\\\\\\\boxed{1/2}\", \"answer\": \"0.5\"}\\n' | cohort score --in - "
+      "--reward accuracy");
   score->callback([flags] { run_score(*flags); });
 }
 

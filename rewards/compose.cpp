@@ -20,13 +20,17 @@ std::string component_name(const std::vector<RewardSpec>& rewards, size_t index)
 
 Status joint_status(const std::vector<Status>& statuses) {
   if (statuses.empty()) return Status::error;
-  const auto holds = [&](Status status) { return std::find(statuses.begin(), statuses.end(), status) != statuses.end(); };
+  const auto holds = [&](Status status) {
+    return std::find(statuses.begin(), statuses.end(), status) != statuses.end();
+  };
   if (holds(Status::hack)) return Status::hack;
   const bool agree = std::all_of(statuses.begin(), statuses.end(), [&](Status s) { return s == statuses.front(); });
   return agree ? statuses.front() : Status::partial;
 }
 
-std::string seconds_text(double seconds) { return excerpt(std::to_string(seconds)).substr(1, 6) + " s"; }
+std::string seconds_text(double seconds) {
+  return excerpt(std::to_string(seconds)).substr(1, 6) + " s";
+}
 
 }  // namespace
 
@@ -38,7 +42,8 @@ Score weigh(const std::vector<RewardSpec>& rewards, const std::vector<Score>& pa
     const Score& part = parts[i];
     score.seconds += part.seconds;
     if (!part.reason.empty()) {
-      score.reason += (score.reason.empty() ? "" : "; ") + (rewards.size() > 1 ? rewards[i].name + ": " : "") + part.reason;
+      score.reason +=
+          (score.reason.empty() ? "" : "; ") + (rewards.size() > 1 ? rewards[i].name + ": " : "") + part.reason;
     }
     if (!part.value) continue;
     sum += rewards[i].weight * static_cast<double>(*part.value);
@@ -55,18 +60,21 @@ Score guarded(const RewardFn& reward, const Judged& judged, Deadline deadline) {
   Score score;
   try {
     std::vector<Score> scores = reward({&judged, 1}, deadline);
-    score = scores.size() == 1 ? std::move(scores[0]) : no_score("answered " + std::to_string(scores.size()) + " scores for 1 completion");
+    score = scores.size() == 1 ? std::move(scores[0])
+                               : no_score("answered " + std::to_string(scores.size()) + " scores for 1 completion");
   } catch (const std::exception& error) {
     score = no_score("the verifier failed: " + excerpt(error.what(), 200));
   } catch (...) {
     score = no_score("the verifier failed with something that is no std::exception");
   }
   score.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  if (score.value && !std::isfinite(*score.value)) score = {.reason = "the value is not finite", .seconds = score.seconds};
+  if (score.value && !std::isfinite(*score.value))
+    score = {.reason = "the value is not finite", .seconds = score.seconds};
   if (score.value && score.status == Status::error) score.value.reset();
   const double limit = deadline.per_completion.count();
   if (score.seconds > limit) {
-    score = {.reason = "the verdict took " + seconds_text(score.seconds) + ", the deadline is " + seconds_text(limit), .seconds = score.seconds};
+    score = {.reason = "the verdict took " + seconds_text(score.seconds) + ", the deadline is " + seconds_text(limit),
+             .seconds = score.seconds};
   }
   return score;
 }

@@ -6,7 +6,8 @@ namespace cohort {
 
 /// One completion's scores by several rewards, in their order, as one score.
 /// value: sum of weight × value over those that have one (sum_then_normalize: the sum is what advantages normalise);
-/// a null is left out, all null is null. status: that of all where they agree; hack where one says so; partial otherwise.
+/// a null is left out, all null is null. status: that of all where they agree; hack where one says so; partial
+/// otherwise.
 Score weigh(const std::vector<RewardSpec>& rewards, const std::vector<Score>& parts);
 
 /// Judges batches with `num_workers` threads (the caller's among them). Thread-safe.

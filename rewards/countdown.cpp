@@ -29,7 +29,8 @@ struct Expression {
   }
 
   char peek() {
-    while (!text.empty() && (text[0] == ' ' || text[0] == '\n' || text[0] == '\t' || text[0] == '\r')) text.remove_prefix(1);
+    while (!text.empty() && (text[0] == ' ' || text[0] == '\n' || text[0] == '\t' || text[0] == '\r'))
+      text.remove_prefix(1);
     return text.empty() ? '\0' : text[0];
   }
 
@@ -125,7 +126,8 @@ std::optional<Puzzle> puzzle_of(const Task& task) {
     if (!number || denominator(*number) != 1) return std::nullopt;
     puzzle.numbers.push_back(numerator(*number));
   }
-  const auto target = task.extra.contains("target") ? number_of(task.extra["target"]) : math::read_number(trim(task.answer));
+  const auto target =
+      task.extra.contains("target") ? number_of(task.extra["target"]) : math::read_number(trim(task.answer));
   if (!target || puzzle.numbers.empty()) return std::nullopt;
   puzzle.target = *target;
   std::sort(puzzle.numbers.begin(), puzzle.numbers.end());
@@ -133,7 +135,8 @@ std::optional<Puzzle> puzzle_of(const Task& task) {
 }
 
 Score judge(const Puzzle& puzzle, std::string_view text, double format_score) {
-  if (text.size() > kMaxLength) return unparsable("the expression is longer than " + std::to_string(kMaxLength) + " bytes");
+  if (text.size() > kMaxLength)
+    return unparsable("the expression is longer than " + std::to_string(kMaxLength) + " bytes");
   const auto miss = [&](std::string reason) {
     return Score{.value = static_cast<float>(format_score), .status = Status::wrong, .reason = std::move(reason)};
   };

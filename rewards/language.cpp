@@ -69,7 +69,8 @@ void blank_between(std::string& text, std::string_view open, std::string_view cl
   while ((at = find_first(text, open, at)) != std::string::npos) {
     const size_t end = find_first(text, close, at + open.size());
     if (end == std::string::npos) return;
-    std::fill(text.begin() + static_cast<ptrdiff_t>(at), text.begin() + static_cast<ptrdiff_t>(end + close.size()), ' ');
+    std::fill(text.begin() + static_cast<ptrdiff_t>(at), text.begin() + static_cast<ptrdiff_t>(end + close.size()),
+              ' ');
     at = end + close.size();
   }
 }
@@ -133,7 +134,8 @@ Counts count_words(std::string_view text, Script target) {
 // What lies before </think>, the opening tag left out; the whole text when there is no tag.
 std::string_view thought_of(std::string_view text, const std::string& open, const std::string& close) {
   if (const size_t end = find_first(text, close); end != std::string_view::npos) text = text.substr(0, end);
-  if (const size_t start = find_first(text, open); start != std::string_view::npos) text.remove_prefix(start + open.size());
+  if (const size_t start = find_first(text, open); start != std::string_view::npos)
+    text.remove_prefix(start + open.size());
   return text.substr(0, kMaxThought);
 }
 
@@ -142,9 +144,11 @@ std::string_view thought_of(std::string_view text, const std::string& open, cons
 RewardFn make_language_consistency(const Json& options) {
   const auto name = options.at("language").get<std::string>();
   const auto tag = options.at("think").get<std::string>();
-  const auto* language = std::find_if(kLanguages.begin(), kLanguages.end(), [&](const Language& l) { return l.name == name; });
+  const auto* language =
+      std::find_if(kLanguages.begin(), kLanguages.end(), [&](const Language& l) { return l.name == name; });
   if (language == kLanguages.end()) {
-    throw UsageError("reward language_consistency: language " + excerpt(name) + " is not one of en, zh, ja, ko, ru, ar, hi, th, he, el");
+    throw UsageError("reward language_consistency: language " + excerpt(name) +
+                     " is not one of en, zh, ja, ko, ru, ar, hi, th, he, el");
   }
   return each([script = language->script, open = "<" + tag + ">", close = "</" + tag + ">"](const Judged& judged) {
     const Counts counts = count_words(prose_of(thought_of(judged.completion, open, close)), script);

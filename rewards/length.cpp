@@ -38,7 +38,8 @@ double cosine_value(const Cosine& c, bool correct, double length) {
 RewardFn make_soft_overlong(const Json& options) {
   const auto max = options.at("max_completion_length").get<double>();
   const auto cache = options.at("cache").get<double>();
-  if (!(cache > 0 && cache <= max)) throw UsageError("reward soft_overlong: cache must be in (0, max_completion_length]");
+  if (!(cache > 0 && cache <= max))
+    throw UsageError("reward soft_overlong: cache must be in (0, max_completion_length]");
   return each([=](const Judged& judged) {
     const auto length = num_tokens(judged);
     if (!length) return no_score("soft_overlong needs completion_ids, the row has text alone");
@@ -50,9 +51,10 @@ RewardFn make_soft_overlong(const Json& options) {
 RewardFn make_cosine(const Json& options) {
   const auto number = [&](const char* name) { return options.at(name).get<double>(); };
   const auto unit = options.at("unit").get<std::string>();
-  if (unit != "tokens" && unit != "characters") throw UsageError("reward cosine: unit must be tokens or characters, found " + excerpt(unit));
-  const Cosine cosine{number("min_value_wrong"), number("max_value_wrong"), number("min_value_correct"),
-                      number("max_value_correct"), number("max_len"), unit == "tokens"};
+  if (unit != "tokens" && unit != "characters")
+    throw UsageError("reward cosine: unit must be tokens or characters, found " + excerpt(unit));
+  const Cosine cosine{number("min_value_wrong"),   number("max_value_wrong"), number("min_value_correct"),
+                      number("max_value_correct"), number("max_len"),         unit == "tokens"};
   if (!(cosine.max_len > 0)) throw UsageError("reward cosine: max_len must be above 0");
   const RewardFn accuracy = make_reward({.name = "accuracy"});
   return each([=](const Judged& judged) {
@@ -61,7 +63,9 @@ RewardFn make_cosine(const Json& options) {
     const Score right = accuracy({&judged, 1}, {}).at(0);
     if (!right.value) return right;
     const bool correct = right.status == Status::correct;
-    return Score{.value = static_cast<float>(cosine_value(cosine, correct, *length)), .status = right.status, .reason = right.reason};
+    return Score{.value = static_cast<float>(cosine_value(cosine, correct, *length)),
+                 .status = right.status,
+                 .reason = right.reason};
   });
 }
 

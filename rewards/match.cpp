@@ -22,12 +22,19 @@ std::optional<math::Rational> reference_number(std::string_view answer) {
   return number ? math::read_number(*number) : std::nullopt;
 }
 
-bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
-bool is_word(char c) { return is_letter(c) || (c >= '0' && c <= '9') || c == '_' || c == '\'' || (c & 0x80) != 0; }
+bool is_letter(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+bool is_word(char c) {
+  return is_letter(c) || (c >= '0' && c <= '9') || c == '_' || c == '\'' || (c & 0x80) != 0;
+}
 
-// The letter that `text` consists of, up to brackets, \text{}, markdown and a full stop; or that starts it as "B) …", "B. …".
+// The letter that `text` consists of, up to brackets, \text{}, markdown and a full stop; or that starts it as "B) …",
+// "B. …".
 std::optional<char> leading_letter(std::string_view text, std::string_view letters) {
-  const auto skip = [&](std::string_view what) { while (!text.empty() && what.find(text[0]) != std::string_view::npos) text.remove_prefix(1); };
+  const auto skip = [&](std::string_view what) {
+    while (!text.empty() && what.find(text[0]) != std::string_view::npos) text.remove_prefix(1);
+  };
   skip(" \t\r\n*$([{\"");
   for (std::string_view command : {"\\text{", "\\textbf{", "\\mathrm{", "\\mathbf{", "\\boxed{"}) {
     if (text.starts_with(command)) text.remove_prefix(command.size());
@@ -37,7 +44,8 @@ std::optional<char> leading_letter(std::string_view text, std::string_view lette
   const char letter = text[0];
   text.remove_prefix(1);
   if (text.empty() || trim(text).find_first_not_of(")]}.*$\"") == std::string_view::npos) return letter;
-  if (text[0] == ')' || text[0] == '.' || text[0] == ':' || text[0] == ',' || text[0] == '}' || text[0] == '*') return letter;
+  if (text[0] == ')' || text[0] == '.' || text[0] == ':' || text[0] == ',' || text[0] == '}' || text[0] == '*')
+    return letter;
   return std::nullopt;
 }
 
@@ -58,22 +66,28 @@ std::optional<std::string_view> after_choice_phrase(std::string_view text) {
 
 // The last "(B)" of a text, with exactly one letter in the brackets.
 std::optional<char> last_bracketed(std::string_view text, std::string_view letters) {
-  for (size_t at = text.rfind(')'); at != std::string_view::npos && at >= 2; at = at == 0 ? at : text.rfind(')', at - 1)) {
-    if (text[at - 2] == '(' && letters.find(text[at - 1]) != std::string_view::npos && (at == 2 || !is_word(text[at - 3]))) return text[at - 1];
+  for (size_t at = text.rfind(')'); at != std::string_view::npos && at >= 2;
+       at = at == 0 ? at : text.rfind(')', at - 1)) {
+    if (text[at - 2] == '(' && letters.find(text[at - 1]) != std::string_view::npos &&
+        (at == 2 || !is_word(text[at - 3])))
+      return text[at - 1];
   }
   return std::nullopt;
 }
 
 std::optional<char> chosen_letter(std::string_view text, std::string_view letters) {
-  if (const size_t think = find_last(text, "</think>"); think != std::string_view::npos) text.remove_prefix(think + 8);
-  else if (find_first(text, "<think>") != std::string_view::npos) return std::nullopt;
+  if (const size_t think = find_last(text, "</think>"); think != std::string_view::npos)
+    text.remove_prefix(think + 8);
+  else if (find_first(text, "<think>") != std::string_view::npos)
+    return std::nullopt;
   for (const auto& part : {last_tag(text, "answer"), last_boxed(text)}) {
     if (part) return leading_letter(last_boxed(*part).value_or(*part), letters);
   }
   if (const auto rest = after_choice_phrase(text)) {
     if (const auto letter = leading_letter(*rest, letters)) return letter;
     const std::string_view word = rest->substr(0, rest->find_first_of(" \n\t.,"));
-    if (word.size() == 1 && letters.find(word[0]) != std::string_view::npos && word[0] != 'A' && word[0] != 'I') return word[0];
+    if (word.size() == 1 && letters.find(word[0]) != std::string_view::npos && word[0] != 'A' && word[0] != 'I')
+      return word[0];
   }
   if (const auto letter = leading_letter(last_line(text), letters)) return letter;
   return last_bracketed(text, letters);
@@ -111,7 +125,8 @@ RewardFn make_choice(const Json& options) {
   if (letters.empty()) throw UsageError("reward choice: letters must not be empty");
   return each([letters](const Judged& judged) {
     const auto gold = leading_letter(judged.task->answer, letters);
-    if (!gold) return no_score("the reference answer " + excerpt(judged.task->answer) + " is none of the letters " + letters);
+    if (!gold)
+      return no_score("the reference answer " + excerpt(judged.task->answer) + " is none of the letters " + letters);
     const auto found = chosen_letter(judged.completion, letters);
     if (!found) return unparsable("no choice in the completion");
     return verdict(*found == *gold, std::string("chose ") + *found);

@@ -1,5 +1,5 @@
-// A PCRE2 pattern, with the work of one match bounded: a callout before every item of the pattern counts the items tried
-// and the bytes moved over, which also bounds the quadratic scans that PCRE2's own match limit does not see.
+// A PCRE2 pattern, with the work of one match bounded: a callout before every item of the pattern counts the items
+// tried and the bytes moved over, which also bounds the quadratic scans that PCRE2's own match limit does not see.
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
@@ -28,9 +28,11 @@ std::string message_of(int error) {
 Code compile(const std::string& pattern, uint32_t options) {
   int error = 0;
   PCRE2_SIZE offset = 0;
-  Code code(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), options, &error, &offset, nullptr));
+  Code code(
+      pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), options, &error, &offset, nullptr));
   if (!code) {
-    throw UsageError("reward regex: pattern " + excerpt(pattern) + " is not valid at character " + std::to_string(offset) + ": " + message_of(error));
+    throw UsageError("reward regex: pattern " + excerpt(pattern) + " is not valid at character " +
+                     std::to_string(offset) + ": " + message_of(error));
   }
   return code;
 }
@@ -49,18 +51,22 @@ int count_work(pcre2_callout_block* block, void* opaque) {
 }
 
 Score match(const pcre2_code* code, std::string_view text) {
-  const std::unique_ptr<pcre2_match_data, decltype(&pcre2_match_data_free)> found(pcre2_match_data_create(1, nullptr), pcre2_match_data_free);
-  const std::unique_ptr<pcre2_match_context, decltype(&pcre2_match_context_free)> context(pcre2_match_context_create(nullptr), pcre2_match_context_free);
+  const std::unique_ptr<pcre2_match_data, decltype(&pcre2_match_data_free)> found(pcre2_match_data_create(1, nullptr),
+                                                                                  pcre2_match_data_free);
+  const std::unique_ptr<pcre2_match_context, decltype(&pcre2_match_context_free)> context(
+      pcre2_match_context_create(nullptr), pcre2_match_context_free);
   if (!found || !context) return no_score("out of memory");
   Work work;
   pcre2_set_match_limit(context.get(), 1'000'000);
   pcre2_set_heap_limit(context.get(), 64 * 1024);  // KiB
   pcre2_set_callout(context.get(), count_work, &work);
-  const int result = pcre2_match(code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), 0, 0, found.get(), context.get());
+  const int result =
+      pcre2_match(code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), 0, 0, found.get(), context.get());
   if (result >= 0) return verdict(true);
   if (result == PCRE2_ERROR_NOMATCH) return verdict(false);
   if (result == PCRE2_ERROR_MATCHLIMIT || result == PCRE2_ERROR_DEPTHLIMIT || result == PCRE2_ERROR_HEAPLIMIT) {
-    return {.value = 0.0F, .status = Status::timeout, .reason = "the pattern ran out of its budget of work on this text"};
+    return {
+        .value = 0.0F, .status = Status::timeout, .reason = "the pattern ran out of its budget of work on this text"};
   }
   return no_score("PCRE2: " + message_of(result));
 }

@@ -15,7 +15,8 @@ constexpr std::array<std::string_view, 6> kPlugins = {"python:", "exec:", "http:
 constexpr std::array<std::string_view, 3> kLater = {"code", "binary_code", "json_schema"};
 
 bool is_plugin(std::string_view name) {
-  return std::any_of(kPlugins.begin(), kPlugins.end(), [&](std::string_view prefix) { return name.starts_with(prefix); });
+  return std::any_of(kPlugins.begin(), kPlugins.end(),
+                     [&](std::string_view prefix) { return name.starts_with(prefix); });
 }
 
 // Number of one-character edits between two names.
@@ -36,7 +37,9 @@ size_t edit_distance(std::string_view a, std::string_view b) {
 template <class Named>
 std::string nearest(std::string_view name, const std::vector<Named>& known) {
   name = name.substr(0, 100);
-  const auto closer = [&](const Named& a, const Named& b) { return edit_distance(name, a.name) < edit_distance(name, b.name); };
+  const auto closer = [&](const Named& a, const Named& b) {
+    return edit_distance(name, a.name) < edit_distance(name, b.name);
+  };
   return std::string(std::min_element(known.begin(), known.end(), closer)->name);
 }
 
@@ -44,7 +47,9 @@ bool same_type(const Json& a, const Json& b) {
   return (a.is_number() && b.is_number()) || (a.is_boolean() && b.is_boolean()) || (a.is_string() && b.is_string());
 }
 
-std::string type_name(const Json& json) { return json.is_number() ? "a number" : json.is_boolean() ? "true or false" : "a string"; }
+std::string type_name(const Json& json) {
+  return json.is_number() ? "a number" : json.is_boolean() ? "true or false" : "a string";
+}
 
 // Every option of the rule, those given in place of their defaults.
 Json complete_options(const RewardRule& rule, const Json& given) {
@@ -55,7 +60,8 @@ Json complete_options(const RewardRule& rule, const Json& given) {
   for (const auto& [name, value] : given.items()) {
     if (!options.contains(name)) {
       std::string message = "reward " + std::string(rule.name) + " has no option " + excerpt(name);
-      throw UsageError(message + (rule.options.empty() ? "; it has none" : "; the nearest is \"" + nearest(name, rule.options) + "\""));
+      throw UsageError(message + (rule.options.empty() ? "; it has none"
+                                                       : "; the nearest is \"" + nearest(name, rule.options) + "\""));
     }
     Json& option = options[name];
     if (option.is_string() && (value.is_number() || value.is_boolean())) {
@@ -63,8 +69,8 @@ Json complete_options(const RewardRule& rule, const Json& given) {
     } else if (same_type(option, value)) {
       option = value;
     } else {
-      throw UsageError("reward " + std::string(rule.name) + ": option " + name + " must be " + type_name(option) + ", found " +
-                       excerpt(value.dump()));
+      throw UsageError("reward " + std::string(rule.name) + ": option " + name + " must be " + type_name(option) +
+                       ", found " + excerpt(value.dump()));
     }
   }
   return options;
@@ -76,14 +82,16 @@ Json option_value(std::string_view text) {
 }
 
 std::vector<RewardOption> tags() {
-  return {{"think", "think", "name of the tag around the thought"}, {"answer", "answer", "name of the tag around the answer"}};
+  return {{"think", "think", "name of the tag around the thought"},
+          {"answer", "answer", "name of the tag around the answer"}};
 }
 
 }  // namespace
 
 const std::vector<RewardRule>& reward_rules() {
   static const std::vector<RewardRule> rules = {
-      {"accuracy", "1 when the completion's answer equals the reference as mathematics",
+      {"accuracy",
+       "1 when the completion's answer equals the reference as mathematics",
        "own parser and ladder; conventions after MATH, GSM8K and Math-Verify graders",
        {{"percent", "either", "25%: either = 25 or 0.25, sign = 25 alone, hundredth = 0.25 alone"},
         {"list_order", "any", "any or same: whether 1, 2 equals 2, 1"},
@@ -95,21 +103,27 @@ const std::vector<RewardRule>& reward_rules() {
         {"strict_names", true, "whether x = 5 differs from y = 5"},
         {"after_think", true, "read only what follows the last </think>"},
         {"last_number", false, "fall back to the last number of the completion"},
-        {"domain", "auto", "of free symbols: positive, real, or auto (positive where a radical or logarithm holds one)"}},
+        {"domain", "auto",
+         "of free symbols: positive, real, or auto (positive where a radical or logarithm holds one)"}},
        make_accuracy},
-      {"format", "1 when the completion is exactly <think>…</think> then <answer>…</answer>", "DeepSeek-R1; open-r1 format_reward",
+      {"format", "1 when the completion is exactly <think>…</think> then <answer>…</answer>",
+       "DeepSeek-R1; open-r1 format_reward",
        [] {
          auto options = tags();
          options.push_back({"prefilled", false, "the prompt already ended with the opening think tag"});
          return options;
        }(),
        make_format},
-      {"tag_count", "a quarter for each of the four think and answer tags that stands exactly once", "open-r1 tag_count_reward", tags(),
-       make_tag_count},
-      {"soft_overlong", "0 up to max - cache tokens, then falling linearly to -1 at max", "DAPO (arXiv 2503.14476), eq. 13",
-       {{"max_completion_length", 20480, "tokens at which the penalty is whole"}, {"cache", 4096, "tokens over which it grows"}},
+      {"tag_count", "a quarter for each of the four think and answer tags that stands exactly once",
+       "open-r1 tag_count_reward", tags(), make_tag_count},
+      {"soft_overlong",
+       "0 up to max - cache tokens, then falling linearly to -1 at max",
+       "DAPO (arXiv 2503.14476), eq. 13",
+       {{"max_completion_length", 20480, "tokens at which the penalty is whole"},
+        {"cache", 4096, "tokens over which it grows"}},
        make_soft_overlong},
-      {"cosine", "correct answers earn more when short, wrong ones lose less when long",
+      {"cosine",
+       "correct answers earn more when short, wrong ones lose less when long",
        "Demystifying Long CoT (arXiv 2502.03373); open-r1 cosine_scaled_reward",
        {{"min_value_wrong", -1.0, "wrong and empty"},
         {"max_value_wrong", -0.5, "wrong and of max_len"},
@@ -118,25 +132,45 @@ const std::vector<RewardRule>& reward_rules() {
         {"max_len", 1000, "length at which the curve ends; longer counts as this"},
         {"unit", "tokens", "tokens (needs completion_ids) or characters"}},
        make_cosine},
-      {"repetition", "penalty for the share of repeated n-grams of words", "Demystifying Long CoT (arXiv 2502.03373); open-r1 repetition_penalty",
+      {"repetition",
+       "penalty for the share of repeated n-grams of words",
+       "Demystifying Long CoT (arXiv 2502.03373); open-r1 repetition_penalty",
        {{"ngram", 3, "words in an n-gram"}, {"max_penalty", -1.0, "value when all repeat"}},
        make_repetition},
-      {"regex", "1 when the pattern is found in the completion", "PCRE2, UTF-8, bounded work",
-       {{"pattern", "", "PCRE2 pattern; required"}, {"full", false, "the whole completion must match"}, {"ignore_case", false, ""}},
+      {"regex",
+       "1 when the pattern is found in the completion",
+       "PCRE2, UTF-8, bounded work",
+       {{"pattern", "", "PCRE2 pattern; required"},
+        {"full", false, "the whole completion must match"},
+        {"ignore_case", false, ""}},
        make_regex},
-      {"exact", "1 when the answer is the reference, character by character", "own",
-       {{"extract", "none", "none (the trimmed completion), answer_tag, boxed, last_line or last_number"}, {"ignore_case", false, ""}},
+      {"exact",
+       "1 when the answer is the reference, character by character",
+       "own",
+       {{"extract", "none", "none (the trimmed completion), answer_tag, boxed, last_line or last_number"},
+        {"ignore_case", false, ""}},
        make_exact},
-      {"last_number", "1 when the last number of the completion equals the reference, whatever the form", "GSM8K's lenient grading", {},
+      {"last_number",
+       "1 when the last number of the completion equals the reference, whatever the form",
+       "GSM8K's lenient grading",
+       {},
        make_last_number},
-      {"choice", "1 when the chosen letter is the reference's", "multiple-choice suites",
+      {"choice",
+       "1 when the chosen letter is the reference's",
+       "multiple-choice suites",
        {{"letters", "ABCDEFGHIJ", "letters that can be chosen"}},
        make_choice},
-      {"language_consistency", "share of the target language's words in the thought, LaTeX and code left out", "DeepSeek-R1 (arXiv 2501.12948), 2.3.2",
-       {{"language", "en", "en, zh, ja, ko, ru, ar, hi, th, he or el, told apart by script"}, {"think", "think", "name of the tag around the thought"}},
+      {"language_consistency",
+       "share of the target language's words in the thought, LaTeX and code left out",
+       "DeepSeek-R1 (arXiv 2501.12948), 2.3.2",
+       {{"language", "en", "en, zh, ja, ko, ru, ar, hi, th, he or el, told apart by script"},
+        {"think", "think", "name of the tag around the thought"}},
        make_language_consistency},
-      {"countdown", "1 when the equation uses exactly the given numbers and gives the target", "Countdown, as in TinyZero",
-       {{"extract", "answer_tag", "answer_tag, boxed, last_line or none"}, {"format_score", 0.0, "value of a readable expression that is wrong"}},
+      {"countdown",
+       "1 when the equation uses exactly the given numbers and gives the target",
+       "Countdown, as in TinyZero",
+       {{"extract", "answer_tag", "answer_tag, boxed, last_line or none"},
+        {"format_score", 0.0, "value of a readable expression that is wrong"}},
        make_countdown},
   };
   return rules;
@@ -162,9 +196,12 @@ RewardSpec parse_reward(std::string_view text) {
     }
     const std::string name(trim(part.substr(0, equals)));
     const Json value = option_value(part.substr(equals + 1));
-    if (name == "weight" && value.is_number()) spec.weight = value.get<double>();
-    else if (spec.options.contains(name)) throw UsageError("reward " + excerpt(text) + ": option " + name + " is given twice");
-    else spec.options[name] = value;
+    if (name == "weight" && value.is_number())
+      spec.weight = value.get<double>();
+    else if (spec.options.contains(name))
+      throw UsageError("reward " + excerpt(text) + ": option " + name + " is given twice");
+    else
+      spec.options[name] = value;
   }
   return spec;
 }
@@ -177,9 +214,13 @@ RewardSpec reward_from_json(const Json& json) {
   RewardSpec spec = parse_reward(json["name"].get<std::string>());
   for (const auto& [key, value] : json.items()) {
     if (key == "name") continue;
-    if (key == "weight" && value.is_number()) spec.weight = value.get<double>();
-    else if (key == "options" && value.is_object()) spec.options.update(value);
-    else throw UsageError("reward " + excerpt(spec.name) + ": unknown or ill-typed key " + excerpt(key) + ", expected name, weight (number), options (object)");
+    if (key == "weight" && value.is_number())
+      spec.weight = value.get<double>();
+    else if (key == "options" && value.is_object())
+      spec.options.update(value);
+    else
+      throw UsageError("reward " + excerpt(spec.name) + ": unknown or ill-typed key " + excerpt(key) +
+                       ", expected name, weight (number), options (object)");
   }
   return spec;
 }
@@ -187,15 +228,18 @@ RewardSpec reward_from_json(const Json& json) {
 RewardFn make_reward(const RewardSpec& spec) {
   if (!std::isfinite(spec.weight)) throw UsageError("reward " + excerpt(spec.name) + ": weight must be finite");
   if (is_plugin(spec.name)) {
-    throw MissingError("reward " + excerpt(spec.name) + " is a plug-in, which is not available yet: use a rule that `cohort score --list` shows");
+    throw MissingError("reward " + excerpt(spec.name) +
+                       " is a plug-in, which is not available yet: use a rule that `cohort score --list` shows");
   }
   if (std::find(kLater.begin(), kLater.end(), spec.name) != kLater.end()) {
-    throw MissingError("reward \"" + spec.name + "\" is not available yet: use a rule that `cohort score --list` shows");
+    throw MissingError("reward \"" + spec.name +
+                       "\" is not available yet: use a rule that `cohort score --list` shows");
   }
   const auto& rules = reward_rules();
   const auto rule = std::find_if(rules.begin(), rules.end(), [&](const RewardRule& r) { return r.name == spec.name; });
   if (rule == rules.end()) {
-    throw UsageError("unknown reward " + excerpt(spec.name) + ", the nearest is \"" + nearest(spec.name, rules) + "\"; `cohort score --list` shows all");
+    throw UsageError("unknown reward " + excerpt(spec.name) + ", the nearest is \"" + nearest(spec.name, rules) +
+                     "\"; `cohort score --list` shows all");
   }
   return rule->make(complete_options(*rule, spec.options));
 }

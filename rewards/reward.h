@@ -19,11 +19,11 @@ std::string_view to_string(Status status);
 Status status_from(std::string_view name);  // throws UsageError on an unknown name
 
 struct Score {
-  std::optional<float> value;               // null: no score (our side failed, or the reward does not apply)
-  Status status = Status::error;            //
-  std::string reason;                       // one line, valid UTF-8
-  std::map<std::string, double> components; // value of each reward that was weighed in
-  double seconds = 0;                       // wall time of the verdict
+  std::optional<float> value;                // null: no score (our side failed, or the reward does not apply)
+  Status status = Status::error;             //
+  std::string reason;                        // one line, valid UTF-8
+  std::map<std::string, double> components;  // value of each reward that was weighed in
+  double seconds = 0;                        // wall time of the verdict
 };
 
 /// {"value", "status", "reason", "components", "seconds"}; score_from_json(to_json(s)) is s to the bit.

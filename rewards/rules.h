@@ -8,10 +8,10 @@ namespace cohort {
 /// Lifts a judge of one completion to a batch: times each verdict; an exception becomes Status::error, value null.
 RewardFn each(std::function<Score(const Judged&)> judge);
 
-Score verdict(bool correct, std::string reason = "");               // 1 correct or 0 wrong
+Score verdict(bool correct, std::string reason = "");                            // 1 correct or 0 wrong
 Score graded(double value, double worst, double best, std::string reason = "");  // partial strictly between
-Score unparsable(std::string reason);                               // 0: nothing readable in the completion
-Score no_score(std::string reason);                                 // null: our side, or the row, lacks something
+Score unparsable(std::string reason);  // 0: nothing readable in the completion
+Score no_score(std::string reason);    // null: our side, or the row, lacks something
 
 /// At most `limit` bytes of text in quotes for a reason: one line, valid UTF-8 whatever the text holds.
 std::string excerpt(std::string_view text, size_t limit = 60);

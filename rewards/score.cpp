@@ -20,12 +20,15 @@ const Json& field(const Json& json, const char* name) {
 size_t utf8_length(std::string_view text, size_t at) {
   const auto byte = [&](size_t i) { return at + i < text.size() ? static_cast<unsigned char>(text[at + i]) : 0U; };
   const unsigned lead = byte(0);
-  const size_t length = lead < 0x80 ? 1 : lead >= 0xC2 && lead < 0xE0 ? 2 : lead >= 0xE0 && lead < 0xF0 ? 3
-                        : lead >= 0xF0 && lead < 0xF5 ? 4 : 0;
+  const size_t length = lead < 0x80                   ? 1
+                        : lead >= 0xC2 && lead < 0xE0 ? 2
+                        : lead >= 0xE0 && lead < 0xF0 ? 3
+                        : lead >= 0xF0 && lead < 0xF5 ? 4
+                                                      : 0;
   for (size_t i = 1; i < length; ++i) {
     if ((byte(i) & 0xC0U) != 0x80U) return 0;
   }
-  if (lead == 0xE0 && byte(1) < 0xA0) return 0;  // overlong
+  if (lead == 0xE0 && byte(1) < 0xA0) return 0;   // overlong
   if (lead == 0xED && byte(1) >= 0xA0) return 0;  // surrogates
   if (lead == 0xF0 && byte(1) < 0x90) return 0;
   if (lead == 0xF4 && byte(1) >= 0x90) return 0;
@@ -34,7 +37,9 @@ size_t utf8_length(std::string_view text, size_t at) {
 
 }  // namespace
 
-std::string_view to_string(Status status) { return kStatusNames.at(static_cast<size_t>(status)); }
+std::string_view to_string(Status status) {
+  return kStatusNames.at(static_cast<size_t>(status));
+}
 
 Status status_from(std::string_view name) {
   for (size_t i = 0; i < kStatusNames.size(); ++i) {
@@ -80,7 +85,8 @@ Score score_from_json(const Json& json) {
 }
 
 Score verdict(bool correct, std::string reason) {
-  return {.value = correct ? 1.0F : 0.0F, .status = correct ? Status::correct : Status::wrong, .reason = std::move(reason)};
+  return {
+      .value = correct ? 1.0F : 0.0F, .status = correct ? Status::correct : Status::wrong, .reason = std::move(reason)};
 }
 
 Score graded(double value, double worst, double best, std::string reason) {
@@ -92,16 +98,21 @@ Score unparsable(std::string reason) {
   return {.value = 0.0F, .status = Status::unparsable, .reason = std::move(reason)};
 }
 
-Score no_score(std::string reason) { return {.value = std::nullopt, .status = Status::error, .reason = std::move(reason)}; }
+Score no_score(std::string reason) {
+  return {.value = std::nullopt, .status = Status::error, .reason = std::move(reason)};
+}
 
 std::string excerpt(std::string_view text, size_t limit) {
   std::string out = "\"";
   size_t at = 0;
   while (at < text.size() && at < limit) {
     const size_t length = utf8_length(text, at);
-    if (length == 0) out += "?";
-    else if (length == 1 && static_cast<unsigned char>(text[at]) < 0x20) out += ' ';
-    else out.append(text.substr(at, length));
+    if (length == 0)
+      out += "?";
+    else if (length == 1 && static_cast<unsigned char>(text[at]) < 0x20)
+      out += ' ';
+    else
+      out.append(text.substr(at, length));
     at += length == 0 ? 1 : length;
   }
   return out + (at < text.size() ? "…\"" : "\"");

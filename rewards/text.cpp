@@ -12,25 +12,35 @@ namespace {
 
 constexpr std::array<std::string_view, 5> kExtracts = {"none", "answer_tag", "boxed", "last_line", "last_number"};
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_alnum(char c) { return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c & 0x80) != 0; }
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+bool is_alnum(char c) {
+  return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c & 0x80) != 0;
+}
 
 // Contents of the braces that open at text[open]; none when they do not close.
 std::optional<std::string_view> braced(std::string_view text, size_t open) {
   size_t depth = 0;
   for (size_t i = open; i < text.size(); ++i) {
-    if (text[i] == '\\') ++i;
-    else if (text[i] == '{') ++depth;
-    else if (text[i] == '}' && --depth == 0) return text.substr(open + 1, i - open - 1);
+    if (text[i] == '\\')
+      ++i;
+    else if (text[i] == '{')
+      ++depth;
+    else if (text[i] == '}' && --depth == 0)
+      return text.substr(open + 1, i - open - 1);
   }
   return std::nullopt;
 }
 
+constexpr size_t kMaxNumber = 5000;  // bytes of a number as written; a longer run of digits is none
+
 // Start of the digits that end just before `end`, walking over 1,000 and 3.14 forms.
 size_t number_start(std::string_view text, size_t end) {
   size_t at = end;
-  while (at > 0) {
-    const bool joint = (text[at - 1] == ',' || text[at - 1] == '.') && at >= 2 && is_digit(text[at - 2]) && at < end && is_digit(text[at]);
+  while (at > 0 && end - at <= kMaxNumber) {
+    const bool joint = (text[at - 1] == ',' || text[at - 1] == '.') && at >= 2 && is_digit(text[at - 2]) && at < end &&
+                       is_digit(text[at]);
     if (!is_digit(text[at - 1]) && !joint) break;
     --at;
   }
@@ -112,6 +122,7 @@ std::optional<std::string_view> last_number(std::string_view text) {
   if (last == std::string_view::npos) return std::nullopt;
   const size_t end = last + 1;
   size_t start = number_start(text, end);
+  if (end - start > kMaxNumber) return std::nullopt;
   if (start >= 2 && text[start - 1] == '/' && is_digit(text[start - 2])) start = number_start(text, start - 1);  // a/b
   const bool minus = start > 0 && text[start - 1] == '-';
   if (minus && (start == 1 || !(is_alnum(text[start - 2]) || text[start - 2] == ')'))) --start;
@@ -123,8 +134,10 @@ namespace {
 // The end of the phrase that goes on behind "answer" at `at`, or npos where it announces nothing.
 size_t phrase_end(std::string_view text, size_t at) {
   std::string_view rest = text.substr(at);
-  const bool final = at >= 12 && (text.substr(at - 12, 6) == "final " || text.substr(at - 12, 6) == "Final " || text.substr(at - 12, 6) == "FINAL ");
-  for (std::string_view more : {" to the question is", " to this problem is", " to the problem is", " is", "s are", "**:", ":**", " :", ":", " =", "**"}) {
+  const bool final = at >= 12 && (text.substr(at - 12, 6) == "final " || text.substr(at - 12, 6) == "Final " ||
+                                  text.substr(at - 12, 6) == "FINAL ");
+  for (std::string_view more : {" to the question is", " to this problem is", " to the problem is", " is", "s are",
+                                "**:", ":**", " :", ":", " =", "**"}) {
     if (rest.starts_with(more)) return at + more.size();
   }
   return final ? at : std::string_view::npos;

@@ -6,7 +6,8 @@
 
 namespace cohort {
 
-/// Where `part` first (last) stands in text, npos when nowhere. Linear, and fast on text that holds its first bytes often.
+/// Where `part` first (last) stands in text, npos when nowhere. Linear, and fast on text that holds its first bytes
+/// often.
 size_t find_first(std::string_view text, std::string_view part, size_t from = 0);
 size_t find_last(std::string_view text, std::string_view part, size_t from = std::string_view::npos);
 

@@ -1,5 +1,6 @@
 // Complex balls: a midpoint and a bound on the distance to the true value.
-// Each operation is given the exact midpoints' result, the propagated radius, and rounding of a few units in the last place.
+// Each operation is given the exact midpoints' result, the propagated radius, and rounding of a few units in the last
+// place.
 #pragma once
 #include <boost/multiprecision/cpp_bin_float.hpp>
 #include <optional>
@@ -10,7 +11,9 @@ namespace cohort::math {
 
 template <unsigned Bits>
 struct BallArithmetic {
-  using Real = boost::multiprecision::number<boost::multiprecision::cpp_bin_float<Bits, boost::multiprecision::digit_base_2>, boost::multiprecision::et_off>;
+  using Real =
+      boost::multiprecision::number<boost::multiprecision::cpp_bin_float<Bits, boost::multiprecision::digit_base_2>,
+                                    boost::multiprecision::et_off>;
   struct Ball {
     Real re = 0, im = 0, radius = 0;
     bool is_real() const { return im.is_zero(); }
@@ -26,7 +29,7 @@ struct BallArithmetic {
     return value;
   }
 
-  static Real upper(const Ball& z) { return abs(z.re) + abs(z.im); }                // >= |z|
+  static Real upper(const Ball& z) { return abs(z.re) + abs(z.im); }                 // >= |z|
   static Real lower(const Ball& z) { return std::max<Real>(abs(z.re), abs(z.im)); }  // <= |z|
 
   static Maybe checked(Real re, Real im, Real radius) {

@@ -25,7 +25,8 @@ class Comparer {
   bool ratios(const Expr& gold, const Expr& answer);
   bool plain_values(const Expr& gold, const Expr& answer);
   bool free_values(const Expr& gold, const Expr& answer);
-  bool close_enough(const Expr& gold, const Rational& gold_value, const Expr& answer, const Rational& answer_value) const;
+  bool close_enough(const Expr& gold, const Rational& gold_value, const Expr& answer,
+                    const Rational& answer_value) const;
   bool words(const Expr& gold, const Expr& answer);
   bool collections(const Expr& gold, const Expr& answer);
   bool ordered(const std::vector<Expr>& gold, const std::vector<Expr>& answer);

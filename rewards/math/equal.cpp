@@ -12,20 +12,26 @@ namespace {
 // Letters that stand for a unit when a plain number was asked for: "5 m", "3 h".
 constexpr std::string_view kUnitLetters = "mshgLlJNWVAKCF";
 
-bool is_bracketed(const Expr& expr) { return expr.kind == Kind::list || expr.kind == Kind::tuple || expr.kind == Kind::set; }
-bool is_plus_minus(const Expr& expr) { return expr.kind == Kind::plus_minus; }
+bool is_bracketed(const Expr& expr) {
+  return expr.kind == Kind::list || expr.kind == Kind::tuple || expr.kind == Kind::set;
+}
+bool is_plus_minus(const Expr& expr) {
+  return expr.kind == Kind::plus_minus;
+}
 
 // The number as it was written, under signs and marks; null for what is no single number.
 const Expr* written_number(const Expr& expr) {
   if (expr.kind == Kind::number) return &expr;
-  if (expr.kind == Kind::negate || expr.kind == Kind::percent || expr.kind == Kind::degree) return written_number(expr.args[0]);
+  if (expr.kind == Kind::negate || expr.kind == Kind::percent || expr.kind == Kind::degree)
+    return written_number(expr.args[0]);
   return nullptr;
 }
 
 // The expression without a percent or degree mark on the outside, and whether there was one.
 std::pair<Expr, bool> without_mark(const Expr& expr, Kind mark) {
   if (expr.kind == mark) return {expr.args[0], true};
-  if (expr.kind == Kind::negate && expr.args[0].kind == mark) return {make_one(Kind::negate, expr.args[0].args[0]), true};
+  if (expr.kind == Kind::negate && expr.args[0].kind == mark)
+    return {make_one(Kind::negate, expr.args[0].args[0]), true};
   return {expr, false};
 }
 
@@ -57,8 +63,10 @@ Expr expanded(const Expr& expr) {
     out.args.clear();
     for (const Expr& arg : expr.args) {
       Expr part = expanded(arg);
-      if (part.kind == Kind::list && part.name == "+-") std::move(part.args.begin(), part.args.end(), std::back_inserter(out.args));
-      else out.args.push_back(std::move(part));
+      if (part.kind == Kind::list && part.name == "+-")
+        std::move(part.args.begin(), part.args.end(), std::back_inserter(out.args));
+      else
+        out.args.push_back(std::move(part));
     }
     return out;
   }
@@ -75,7 +83,8 @@ uint64_t tree_hash(const Expr& expr) {
 }  // namespace
 
 bool any_of(const Expr& expr, bool (*holds)(const Expr&)) {
-  return holds(expr) || std::any_of(expr.args.begin(), expr.args.end(), [&](const Expr& arg) { return any_of(arg, holds); });
+  return holds(expr) ||
+         std::any_of(expr.args.begin(), expr.args.end(), [&](const Expr& arg) { return any_of(arg, holds); });
 }
 
 bool has_symbols(const Expr& expr) {
@@ -93,6 +102,20 @@ bool equal(const Expr& gold, const Expr& answer, const EqualOptions& options) {
   return Comparer(options, tree_hash(gold) ^ (tree_hash(answer) << 1)).same(expanded(gold), expanded(answer));
 }
 
+// |x| < 3 as -3 < x < 3, |x| > 3 as x < -3 or x > 3; anything else as it is.
+Expr without_bars(const Expr& relation) {
+  const bool shaped = relation.kind == Kind::relation && relation.args.size() == 2 &&
+                      relation.args[0].kind == Kind::call && relation.args[0].name == "abs" &&
+                      relation.args[0].args[0].kind == Kind::symbol && !has_symbols(relation.args[1]);
+  const std::string op = shaped ? relation.operators[0] : "";
+  if (op != "<" && op != "<=" && op != ">" && op != ">=") return relation;
+  const Expr &x = relation.args[0].args[0], &end = relation.args[1];
+  Expr low = make_two(Kind::relation, x, make_one(Kind::negate, end)), high = make_two(Kind::relation, x, end);
+  low.operators = {(op[0] == '<' ? ">" : "<") + op.substr(1)};
+  high.operators = {op};
+  return make_two(Kind::list, std::move(low), std::move(high), op[0] == '<' ? "and" : "or");
+}
+
 bool Comparer::same(const Expr& gold, const Expr& answer) {
   if (!budget_.take(20) || depth_ > 20) return false;
   ++depth_;
@@ -100,7 +123,7 @@ bool Comparer::same(const Expr& gold, const Expr& answer) {
     if (!same_units(gold, answer)) return false;
     if (identical(gold, answer)) return true;
     if (gold.kind == Kind::text || answer.kind == Kind::text) return words(gold, answer);
-    if (const auto sets = real_sets(gold, answer)) {
+    if (const auto sets = real_sets(without_bars(gold), without_bars(answer))) {
       if (*sets) return true;
     }
     if (gold.kind == Kind::relation || answer.kind == Kind::relation) return relations(gold, answer);
@@ -113,7 +136,11 @@ bool Comparer::same(const Expr& gold, const Expr& answer) {
 }
 
 bool Comparer::same_units(const Expr& gold, const Expr& answer) const {
-  return !options_.match_units || folded_words(gold.unit) == folded_words(answer.unit);
+  if (gold.unit.empty() && answer.unit.empty()) return true;
+  const std::string gold_unit = folded_words(gold.unit), answer_unit = folded_words(answer.unit);
+  if (options_.match_units) return gold_unit == answer_unit;
+  const auto half_day = [](const std::string& unit) { return unit == "am" || unit == "pm"; };
+  return !(half_day(gold_unit) && half_day(answer_unit)) || gold_unit == answer_unit;
 }
 
 // Prose: the same words. A run of letters on one side may be a product of symbols on the other.
@@ -128,7 +155,9 @@ bool Comparer::words(const Expr& gold, const Expr& answer) {
   const Expr& other = gold.kind == Kind::text ? answer : gold;
   if (other.kind == Kind::relation) return relation_with_value(other, text, gold.kind != Kind::text);
   const bool symbols = other.kind == Kind::product || other.kind == Kind::symbol || other.kind == Kind::power;
-  const bool plain = text.name.size() <= 12 && std::all_of(text.name.begin(), text.name.end(), [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); });
+  const bool plain = text.name.size() <= 12 && std::all_of(text.name.begin(), text.name.end(), [](char c) {
+                       return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+                     });
   if (other.kind == Kind::symbol) {  // \text{(A)} for A
     std::string name = text.name;
     std::erase_if(name, [](char c) { return c == '(' || c == ')' || c == '.' || c == ' '; });
@@ -136,8 +165,10 @@ bool Comparer::words(const Expr& gold, const Expr& answer) {
   }
   if (!symbols || !plain || text.name.size() < 2) return false;
   const Expr product = letters(text);
-  if (other.kind == Kind::product && other.args.size() == product.args.size()) {  // letters in order: ABC, not an anagram
-    return std::equal(product.args.begin(), product.args.end(), other.args.begin(), [](const Expr& a, const Expr& b) { return a.name == b.name; });
+  if (other.kind == Kind::product &&
+      other.args.size() == product.args.size()) {  // letters in order: ABC, not an anagram
+    return std::equal(product.args.begin(), product.args.end(), other.args.begin(),
+                      [](const Expr& a, const Expr& b) { return a.name == b.name; });
   }
   return false;
 }
@@ -146,17 +177,24 @@ Domain Comparer::domain_of(const Expr& a, const Expr& b) const {
   if (options_.domain == SymbolDomain::positive) return Domain::positive;
   if (options_.domain == SymbolDomain::real) return Domain::real;
   const auto counts = [](const Expr& e) {
-    return e.kind == Kind::call && (e.name == "!" || e.name == "binom" || e.name == "mod" || e.name == "gcd" || e.name == "lcm" || e.name == "!!") && has_symbols(e);
+    return e.kind == Kind::call &&
+           (e.name == "!" || e.name == "binom" || e.name == "mod" || e.name == "gcd" || e.name == "lcm" ||
+            e.name == "!!") &&
+           has_symbols(e);
   };
   const auto alternates = [](const Expr& e) {  // (-1)^n is about whole n
     return e.kind == Kind::power && e.args[0].kind == Kind::negate && !has_symbols(e.args[0]) && has_symbols(e.args[1]);
   };
   const auto branches = [](const Expr& e) {
     const bool whole = e.kind == Kind::power && e.args[1].kind == Kind::number && denominator(e.args[1].value) == 1;
-    const bool branching = e.kind == Kind::root || (e.kind == Kind::power && !whole) || (e.kind == Kind::call && (e.name == "log" || e.name == "ln" || e.name == "lg"));
+    const bool branching = e.kind == Kind::root || (e.kind == Kind::power && !whole) ||
+                           (e.kind == Kind::call && (e.name == "log" || e.name == "ln" || e.name == "lg"));
     return branching && has_symbols(e);
   };
-  const auto real_only = [](const Expr& e) { return e.kind == Kind::call && (e.name == "abs" || e.name == "floor" || e.name == "ceil" || e.name == "max" || e.name == "min" || e.name == "round" || e.name == "sgn"); };
+  const auto real_only = [](const Expr& e) {
+    return e.kind == Kind::call && (e.name == "abs" || e.name == "floor" || e.name == "ceil" || e.name == "max" ||
+                                    e.name == "min" || e.name == "round" || e.name == "sgn");
+  };
   if (any_of(a, counts) || any_of(b, counts) || any_of(a, alternates) || any_of(b, alternates)) return Domain::integer;
   if (any_of(a, branches) || any_of(b, branches)) return Domain::positive;
   return any_of(a, real_only) || any_of(b, real_only) ? Domain::real : Domain::complex;
@@ -164,11 +202,16 @@ Domain Comparer::domain_of(const Expr& a, const Expr& b) const {
 
 // 1:2:3 by its parts; 4:30 as the time of day that it may be, so that 2:15 is another.
 bool Comparer::ratios(const Expr& gold, const Expr& answer) {
-  const auto clock = [](const Expr& ratio) { return ratio.args.size() == 2 && ratio.args[1].kind == Kind::number && ratio.args[1].name.size() == 2 && ratio.args[1].value < 60; };
+  const auto clock = [](const Expr& ratio) {
+    return ratio.args.size() == 2 && ratio.args[1].kind == Kind::number && ratio.args[1].name.size() == 2 &&
+           ratio.args[1].value < 60;
+  };
   if (gold.args.size() != answer.args.size()) return false;
   if (clock(gold) && clock(answer)) return ordered(gold.args, answer.args);
   for (size_t i = 1; i < gold.args.size(); ++i) {
-    if (!plain_values(make_two(Kind::divide, gold.args[i], gold.args[0]), make_two(Kind::divide, answer.args[i], answer.args[0]))) return false;
+    if (!plain_values(make_two(Kind::divide, gold.args[i], gold.args[0]),
+                      make_two(Kind::divide, answer.args[i], answer.args[0])))
+      return false;
   }
   return true;
 }
@@ -196,21 +239,27 @@ bool Comparer::plain_values(const Expr& gold, const Expr& answer) {
   if (exact_gold && exact_answer) return close_enough(gold, *exact_gold, answer, *exact_answer);
   if (has_symbols(gold) || has_symbols(answer)) return free_values(gold, answer);
   switch (compare_numeric(gold, answer, Domain::positive, seed_, budget_)) {
-    case Relation::same: return true;
+    case Relation::same:
+      return true;
     case Relation::undefined:
-    case Relation::unknown: return false;
-    case Relation::different: break;
+    case Relation::unknown:
+      return false;
+    case Relation::different:
+      break;
   }
   const Expr* gold_number = written_number(gold);
   const Expr* answer_number = written_number(answer);
-  const bool rounded = (gold_number && gold_number->decimals >= 0) || (answer_number && answer_number->decimals >= 0) || options_.tolerance > 0;
+  const bool rounded = (gold_number && gold_number->decimals >= 0) || (answer_number && answer_number->decimals >= 0) ||
+                       options_.tolerance > 0;
   if (!rounded) return false;
-  const auto gold_value = exact_gold ? exact_gold : approximate(gold, budget_), answer_value = approximate(answer, budget_);
+  const auto gold_value = exact_gold ? exact_gold : approximate(gold, budget_),
+             answer_value = approximate(answer, budget_);
   return gold_value && answer_value && close_enough(gold, *gold_value, answer, *answer_value);
 }
 
 // The rule of digits, in exact arithmetic.
-bool Comparer::close_enough(const Expr& gold, const Rational& gold_value, const Expr& answer, const Rational& answer_value) const {
+bool Comparer::close_enough(const Expr& gold, const Rational& gold_value, const Expr& answer,
+                            const Rational& answer_value) const {
   if (gold_value == answer_value) return true;
   const Rational difference = abs(gold_value - answer_value);
   const bool cut_off = abs(answer_value) < abs(gold_value) && (answer_value < 0) == (gold_value < 0);
@@ -232,8 +281,10 @@ bool Comparer::close_enough(const Expr& gold, const Rational& gold_value, const 
 }
 
 bool Comparer::free_values(const Expr& gold, const Expr& answer) {
-  const bool unit_like = !has_symbols(gold) && answer.kind == Kind::product && answer.args.size() == 2 && answer.args[1].kind == Kind::symbol && !has_symbols(answer.args[0]);
-  if (unit_like && !options_.match_units && answer.args[1].name.size() == 1 && kUnitLetters.find(answer.args[1].name[0]) != std::string_view::npos) {
+  const bool unit_like = !has_symbols(gold) && answer.kind == Kind::product && answer.args.size() == 2 &&
+                         answer.args[1].kind == Kind::symbol && !has_symbols(answer.args[0]);
+  if (unit_like && !options_.match_units && answer.args[1].name.size() == 1 &&
+      kUnitLetters.find(answer.args[1].name[0]) != std::string_view::npos) {
     return values(gold, answer.args[0]);
   }
   const Domain domain = domain_of(gold, answer);
@@ -254,7 +305,8 @@ bool Comparer::ordered(const std::vector<Expr>& gold, const std::vector<Expr>& a
 // Whether every one of `some` has its equal in `all`.
 bool Comparer::covers(const std::vector<Expr>& some, const std::vector<Expr>& all, bool swapped) {
   return std::all_of(some.begin(), some.end(), [&](const Expr& one) {
-    return std::any_of(all.begin(), all.end(), [&](const Expr& other) { return swapped ? same(other, one) : same(one, other); });
+    return std::any_of(all.begin(), all.end(),
+                       [&](const Expr& other) { return swapped ? same(other, one) : same(one, other); });
   });
 }
 
@@ -277,10 +329,13 @@ bool Comparer::collections(const Expr& gold, const Expr& answer) {
   const bool list_like = gold.kind != Kind::tuple && answer.kind != Kind::tuple;
   if (!is_bracketed(gold) || !is_bracketed(answer)) {  // {5} for 5; the same value written twice
     const Expr& many = is_bracketed(gold) ? gold : answer;
-    if (!options_.loose_brackets || many.args.empty() || (many.args.size() > 1 && many.kind != Kind::list)) return false;
-    return std::all_of(many.args.begin(), many.args.end(), [&](const Expr& one) { return is_bracketed(gold) ? same(one, answer) : same(gold, one); });
+    if (!options_.loose_brackets || many.args.empty() || (many.args.size() > 1 && many.kind != Kind::list))
+      return false;
+    return std::all_of(many.args.begin(), many.args.end(),
+                       [&](const Expr& one) { return is_bracketed(gold) ? same(one, answer) : same(gold, one); });
   }
-  if (gold.kind == Kind::tuple && answer.kind == Kind::tuple) return gold.name == answer.name && ordered(gold.args, answer.args);
+  if (gold.kind == Kind::tuple && answer.kind == Kind::tuple)
+    return gold.name == answer.name && ordered(gold.args, answer.args);
   if (gold.kind != answer.kind && !options_.loose_brackets) return false;
   if (list_like) {
     const bool sets = gold.kind == Kind::set && answer.kind == Kind::set;
@@ -295,7 +350,7 @@ bool Comparer::collections(const Expr& gold, const Expr& answer) {
 
 bool Comparer::matrices(const Expr& gold, const Expr& answer) {
   const auto entries = [](const Expr& expr) -> std::optional<std::vector<Expr>> {  // of a single column or row
-    if (expr.kind == Kind::tuple && expr.name == "()") return expr.args;
+    if (expr.kind == Kind::tuple && (expr.name == "()" || expr.name == "[]")) return expr.args;
     if (expr.kind != Kind::matrix) return std::nullopt;
     std::vector<Expr> column;
     for (const Expr& row : expr.args) {

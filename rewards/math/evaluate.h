@@ -26,21 +26,35 @@ class Evaluator {
   std::optional<Value> operator()(const Expr& expr) {
     if (!budget_.take(Field::kCost)) return std::nullopt;
     switch (expr.kind) {
-      case Kind::number: return field_.rational(expr.value);
-      case Kind::constant: return field_.constant(expr.name);
-      case Kind::symbol: return symbol(expr.name);
-      case Kind::sum: return fold(expr, [&](const Value& a, const Value& b) { return field_.add(a, b); });
-      case Kind::product: return fold(expr, [&](const Value& a, const Value& b) { return field_.multiply(a, b); });
+      case Kind::number:
+        return field_.rational(expr.value);
+      case Kind::constant:
+        return field_.constant(expr.name);
+      case Kind::symbol:
+        return symbol(expr.name);
+      case Kind::sum:
+        return fold(expr, [&](const Value& a, const Value& b) { return field_.add(a, b); });
+      case Kind::product:
+        return fold(expr, [&](const Value& a, const Value& b) { return field_.multiply(a, b); });
       case Kind::ratio:
-      case Kind::divide: return fold(expr, [&](const Value& a, const Value& b) { return field_.divide(a, b); });
-      case Kind::negate: return unary(expr, [&](const Value& a) { return field_.negate(a); });
-      case Kind::percent: return unary(expr, [&](const Value& a) { return field_.divide(a, *field_.rational(Rational(100))); });
-      case Kind::degree: return unary(expr, [&](const Value& a) { return field_.degrees(a); });
-      case Kind::power: return binary(expr, [&](const Value& a, const Value& b) { return field_.power(a, b); });
-      case Kind::root: return binary(expr, [&](const Value& a, const Value& b) { return field_.root(a, b); });
-      case Kind::call: return call(expr);
-      case Kind::big: return big(expr);
-      default: return std::nullopt;
+      case Kind::divide:
+        return fold(expr, [&](const Value& a, const Value& b) { return field_.divide(a, b); });
+      case Kind::negate:
+        return unary(expr, [&](const Value& a) { return field_.negate(a); });
+      case Kind::percent:
+        return unary(expr, [&](const Value& a) { return field_.divide(a, *field_.rational(Rational(100))); });
+      case Kind::degree:
+        return unary(expr, [&](const Value& a) { return field_.degrees(a); });
+      case Kind::power:
+        return binary(expr, [&](const Value& a, const Value& b) { return field_.power(a, b); });
+      case Kind::root:
+        return binary(expr, [&](const Value& a, const Value& b) { return field_.root(a, b); });
+      case Kind::call:
+        return call(expr);
+      case Kind::big:
+        return big(expr);
+      default:
+        return std::nullopt;
     }
   }
 

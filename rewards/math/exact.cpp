@@ -8,7 +8,9 @@ namespace {
 
 namespace mp = boost::multiprecision;
 
-bool is_integer(const Rational& value) { return denominator(value) == 1; }
+bool is_integer(const Rational& value) {
+  return denominator(value) == 1;
+}
 
 Integer floor_of(const Rational& value) {
   Integer quotient = numerator(value) / denominator(value);  // towards zero
@@ -26,8 +28,10 @@ std::optional<Integer> perfect_root(const Integer& value, unsigned n) {
     const Integer middle = (low + high) / 2;
     const Integer power = mp::pow(middle, n);
     if (power == value) return middle;
-    if (power < value) low = middle + 1;
-    else high = middle - 1;
+    if (power < value)
+      low = middle + 1;
+    else
+      high = middle - 1;
   }
   return std::nullopt;
 }
@@ -63,13 +67,20 @@ struct ExactField {
   static std::optional<Rational> symbol(const std::string&) { return std::nullopt; }
   static std::optional<Rational> degrees(const Rational&) { return std::nullopt; }
   static std::optional<Rational> negate(const Rational& a) { return -a; }
-  static std::optional<Rational> divide(const Rational& a, const Rational& b) { return b.is_zero() ? std::nullopt : checked(a / b); }
+  static std::optional<Rational> divide(const Rational& a, const Rational& b) {
+    return b.is_zero() ? std::nullopt : checked(a / b);
+  }
 
-  std::optional<Rational> add(const Rational& a, const Rational& b) const { return spend(a, b) ? checked(a + b) : std::nullopt; }
-  std::optional<Rational> multiply(const Rational& a, const Rational& b) const { return spend(a, b) ? checked(a * b) : std::nullopt; }
+  std::optional<Rational> add(const Rational& a, const Rational& b) const {
+    return spend(a, b) ? checked(a + b) : std::nullopt;
+  }
+  std::optional<Rational> multiply(const Rational& a, const Rational& b) const {
+    return spend(a, b) ? checked(a * b) : std::nullopt;
+  }
 
   std::optional<Rational> power(const Rational& a, const Rational& b) const {
-    if (is_integer(b)) return budget.take(static_cast<int64_t>(num_bits(a) / 16)) ? math::power(a, numerator(b)) : std::nullopt;
+    if (is_integer(b))
+      return budget.take(static_cast<int64_t>(num_bits(a) / 16)) ? math::power(a, numerator(b)) : std::nullopt;
     return denominator(b) > 64 ? std::nullopt : root_power(a, static_cast<unsigned>(denominator(b)), numerator(b));
   }
 
@@ -99,8 +110,10 @@ struct ExactField {
     if (name == "floor") return Rational(floor_of(v.at(0)));
     if (name == "ceil") return Rational(-floor_of(-v.at(0)));
     if (name == "round") return Rational(floor_of(v.at(0) + Rational(1, 2)));
-    if (name == "max" || name == "min") return name == "max" ? *std::max_element(v.begin(), v.end()) : *std::min_element(v.begin(), v.end());
-    if (name == "mod" && v.size() == 2) return v[1].is_zero() ? std::nullopt : checked(v[0] - v[1] * Rational(floor_of(v[0] / v[1])));
+    if (name == "max" || name == "min")
+      return name == "max" ? *std::max_element(v.begin(), v.end()) : *std::min_element(v.begin(), v.end());
+    if (name == "mod" && v.size() == 2)
+      return v[1].is_zero() ? std::nullopt : checked(v[0] - v[1] * Rational(floor_of(v[0] / v[1])));
     if (name == "gcd" || name == "lcm") return common(name, v);
     return std::nullopt;
   }

@@ -39,11 +39,11 @@ struct Expr {
   Kind kind = Kind::number;
   std::string name;
   std::vector<Expr> args;
-  Rational value;                        // Kind::number
-  int decimals = -1;                     // Kind::number: digits after the point as written; -1 for an exact number
-  int significant = 0;                   // Kind::number: significant digits as written
-  std::vector<std::string> operators;    // Kind::relation: = < > <= >= != in notin subset ~
-  std::string unit;                      // words behind the expression: "weeks", "cm^2"
+  Rational value;                      // Kind::number
+  int decimals = -1;                   // Kind::number: digits after the point as written; -1 for an exact number
+  int significant = 0;                 // Kind::number: significant digits as written
+  std::vector<std::string> operators;  // Kind::relation: = < > <= >= != in notin subset ~
+  std::string unit;                    // words behind the expression: "weeks", "cm^2"
 };
 
 inline Expr make(Kind kind, std::vector<Expr> args, std::string name = "") {
@@ -59,6 +59,8 @@ inline Expr make_two(Kind kind, Expr a, Expr b, std::string name = "") {
   expr.args.push_back(std::move(b));
   return expr;
 }
-inline Expr make_number(Rational value) { return {.kind = Kind::number, .value = std::move(value)}; }
+inline Expr make_number(Rational value) {
+  return {.kind = Kind::number, .value = std::move(value)};
+}
 
 }  // namespace cohort::math

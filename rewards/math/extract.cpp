@@ -9,9 +9,9 @@
 namespace cohort::math {
 namespace {
 
-constexpr size_t kMaxBare = 200;       // bytes of a completion that may be nothing but one expression
+constexpr size_t kMaxBare = 200;  // bytes of a completion that may be nothing but one expression
 constexpr size_t kMaxCandidate = 10'000;
-constexpr size_t kTail = 100'000;      // bytes at the end of a text in which an answer is looked for
+constexpr size_t kTail = 100'000;  // bytes at the end of a text in which an answer is looked for
 
 struct Box {
   size_t start, end;  // of the whole \boxed{…}
@@ -61,10 +61,13 @@ bool joins(std::string_view gap) {
   for (size_t i = 0; i < gap.size(); ++i) {
     const char c = gap[i];
     if (c == '\n' && i + 1 < gap.size() && gap[i + 1] == '\n') return false;
-    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')) letters += c;
-    else if (std::string_view(" $,;&\\{}\n").find(c) == std::string_view::npos) return false;
+    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'))
+      letters += c;
+    else if (std::string_view(" $,;&\\{}\n").find(c) == std::string_view::npos)
+      return false;
   }
-  return letters.empty() || letters == "and" || letters == "or" || letters == "text" || letters == "textand" || letters == "textor" || letters == "quad" || letters == "qquad";
+  return letters.empty() || letters == "and" || letters == "or" || letters == "text" || letters == "textand" ||
+         letters == "textor" || letters == "quad" || letters == "qquad";
 }
 
 std::optional<std::string> boxed_answer(std::string_view text) {
@@ -97,7 +100,8 @@ std::optional<std::string_view> last_formula(std::string_view text) {
       ++at;
       continue;
     }
-    const auto* fence = std::find_if(kFences.begin(), kFences.end(), [&](const Fence& f) { return text.substr(at).starts_with(f.open); });
+    const auto* fence = std::find_if(kFences.begin(), kFences.end(),
+                                     [&](const Fence& f) { return text.substr(at).starts_with(f.open); });
     if (fence == kFences.end()) {
       at += 2;
       continue;
@@ -112,7 +116,8 @@ std::optional<std::string_view> last_formula(std::string_view text) {
 }
 
 std::string_view first_formula(std::string_view text) {
-  for (const auto& [open, close] : {std::pair<std::string_view, std::string_view>{"$$", "$$"}, {"$", "$"}, {"\\(", "\\)"}, {"\\[", "\\]"}}) {
+  for (const auto& [open, close] :
+       {std::pair<std::string_view, std::string_view>{"$$", "$$"}, {"$", "$"}, {"\\(", "\\)"}, {"\\[", "\\]"}}) {
     if (!text.starts_with(open)) continue;
     const size_t end = text.find(close, open.size());
     if (end != std::string_view::npos) return text.substr(open.size(), end - open.size());
@@ -144,7 +149,8 @@ size_t count_numbers(std::string_view text) {
   size_t count = 0;
   for (size_t i = 0; i < text.size(); ++i) {
     const bool digit = text[i] >= '0' && text[i] <= '9';
-    const bool goes_on = i > 0 && ((text[i - 1] >= '0' && text[i - 1] <= '9') || text[i - 1] == '.' || text[i - 1] == ',');
+    const bool goes_on =
+        i > 0 && ((text[i - 1] >= '0' && text[i - 1] <= '9') || text[i - 1] == '.' || text[i - 1] == ',');
     if (digit && !goes_on) ++count;
   }
   return count;
@@ -152,7 +158,8 @@ size_t count_numbers(std::string_view text) {
 
 // "not 12" announces nothing.
 bool denies(std::string_view text) {
-  for (std::string_view word : {"not ", "n't ", "never ", "less than", "more than", "at least", "at most", "between", "greater than"}) {
+  for (std::string_view word :
+       {"not ", "n't ", "never ", "less than", "more than", "at least", "at most", "between", "greater than"}) {
     if (text.find(word) != std::string_view::npos) return true;
   }
   return false;
@@ -160,7 +167,8 @@ bool denies(std::string_view text) {
 
 // Readings of what follows a phrase: the sentence, the formula it starts with, its only number.
 std::vector<std::string> after_phrase(std::string_view rest) {
-  while (!rest.empty() && std::string_view(" \t\r\n:*#=").find(rest[0]) != std::string_view::npos) rest.remove_prefix(1);
+  while (!rest.empty() && std::string_view(" \t\r\n:*#=").find(rest[0]) != std::string_view::npos)
+    rest.remove_prefix(1);
   rest = rest.substr(0, 2000);
   std::vector<std::string> readings;
   const std::string_view formula = first_formula(rest);
@@ -172,14 +180,19 @@ std::vector<std::string> after_phrase(std::string_view rest) {
   if (line.empty()) return readings;
   std::string plain(line);
   std::erase(plain, '*');
-  if (formula.empty() && line.find('*') != std::string_view::npos && line.find("**") == std::string_view::npos) plain = std::string(line);
+  if (formula.empty() && line.find('*') != std::string_view::npos && line.find("**") == std::string_view::npos)
+    plain = std::string(line);
   readings.push_back(plain);
-  for (std::string_view turn : {" because", " since ", ", which", ", so ", ", where ", " (", ", as ", ", because", ", since", " as "}) {
+  for (std::string_view turn :
+       {" because", " since ", ", which", ", so ", ", where ", " (", ", as ", ", because", ", since", " as "}) {
     const size_t cut = plain.find(turn);  // an explanation behind the answer
-    if (cut != std::string::npos && cut > 0 && plain.find("\\(") == std::string::npos) readings.push_back(plain.substr(0, cut));
+    if (cut != std::string::npos && cut > 0 && plain.find("\\(") == std::string::npos)
+      readings.push_back(plain.substr(0, cut));
   }
-  if (!formula.empty()) readings.emplace_back(formula);
-  else if (count_numbers(line) == 1 && !denies(line)) readings.emplace_back(*last_number(line));
+  if (!formula.empty())
+    readings.emplace_back(formula);
+  else if (count_numbers(line) == 1 && !denies(line))
+    readings.emplace_back(*last_number(line));
   return readings;
 }
 
@@ -225,10 +238,12 @@ std::vector<std::string> marked_answer(std::string_view text, const ExtractOptio
     if (!readings.empty()) return readings;
   }
   const std::string_view line = last_line(text);
-  if (line.size() <= kMaxBare && (line.starts_with("A:") || line.starts_with("A :"))) return after_phrase(line.substr(line.find(':') + 1));
+  if (line.size() <= kMaxBare && (line.starts_with("A:") || line.starts_with("A :")))
+    return after_phrase(line.substr(line.find(':') + 1));
   std::vector<std::string> readings;
   if (const auto bold = last_bold(text)) readings.emplace_back(*bold);
-  if (trimmed.size() <= kMaxBare && trimmed.find('\n') == std::string_view::npos && !trimmed.empty()) readings.emplace_back(trimmed);
+  if (trimmed.size() <= kMaxBare && trimmed.find('\n') == std::string_view::npos && !trimmed.empty())
+    readings.emplace_back(trimmed);
   if (const auto formula = last_formula(text)) readings.emplace_back(*formula);
   if (options.last_number) {
     if (const auto number = cohort::last_number(text)) readings.emplace_back(*number);
@@ -240,8 +255,10 @@ std::vector<std::string> marked_answer(std::string_view text, const ExtractOptio
 
 std::vector<std::string> extract_answer(std::string_view text, const ExtractOptions& options) {
   if (options.after_think) {
-    if (const size_t think = find_last(text, "</think>"); think != std::string_view::npos) text.remove_prefix(think + 8);
-    else if (find_first(text, "<think>") != std::string_view::npos) return {};
+    if (const size_t think = find_last(text, "</think>"); think != std::string_view::npos)
+      text.remove_prefix(think + 8);
+    else if (find_first(text, "<think>") != std::string_view::npos)
+      return {};
   }
   text = text.substr(text.size() - std::min(text.size(), kTail));
   if (const auto tagged = last_tag(text, "answer")) return marked_answer(*tagged, options, true);

@@ -8,37 +8,45 @@
 namespace cohort::math {
 namespace {
 
-bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_letter(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
 
 // Names that mean a LaTeX command when written without the backslash.
 constexpr std::array<std::string_view, 52> kNames = {
-    "arcsinh", "arccosh", "arctanh", "arcsin", "arccos", "arctan", "arccot", "arcsec", "arccsc", "asin",  "acos", "atan",    "sinh",
-    "cosh",    "tanh",    "coth",    "sech",   "csch",   "sin",    "cos",    "tan",    "cot",    "sec",   "csc",  "log",     "ln",
-    "lg",      "exp",     "sqrt",    "cbrt",   "frac",   "pi",     "inf",    "infty",  "infinity", "Infinity", "max", "min",  "gcd",
-    "lcm",     "mod",     "abs",     "floor",  "ceil",   "binom",  "theta",  "alpha",  "beta",   "gamma", "degrees", "lambda", "oo"};
+    "arcsinh", "arccosh",  "arctanh",  "arcsin", "arccos", "arctan",  "arccot", "arcsec", "arccsc", "asin",  "acos",
+    "atan",    "sinh",     "cosh",     "tanh",   "coth",   "sech",    "csch",   "sin",    "cos",    "tan",   "cot",
+    "sec",     "csc",      "log",      "ln",     "lg",     "exp",     "sqrt",   "cbrt",   "frac",   "pi",    "inf",
+    "infty",   "infinity", "Infinity", "max",    "min",    "gcd",     "lcm",    "mod",    "abs",    "floor", "ceil",
+    "binom",   "theta",    "alpha",    "beta",   "gamma",  "degrees", "lambda", "oo"};
 
 // Names that may stand glued to one more letter: sinx, lnx.
 constexpr std::array<std::string_view, 8> kGlued = {"sin", "cos", "tan", "cot", "sec", "csc", "ln", "log"};
 
 // Short runs of letters that are words or units, never products of symbols.
 constexpr std::array<std::string_view, 96> kShortWords = {
-    "mm", "cm",  "dm",  "km",  "in",  "ft",  "yd",  "mi",  "mg",  "kg",  "lb",  "lbs", "oz",  "ml",  "mL",  "kl",  "sec", "min", "hr",
-    "hrs", "am", "pm",  "AM",  "PM",  "mph", "kph", "gal", "sq",  "cu",  "deg", "rad", "USD", "usd", "EUR", "RMB", "kmh", "kW",  "kWh",
-    "MW", "Hz",  "kHz", "mol", "kPa", "Pa",  "kJ",  "cal", "day", "mod", "the", "is",  "are", "of",  "to",  "for", "per", "and", "or",
-    "not", "no", "No",  "yes", "Yes", "if",  "an",  "as",  "at",  "by",  "it",  "on",  "be",  "we",  "All", "all", "any", "one", "two",
-    "six", "ten", "odd", "May", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun", "so", "So", "The", "GB", "km2", "st", "nd", "rd", "th"};
+    "mm",  "cm",  "dm",  "km",  "in",  "ft",  "yd",  "mi",  "mg",  "kg",  "lb",  "lbs", "oz",  "ml",  "mL",  "kl",
+    "sec", "min", "hr",  "hrs", "am",  "pm",  "AM",  "PM",  "mph", "kph", "gal", "sq",  "cu",  "deg", "rad", "USD",
+    "usd", "EUR", "RMB", "kmh", "kW",  "kWh", "MW",  "Hz",  "kHz", "mol", "kPa", "Pa",  "kJ",  "cal", "day", "mod",
+    "the", "is",  "are", "of",  "to",  "for", "per", "and", "or",  "not", "no",  "No",  "yes", "Yes", "if",  "an",
+    "as",  "at",  "by",  "it",  "on",  "be",  "we",  "All", "all", "any", "one", "two", "six", "ten", "odd", "May",
+    "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun", "so",  "So",  "The", "GB",  "km2", "st",  "nd",  "rd",  "th"};
 
 template <size_t N>
 bool among(const std::array<std::string_view, N>& names, std::string_view name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-constexpr std::array<std::string_view, 17> kTextCommands = {"text",   "mbox",   "textbf", "textit", "textrm", "textnormal", "mathrm",  "operatorname", "hbox",
-                                                            "textsf", "texttt", "mathsf", "emph",   "mathtt", "textup",     "textsc", "underline"};
+constexpr std::array<std::string_view, 17> kTextCommands = {
+    "text",   "mbox",   "textbf", "textit", "textrm", "textnormal", "mathrm", "operatorname", "hbox",
+    "textsf", "texttt", "mathsf", "emph",   "mathtt", "textup",     "textsc", "underline"};
 // Commands whose argument is read as if they were not there.
-constexpr std::array<std::string_view, 15> kStyles = {"mathbf", "boldsymbol", "bm", "mathit", "mathcal", "mathnormal", "boxed", "fbox", "mathop",
-                                                      "mathfrak", "mathscr", "ensuremath", "mathord", "mathbin", "mathrel"};
+constexpr std::array<std::string_view, 15> kStyles = {"mathbf",     "boldsymbol", "bm",      "mathit",  "mathcal",
+                                                      "mathnormal", "boxed",      "fbox",    "mathop",  "mathfrak",
+                                                      "mathscr",    "ensuremath", "mathord", "mathbin", "mathrel"};
 
 // "A, C": single letters between commas, a list rather than prose.
 bool is_letter_list(std::string_view text) {
@@ -103,7 +111,12 @@ class Lexer {
   }
 
   void punctuation() {
-    for (const auto& [from, to] : {std::pair<std::string_view, std::string_view>{"**", "^"}, {"<=", "<="}, {">=", ">="}, {"!=", "!="}, {"==", "="}, {"...", "..."}}) {
+    for (const auto& [from, to] : {std::pair<std::string_view, std::string_view>{"**", "^"},
+                                   {"<=", "<="},
+                                   {">=", ">="},
+                                   {"!=", "!="},
+                                   {"==", "="},
+                                   {"...", "..."}}) {
       if (rest().starts_with(from)) return op(to, from.size());
     }
     op(rest().substr(0, 1), 1);
@@ -143,8 +156,12 @@ class Lexer {
       digits += "." + std::string(text_.substr(at_ + length + 1, decimals));
       length += 1 + decimals;
     } else if (at_ + length < text_.size() && text_[at_ + length] == '.' && !rest().substr(length).starts_with("...")) {
-      if (!rest().substr(length).starts_with(".\\") && !rest().substr(length).starts_with(".(")) ++length;  // "5." is 5
-      else { digits += '.'; ++length; }                                                                     // 0.\overline{3}
+      if (!rest().substr(length).starts_with(".\\") && !rest().substr(length).starts_with(".("))
+        ++length;  // "5." is 5
+      else {
+        digits += '.';
+        ++length;
+      }  // 0.\overline{3}
     }
     at_ += length;
     push(TokenKind::number, std::move(digits));
@@ -208,8 +225,10 @@ class Lexer {
       return;
     }
     inside = inside.substr(first, inside.find_last_not_of(' ') - first + 1);
-    const bool letters = std::any_of(inside.begin(), inside.end(), [](char c) { return is_letter(c) || (c & 0x80) != 0; });
-    if (!letters || inside.find('\\') != std::string_view::npos || is_letter_list(inside)) return nested(inside);
+    const bool letters =
+        std::any_of(inside.begin(), inside.end(), [](char c) { return is_letter(c) || (c & 0x80) != 0; });
+    if (!letters || inside.find('\\') != std::string_view::npos || is_letter_list(inside) || is_digit(inside[0]))
+      return nested(inside);
     if (among(kNames, inside)) return push(TokenKind::command, std::string(inside));
     if (inside.size() == 1 && inside[0] == 'i') return push(TokenKind::letter, "i");
     push(TokenKind::word, std::string(inside));
@@ -233,7 +252,8 @@ class Lexer {
     if (run.size() == 1) return push(TokenKind::letter, std::string(run));
     if (among(kNames, run)) return push(TokenKind::command, std::string(run));
     for (std::string_view name : kGlued) {
-      if (run.size() == name.size() + 1 && run.starts_with(name)) {
+      if (run.size() == name.size() + 1 && run.starts_with(name) &&
+          std::string_view("xyztabABCnk").find(run.back()) != std::string_view::npos && run != "cost") {
         push(TokenKind::command, std::string(name));
         return push(TokenKind::letter, std::string(run.substr(name.size())));
       }
@@ -257,7 +277,8 @@ class Lexer {
  public:
   // Brackets change how commas are read: called for the whole text before lexing.
   void look_at_commas() {
-    for (size_t i = 0; i + 1 < text_.size(); ++i) spaced_commas_ = spaced_commas_ || (text_[i] == ',' && text_[i + 1] == ' ');
+    for (size_t i = 0; i + 1 < text_.size(); ++i)
+      spaced_commas_ = spaced_commas_ || (text_[i] == ',' && text_[i + 1] == ' ');
     depth_ = text_.find_first_of("([") == std::string_view::npos && text_.find("\\{") == std::string_view::npos ? 0 : 1;
   }
 

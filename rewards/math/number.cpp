@@ -6,11 +6,17 @@
 namespace cohort::math {
 namespace {
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
 
-Integer power_of_ten(size_t n) { return boost::multiprecision::pow(Integer(10), static_cast<unsigned>(n)); }
+Integer power_of_ten(size_t n) {
+  return boost::multiprecision::pow(Integer(10), static_cast<unsigned>(n));
+}
 
-size_t bits_of(const Integer& value) { return value.is_zero() ? 1 : boost::multiprecision::msb(boost::multiprecision::abs(value)) + 1; }
+size_t bits_of(const Integer& value) {
+  return value.is_zero() ? 1 : boost::multiprecision::msb(boost::multiprecision::abs(value)) + 1;
+}
 
 // Takes digits (with thousands commas) off the front; empty when there are none or a comma stands in the wrong place.
 std::string take_digits(std::string_view& text) {
@@ -60,7 +66,9 @@ std::optional<Rational> read_unsigned(std::string_view& text) {
 
 }  // namespace
 
-size_t num_bits(const Rational& value) { return bits_of(numerator(value)) + bits_of(denominator(value)); }
+size_t num_bits(const Rational& value) {
+  return bits_of(numerator(value)) + bits_of(denominator(value));
+}
 
 std::optional<Rational> checked(Rational value) {
   if (num_bits(value) > kMaxBits) return std::nullopt;
@@ -75,7 +83,8 @@ std::optional<Rational> power(const Rational& base, const Integer& exponent) {
   const Integer size = boost::multiprecision::abs(exponent);
   if (size > Integer(kMaxBits) || size * Integer(num_bits(base)) > Integer(2 * kMaxBits)) return std::nullopt;
   const auto n = static_cast<unsigned>(size);
-  const Integer top = boost::multiprecision::pow(Integer(numerator(base)), n), bottom = boost::multiprecision::pow(Integer(denominator(base)), n);
+  const Integer top = boost::multiprecision::pow(Integer(numerator(base)), n),
+                bottom = boost::multiprecision::pow(Integer(denominator(base)), n);
   return exponent > 0 ? Rational(top, bottom) : Rational(bottom, top);
 }
 

@@ -7,16 +7,17 @@
 namespace cohort::math {
 
 using Integer = boost::multiprecision::number<boost::multiprecision::cpp_int_backend<>, boost::multiprecision::et_off>;
-using Rational = boost::multiprecision::number<boost::multiprecision::rational_adaptor<boost::multiprecision::cpp_int_backend<>>,
-                                               boost::multiprecision::et_off>;
+using Rational =
+    boost::multiprecision::number<boost::multiprecision::rational_adaptor<boost::multiprecision::cpp_int_backend<>>,
+                                  boost::multiprecision::et_off>;
 
-inline constexpr size_t kMaxBits = 1 << 16;   // of numerator and denominator together
-inline constexpr size_t kMaxDigits = 4000;    // of one number as written
+inline constexpr size_t kMaxBits = 1 << 16;  // of numerator and denominator together
+inline constexpr size_t kMaxDigits = 4000;   // of one number as written
 
 size_t num_bits(const Rational& value);
-std::optional<Rational> checked(Rational value);                          // none beyond kMaxBits
+std::optional<Rational> checked(Rational value);                               // none beyond kMaxBits
 std::optional<Rational> power(const Rational& base, const Integer& exponent);  // none beyond kMaxBits and for 0^-n
-std::optional<Rational> factorial(const Rational& n);                     // none unless n is an integer in [0, 3500]
+std::optional<Rational> factorial(const Rational& n);  // none unless n is an integer in [0, 3500]
 
 /// Digits with at most one point, as a fraction of powers of ten: "3.14" is 314/100. Digits alone, no sign.
 Rational from_decimal(std::string_view digits);

@@ -50,7 +50,8 @@ struct NumericField {
   // A value for a free symbol: the same for the same name, point and seed, and never a simple number.
   Maybe symbol(const std::string& name) const {
     if (name == "...") return std::nullopt;
-    const uint64_t bits = mixed(std::hash<std::string>()(name) ^ mixed(point.seed + static_cast<uint64_t>(point.index)));
+    const uint64_t bits =
+        mixed(std::hash<std::string>()(name) ^ mixed(point.seed + static_cast<uint64_t>(point.index)));
     const auto fraction = [](uint64_t b) { return Real(static_cast<int64_t>(b % 1'000'000'007)) / 1'000'000'007; };
     if (point.domain == Domain::integer) return A::from(static_cast<int>(3 + bits % 17));
     Real re = Real(0.25) + 3 * fraction(bits);
@@ -306,17 +307,21 @@ Relation compare_numeric(const Expr& a, const Expr& b, Domain domain, uint64_t s
     if (relation == Relation::unknown) relation = compare_at<kMoreBits>(a, b, point, budget);
     if (budget.steps < 0) return Relation::unknown;
     if (relation == Relation::different) return relation;
-    if (relation == Relation::same) ++agreed;
-    else if (closed) break;
+    if (relation == Relation::same)
+      ++agreed;
+    else if (closed)
+      break;
   }
   return agreed >= (closed ? 1 : 3) ? Relation::same : Relation::unknown;
 }
 
-Relation compare_proportional(const Expr& a, const Expr& b, bool positive, Domain domain, uint64_t seed, Budget& budget) {
+Relation compare_proportional(const Expr& a, const Expr& b, bool positive, Domain domain, uint64_t seed,
+                              Budget& budget) {
   using A = BallArithmetic<kBits>;
   std::vector<std::pair<Ball<kBits>, Ball<kBits>>> values;
   for (int index = 0; index < kMaxTries && values.size() < 4; ++index) {
-    const auto left = evaluate<kBits>(a, {domain, seed, index}, budget), right = evaluate<kBits>(b, {domain, seed, index}, budget);
+    const auto left = evaluate<kBits>(a, {domain, seed, index}, budget),
+               right = evaluate<kBits>(b, {domain, seed, index}, budget);
     if (budget.steps < 0) return Relation::unknown;
     if (!left || !right) continue;
     const bool zero_left = A::lower(*left) <= left->radius, zero_right = A::lower(*right) <= right->radius;
@@ -325,7 +330,8 @@ Relation compare_proportional(const Expr& a, const Expr& b, bool positive, Domai
   }
   if (values.size() < 3) return Relation::unknown;
   for (size_t i = 1; i < values.size(); ++i) {
-    const auto left = A::multiply(values[0].first, values[i].second), right = A::multiply(values[i].first, values[0].second);
+    const auto left = A::multiply(values[0].first, values[i].second),
+               right = A::multiply(values[i].first, values[0].second);
     if (!left || !right) return Relation::unknown;
     const Relation relation = compare_balls<kBits>(*left, *right, true);
     if (relation != Relation::same) return relation;

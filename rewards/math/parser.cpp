@@ -15,9 +15,11 @@ bool among(const std::array<std::string_view, N>& names, std::string_view name) 
 }
 
 // Words before an answer that change nothing.
-constexpr std::array<std::string_view, 32> kLeadingWords = {"about",  "approximately", "roughly", "exactly", "only",  "answer", "Answer", "the", "The", "is", "are",
-                                                            "equals", "equal",         "to",      "be",      "total", "Total",  "around", "just", "Therefore", "Thus", "approx",
-                                                            "thus", "therefore", "then", "simply", "now", "clearly", "so", "So", "hence", "Hence"};
+constexpr std::array<std::string_view, 32> kLeadingWords = {
+    "about", "approximately", "roughly", "exactly",   "only", "answer", "Answer", "the",     "The",  "is",
+    "are",   "equals",        "equal",   "to",        "be",   "total",  "Total",  "around",  "just", "Therefore",
+    "Thus",  "approx",        "thus",    "therefore", "then", "simply", "now",    "clearly", "so",   "So",
+    "hence", "Hence"};
 
 // Prose that leads up to a value: "The answer is", "Answer:".
 bool leads_up(std::string_view words) {
@@ -40,10 +42,10 @@ constexpr std::array<Magnitude, 10> kMagnitudes = {{{"hundred", 2},
                                                     {"亿", 8}}};
 
 // Commands that begin something a product can go on with.
-constexpr std::array<std::string_view, 35> kNoFactor = {"cdot",   "times", "div",  "pm",    "mp",   "le",   "leq",   "ge",  "geq",    "ne",
-                                                        "neq",    "in",    "notin", "cup",   "cap",  "setminus", "approx", "sim", "equiv", "to",
-                                                        "implies", "lt",   "gt",   "rfloor", "rceil", "rangle", "backslash", "end", "subset",
-                                                        "choose", "over", "lor", "land", "vee", "wedge"};
+constexpr std::array<std::string_view, 35> kNoFactor = {
+    "cdot",  "times",  "div",       "pm",       "mp",     "le",     "leq",   "ge",  "geq",     "ne",  "neq",  "in",
+    "notin", "cup",    "cap",       "setminus", "approx", "sim",    "equiv", "to",  "implies", "lt",  "gt",   "rfloor",
+    "rceil", "rangle", "backslash", "end",      "subset", "choose", "over",  "lor", "land",    "vee", "wedge"};
 
 }  // namespace
 
@@ -61,7 +63,8 @@ std::optional<std::string> Parser::take_separator(bool bracketed) {
     ++at_;
     found = ",";
   }
-  for (const auto& [lower, upper] : {std::pair<std::string_view, std::string_view>{"and", "And"}, {"or", "Or"}, {"和", "及"}, {"或", "或者"}}) {
+  for (const auto& [lower, upper] :
+       {std::pair<std::string_view, std::string_view>{"and", "And"}, {"or", "Or"}, {"和", "及"}, {"或", "或者"}}) {
     if (is_word(lower, upper, 0)) {
       ++at_;
       return lower == "or" || lower == "或" ? "or" : "and";
@@ -89,13 +92,30 @@ Expr Parser::list(bool bracketed) {
   return list.args.size() == 1 ? std::move(list.args[0]) : list;
 }
 
+// Words that end in "is" or "are" before something else: "The total cost is 5".
+size_t Parser::leading_phrase() const {
+  size_t count = 0;
+  while (count < 15 && peek(count).kind == TokenKind::word) ++count;
+  if (count < 2 || peek(count).kind == TokenKind::end) return 0;
+  const std::string& last = peek(count - 1).text;
+  return last == "is" || last == "are" || last == "equals" ? count : 0;
+}
+
 void Parser::skip_leading_words() {
+  at_ += leading_phrase();
   while (true) {
-    if (is_command("approx") || is_command("therefore") || is_command("implies") || is_command("to") || is_command("sim")) ++at_;
-    else if (peek().kind == TokenKind::word && (among(kLeadingWords, peek().text) || leads_up(peek().text)) && peek(1).kind != TokenKind::end) ++at_;
-    else if (peek().kind == TokenKind::word && is_op(":", 1) && peek(2).kind != TokenKind::end) at_ += 2;  // "Answer: 5"
-    else if (is_op(":") || (is_op("=") && peek(1).kind != TokenKind::end)) ++at_;
-    else return;
+    if (is_command("approx") || is_command("therefore") || is_command("implies") || is_command("to") ||
+        is_command("sim"))
+      ++at_;
+    else if (peek().kind == TokenKind::word && (among(kLeadingWords, peek().text) || leads_up(peek().text)) &&
+             peek(1).kind != TokenKind::end)
+      ++at_;
+    else if (peek().kind == TokenKind::word && is_op(":", 1) && peek(2).kind != TokenKind::end)
+      at_ += 2;  // "Answer: 5"
+    else if (is_op(":") || (is_op("=") && peek(1).kind != TokenKind::end))
+      ++at_;
+    else
+      return;
   }
 }
 
@@ -120,10 +140,12 @@ void Parser::take_unit(Expr& expr) {
     } else if (!unit.empty() && is_op("^") && is_op("{", 1) && is_op("}", 3)) {
       unit += "^" + peek(2).text;
       at_ += 3;
-    } else if (!unit.empty() && (is_op("/") || is_command("cdot") || is_op("*")) && (peek(1).kind == TokenKind::word || peek(1).kind == TokenKind::letter)) {
+    } else if (!unit.empty() && (is_op("/") || is_command("cdot") || is_op("*")) &&
+               (peek(1).kind == TokenKind::word || peek(1).kind == TokenKind::letter)) {
       unit += "/" + peek(1).text;
       ++at_;
-    } else if (!unit.empty() && (is_op(".") || is_op("-") || is_op("(") || is_op(")") || is_op("'") || is_op("?")) && unit.size() < 200) {
+    } else if (!unit.empty() && (is_op(".") || is_op("-") || is_op("(") || is_op(")") || is_op("'") || is_op("?")) &&
+               unit.size() < 200) {
       // punctuation inside prose
     } else if (!unit.empty() && token.kind == TokenKind::letter && token.spaced) {
       unit += " " + token.text;
@@ -139,11 +161,15 @@ std::optional<std::string> Parser::take_relation() {
   struct Spelling {
     std::string_view text, meaning;
   };
-  static constexpr std::array<Spelling, 7> kOps = {{{"=", "="}, {"<", "<"}, {">", ">"}, {"<=", "<="}, {">=", ">="}, {"!=", "!="}, {"\\mid", ""}}};
-  static constexpr std::array<Spelling, 22> kCommands = {{{"le", "<="}, {"leq", "<="}, {"leqslant", "<="}, {"leqq", "<="}, {"ge", ">="}, {"geq", ">="},
-                                                          {"geqslant", ">="}, {"geqq", ">="}, {"lt", "<"}, {"gt", ">"}, {"ne", "!="}, {"neq", "!="},
-                                                          {"in", "in"}, {"notin", "notin"}, {"approx", "~"}, {"sim", "~"}, {"equiv", "="}, {"subset", "subset"},
-                                                          {"subseteq", "subset"}, {"to", "to"}, {"implies", "to"}, {"doteq", "~"}}};
+  static constexpr std::array<Spelling, 7> kOps = {
+      {{"=", "="}, {"<", "<"}, {">", ">"}, {"<=", "<="}, {">=", ">="}, {"!=", "!="}, {"\\mid", ""}}};
+  static constexpr std::array<Spelling, 22> kCommands = {
+      {{"le", "<="},      {"leq", "<="},        {"leqslant", "<="},     {"leqq", "<="},
+       {"ge", ">="},      {"geq", ">="},        {"geqslant", ">="},     {"geqq", ">="},
+       {"lt", "<"},       {"gt", ">"},          {"ne", "!="},           {"neq", "!="},
+       {"in", "in"},      {"notin", "notin"},   {"approx", "~"},        {"sim", "~"},
+       {"equiv", "="},    {"subset", "subset"}, {"subseteq", "subset"}, {"to", "to"},
+       {"implies", "to"}, {"doteq", "~"}}};
   if (peek().kind == TokenKind::op) {
     if (is_op("=") && peek(1).kind == TokenKind::end) return std::nullopt;
     for (const Spelling& s : kOps) {
@@ -179,14 +205,22 @@ Expr Parser::set_expression() {
   Expr left = sum();
   while (true) {
     std::string name;
-    if (take_command("cup") || take_command("bigcup")) name = "union";
-    else if (take_command("cap") || take_command("bigcap")) name = "intersection";
-    else if (take_command("setminus") || take_command("backslash") || take_command("smallsetminus")) name = "difference";
-    else if (is_op("\\\\") && is_op("\\{", 1) && left.kind == Kind::named_set) ++at_, name = "difference";
-    else if (peek().kind == TokenKind::letter && peek().text == "U" && left.kind == Kind::tuple && (is_op("(", 1) || is_op("[", 1))) ++at_, name = "union";
-    else return left;
+    if (take_command("cup") || take_command("bigcup"))
+      name = "union";
+    else if (take_command("cap") || take_command("bigcap"))
+      name = "intersection";
+    else if (take_command("setminus") || take_command("backslash") || take_command("smallsetminus"))
+      name = "difference";
+    else if (is_op("\\\\") && is_op("\\{", 1) && left.kind == Kind::named_set)
+      ++at_, name = "difference";
+    else if (peek().kind == TokenKind::letter && peek().text == "U" && left.kind == Kind::tuple &&
+             (is_op("(", 1) || is_op("[", 1)))
+      ++at_, name = "union";
+    else
+      return left;
     Expr right = sum();
-    if (left.kind == Kind::set_op && left.name == name && name != "difference") left.args.push_back(std::move(right));
+    if (left.kind == Kind::set_op && left.name == name && name != "difference")
+      left.args.push_back(std::move(right));
     else {
       left = make_two(Kind::set_op, std::move(left), std::move(right), name);
     }
@@ -237,7 +271,8 @@ bool Parser::starts_factor() const {
 bool Parser::take_magnitude(Expr& left) {
   if (peek().kind != TokenKind::word) return false;
   for (const Magnitude& magnitude : kMagnitudes) {
-    if (peek().text != magnitude.word && !(peek().text.starts_with(magnitude.word) && (magnitude.word[0] & 0x80) != 0)) continue;
+    if (peek().text != magnitude.word && !(peek().text.starts_with(magnitude.word) && (magnitude.word[0] & 0x80) != 0))
+      continue;
     ++at_;
     left = make_two(Kind::product, std::move(left), make_number(*power(Rational(10), magnitude.zeros)));
     return true;
@@ -250,7 +285,8 @@ Expr Parser::product() {
   Expr left = signed_factor();
   while (true) {
     const auto multiply = [&](Expr right) {
-      if (left.kind == Kind::product) left.args.push_back(std::move(right));
+      if (left.kind == Kind::product)
+        left.args.push_back(std::move(right));
       else {
         left = make_two(Kind::product, std::move(left), std::move(right));
       }
@@ -262,13 +298,20 @@ Expr Parser::product() {
       return left;  // "dollars / hour" is a unit
     } else if (take_op("/") || take_command("div")) {
       left = make_two(Kind::divide, std::move(left), signed_factor());
-    } else if (is_op(":") && !in_set_ && left.kind != Kind::symbol && left.kind != Kind::named_set && (peek(1).kind == TokenKind::number || peek(1).kind == TokenKind::letter || peek(1).kind == TokenKind::command || is_op("(", 1))) {
+    } else if (is_op(":") && !in_set_ && left.kind != Kind::symbol && left.kind != Kind::named_set &&
+               (peek(1).kind == TokenKind::number || peek(1).kind == TokenKind::letter ||
+                peek(1).kind == TokenKind::command || is_op("(", 1))) {
       ++at_;
       Expr right = signed_factor();
-      if (left.kind == Kind::ratio) left.args.push_back(std::move(right));
+      if (left.kind == Kind::ratio)
+        left.args.push_back(std::move(right));
       else {
         left = make_two(Kind::ratio, std::move(left), std::move(right));
       }
+    } else if (peek().kind == TokenKind::word && peek().text == "to" && peek(1).kind == TokenKind::number &&
+               left.kind == Kind::number) {  // 3 to 4
+      ++at_;
+      left = make_two(Kind::ratio, std::move(left), signed_factor());
     } else if (is_command("bmod") || is_command("mod") || is_command("pmod")) {
       ++at_;
       left = make_two(Kind::call, std::move(left), signed_factor(), "mod");
@@ -328,7 +371,8 @@ Expr Parser::postfix(Expr left) {
       left = make_one(Kind::percent, std::move(left));
     } else if (take_command("degree") || take_command("degrees")) {
       left = make_one(Kind::degree, std::move(left));
-    } else if (peek().kind == TokenKind::word && (peek().text == "degrees" || peek().text == "degree" || peek().text == "度")) {
+    } else if (peek().kind == TokenKind::word &&
+               (peek().text == "degrees" || peek().text == "degree" || peek().text == "度")) {
       ++at_;
       left = make_one(Kind::degree, std::move(left));
     } else if (peek().kind == TokenKind::word && (peek().text == "percent" || peek().text == "per cent")) {

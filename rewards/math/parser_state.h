@@ -1,5 +1,6 @@
 // The recursive-descent parser's state, shared by parser.cpp (lists, relations, sums, products, powers) and
-// parser_primary.cpp (numbers, brackets, commands). Failure is an exception that parse() turns into none.
+// parser_primary.cpp (symbols, brackets, commands) and parser_number.cpp. Failure is an exception that parse() turns
+// into none.
 #pragma once
 #include <optional>
 #include <vector>
@@ -11,6 +12,10 @@
 namespace cohort::math {
 
 struct ParseFailure {};
+
+bool is_fraction(std::string_view command);  // frac and its sizes
+bool is_whole(const Expr& expr);             // an integer written without a point
+Expr read_token(const std::string& text);    // a number token: mantissa and exponent
 
 class Parser {
  public:
@@ -33,17 +38,19 @@ class Parser {
   std::optional<std::string> take_separator(bool bracketed);
   std::optional<std::string> take_relation();
   void take_unit(Expr& expr);
+  size_t leading_phrase() const;
   void skip_leading_words();
   bool take_magnitude(Expr& left);
 
-  // parser_primary.cpp
-  Expr primary();
+  // parser_number.cpp
   Expr number();
   Expr repeating(const Token& token);
   std::optional<Expr> based_letters();
   Expr bracketed_period(const Token& token);
-  void drop_alignment();
   std::optional<Expr> mixed_fraction(const Expr& whole);
+
+  // parser_primary.cpp
+  Expr primary();
   Expr symbol(std::string name);
   std::string subscript();
   Expr word();
@@ -62,11 +69,16 @@ class Parser {
   Expr fraction();
   Expr root();
   Expr matrix();
+  void drop_alignment();
   Expr blackboard();
 
   const Token& peek(size_t ahead = 0) const { return tokens_[std::min(at_ + ahead, tokens_.size() - 1)]; }
-  bool is_op(std::string_view text, size_t ahead = 0) const { return peek(ahead).kind == TokenKind::op && peek(ahead).text == text; }
-  bool is_command(std::string_view text, size_t ahead = 0) const { return peek(ahead).kind == TokenKind::command && peek(ahead).text == text; }
+  bool is_op(std::string_view text, size_t ahead = 0) const {
+    return peek(ahead).kind == TokenKind::op && peek(ahead).text == text;
+  }
+  bool is_command(std::string_view text, size_t ahead = 0) const {
+    return peek(ahead).kind == TokenKind::command && peek(ahead).text == text;
+  }
   bool take_op(std::string_view text) { return is_op(text) ? (++at_, true) : false; }
   bool take_command(std::string_view text) { return is_command(text) ? (++at_, true) : false; }
   void expect(std::string_view text) {
@@ -88,9 +100,9 @@ class Parser {
   size_t at_ = 0;
   int depth_ = 0;
   size_t nodes_ = 0;
-  int bars_ = 0;           // open absolute values: a | closes the innermost
+  int bars_ = 0;  // open absolute values: a | closes the innermost
   bool in_matrix_ = false;
-  bool in_set_ = false;    // a colon is "such that", not a ratio
+  bool in_set_ = false;  // a colon is "such that", not a ratio
 };
 
 }  // namespace cohort::math

@@ -7,30 +7,40 @@ namespace cohort::math {
 namespace {
 
 bool all_operators(const Expr& relation, std::string_view op) {
-  return std::all_of(relation.operators.begin(), relation.operators.end(), [&](const std::string& o) { return o == op; });
+  return std::all_of(relation.operators.begin(), relation.operators.end(),
+                     [&](const std::string& o) { return o == op; });
 }
 
-bool is_equation(const Expr& relation) { return all_operators(relation, "="); }
+bool is_equation(const Expr& relation) {
+  return all_operators(relation, "=");
+}
 
 // What is being given a value: x, x_1, AB, f(x), x + y, (x, y), "Area". Nothing with a number in it.
 bool is_name(const Expr& expr) {
-  if (expr.kind == Kind::symbol || expr.kind == Kind::text || (expr.kind == Kind::constant && expr.name != "inf")) return true;
-  if (expr.kind != Kind::product && expr.kind != Kind::sum && expr.kind != Kind::divide && expr.kind != Kind::tuple && expr.kind != Kind::ratio) return false;
+  if (expr.kind == Kind::symbol || expr.kind == Kind::text || (expr.kind == Kind::constant && expr.name != "inf"))
+    return true;
+  if (expr.kind != Kind::product && expr.kind != Kind::sum && expr.kind != Kind::divide && expr.kind != Kind::tuple &&
+      expr.kind != Kind::ratio)
+    return false;
   return std::all_of(expr.args.begin(), expr.args.end(), is_name);
 }
 
 // f(x) or y: names for the value of a function.
 bool is_function_name(const Expr& expr) {
   if (expr.kind == Kind::symbol) return expr.name == "y" || expr.name == "f";
-  return expr.kind == Kind::product && expr.args.size() == 2 && expr.args[0].kind == Kind::symbol && expr.args[0].name.size() == 1;
+  return expr.kind == Kind::product && expr.args.size() == 2 && expr.args[0].kind == Kind::symbol &&
+         expr.args[0].name.size() == 1;
 }
 
-Expr difference(const Expr& relation) { return make_two(Kind::sum, relation.args[0], make_one(Kind::negate, relation.args[1])); }
+Expr difference(const Expr& relation) {
+  return make_two(Kind::sum, relation.args[0], make_one(Kind::negate, relation.args[1]));
+}
 
 // Flips < and > so that every inequality reads upwards.
 Expr upward(const Expr& relation) {
   Expr out = relation;
-  const bool down = std::all_of(out.operators.begin(), out.operators.end(), [](const std::string& o) { return o == ">" || o == ">="; });
+  const bool down = std::all_of(out.operators.begin(), out.operators.end(),
+                                [](const std::string& o) { return o == ">" || o == ">="; });
   if (!down) return out;
   std::reverse(out.args.begin(), out.args.end());
   std::reverse(out.operators.begin(), out.operators.end());
@@ -50,7 +60,9 @@ bool Comparer::relations(const Expr& gold, const Expr& answer) {
 
 bool Comparer::equations(const Expr& gold, const Expr& answer) {
   if (gold.args.size() == answer.args.size() && ordered(gold.args, answer.args)) return true;
-  if (gold.args.size() != 2) return answer.args.size() != 2 ? false : same(gold.args.back(), answer.args[1]) && same(gold.args[0], answer.args[0]);
+  if (gold.args.size() != 2)
+    return answer.args.size() != 2 ? false
+                                   : same(gold.args.back(), answer.args[1]) && same(gold.args[0], answer.args[0]);
   if (answer.args.size() > 2) return same(gold.args[0], answer.args[0]) && same(gold.args[1], answer.args.back());
   if (same(gold.args[0], answer.args[1]) && same(gold.args[1], answer.args[0])) return true;
   const bool both_named = is_name(gold.args[0]) && is_name(answer.args[0]);
@@ -59,7 +71,9 @@ bool Comparer::equations(const Expr& gold, const Expr& answer) {
   const Expr left = difference(gold), right = difference(answer);
   if (!has_symbols(left) || !has_symbols(right)) return false;
   const Domain domain = domain_of(left, right);
-  if (domain != Domain::positive && compare_proportional(left, right, false, Domain::positive, seed_, budget_) != Relation::same) return false;
+  if (domain != Domain::positive &&
+      compare_proportional(left, right, false, Domain::positive, seed_, budget_) != Relation::same)
+    return false;
   return compare_proportional(left, right, false, domain, seed_, budget_) == Relation::same;
 }
 
@@ -80,8 +94,11 @@ bool Comparer::relation_with_value(const Expr& relation, const Expr& value, bool
   const Expr& last = relation.args.back();
   if (all_operators(relation, "in")) return relation.args.size() == 2 && equals(last);
   if (all_operators(relation, "to")) return equals(last);
-  if (!std::all_of(relation.operators.begin(), relation.operators.end(), [](const std::string& o) { return o == "=" || o == "~"; })) return false;
-  if (relation.operators.back() == "~") {  // 7/8 ≈ 0.875: the exact side counts, the rounded one where a name stands first
+  if (!std::all_of(relation.operators.begin(), relation.operators.end(),
+                   [](const std::string& o) { return o == "=" || o == "~"; }))
+    return false;
+  if (relation.operators.back() ==
+      "~") {  // 7/8 ≈ 0.875: the exact side counts, the rounded one where a name stands first
     if (!is_name(first)) return equals(first);
     return equals(relation.args.size() > 2 ? relation.args[1] : last) || equals(last);
   }

@@ -12,18 +12,26 @@ struct Bound {
   Rational value;    // otherwise
 };
 
-bool less(const Bound& a, const Bound& b) { return a.infinite != b.infinite ? a.infinite < b.infinite : a.infinite == 0 && a.value < b.value; }
+bool less(const Bound& a, const Bound& b) {
+  return a.infinite != b.infinite ? a.infinite < b.infinite : a.infinite == 0 && a.value < b.value;
+}
 
-bool is_infinity(const Expr& expr) { return expr.kind == Kind::constant && expr.name == "inf"; }
+bool is_infinity(const Expr& expr) {
+  return expr.kind == Kind::constant && expr.name == "inf";
+}
 
 bool is_set_kind(const Expr& expr) {
-  return expr.kind == Kind::set_op || expr.kind == Kind::set || expr.kind == Kind::builder || (expr.kind == Kind::named_set && (expr.name == "R" || expr.name == "empty")) ||
+  return expr.kind == Kind::set_op || expr.kind == Kind::set || expr.kind == Kind::builder ||
+         (expr.kind == Kind::named_set && (expr.name == "R" || expr.name == "empty")) ||
          (expr.kind == Kind::tuple && expr.args.size() == 2);
 }
 
-// Conditions side by side are alternatives unless "and" or a point left out says otherwise: x < -1, x > 1 but x > 0, x != 2.
+// Conditions side by side are alternatives unless "and" or a point left out says otherwise: x < -1, x > 1 but x > 0, x
+// != 2.
 bool joins_by_or(const Expr& list) {
-  const auto leaves_out = [](const Expr& e) { return e.kind == Kind::relation && (e.operators[0] == "!=" || e.operators[0] == "notin"); };
+  const auto leaves_out = [](const Expr& e) {
+    return e.kind == Kind::relation && (e.operators[0] == "!=" || e.operators[0] == "notin");
+  };
   return list.name == "or" || (list.name == "," && std::none_of(list.args.begin(), list.args.end(), leaves_out));
 }
 
@@ -35,14 +43,23 @@ class RealSet {
   // Collects the end points of `expr`; false where it describes no set of reals.
   bool collect(const Expr& expr) {
     switch (expr.kind) {
-      case Kind::named_set: return expr.name == "R" || expr.name == "empty";
-      case Kind::tuple: return expr.args.size() == 2 && bound(expr.args[0]) && bound(expr.args[1]);
-      case Kind::set: return std::all_of(expr.args.begin(), expr.args.end(), [&](const Expr& arg) { return bound(arg); });
-      case Kind::set_op: return std::all_of(expr.args.begin(), expr.args.end(), [&](const Expr& arg) { return collect(arg); });
-      case Kind::builder: return variable(expr.args[0]) && collect(expr.args[1]);
-      case Kind::relation: return collect_relation(expr);
-      case Kind::list: return std::all_of(expr.args.begin(), expr.args.end(), [&](const Expr& arg) { return arg.kind == Kind::relation && collect(arg); });
-      default: return false;
+      case Kind::named_set:
+        return expr.name == "R" || expr.name == "empty";
+      case Kind::tuple:
+        return expr.args.size() == 2 && bound(expr.args[0]) && bound(expr.args[1]);
+      case Kind::set:
+        return std::all_of(expr.args.begin(), expr.args.end(), [&](const Expr& arg) { return bound(arg); });
+      case Kind::set_op:
+        return std::all_of(expr.args.begin(), expr.args.end(), [&](const Expr& arg) { return collect(arg); });
+      case Kind::builder:
+        return variable(expr.args[0]) && collect(expr.args[1]);
+      case Kind::relation:
+        return collect_relation(expr);
+      case Kind::list:
+        return std::all_of(expr.args.begin(), expr.args.end(),
+                           [&](const Expr& arg) { return arg.kind == Kind::relation && collect(arg); });
+      default:
+        return false;
     }
   }
 
@@ -55,21 +72,31 @@ class RealSet {
   size_t num_cells() const { return 2 * points_.size() + 1; }
   // An infinite end point and what lies beyond it are no part of the line.
   size_t first_cell() const { return !points_.empty() && points_.front().infinite == -1 ? 2 : 0; }
-  size_t last_cell() const { return !points_.empty() && points_.back().infinite == 1 ? num_cells() - 3 : num_cells() - 1; }
+  size_t last_cell() const {
+    return !points_.empty() && points_.back().infinite == 1 ? num_cells() - 3 : num_cells() - 1;
+  }
 
   bool contains(const Expr& expr, size_t cell) {
     switch (expr.kind) {
-      case Kind::named_set: return expr.name == "R";
-      case Kind::tuple: return above(expr.args[0], expr.name[0] == '[', cell) && below(expr.args[1], expr.name[1] == ']', cell);
-      case Kind::set: return std::any_of(expr.args.begin(), expr.args.end(), [&](const Expr& arg) { return position(arg) == cell; });
-      case Kind::builder: return contains(expr.args[1], cell);
-      case Kind::relation: return satisfies(expr, cell);
+      case Kind::named_set:
+        return expr.name == "R";
+      case Kind::tuple:
+        return above(expr.args[0], expr.name[0] == '[', cell) && below(expr.args[1], expr.name[1] == ']', cell);
+      case Kind::set:
+        return std::any_of(expr.args.begin(), expr.args.end(), [&](const Expr& arg) { return position(arg) == cell; });
+      case Kind::builder:
+        return contains(expr.args[1], cell);
+      case Kind::relation:
+        return satisfies(expr, cell);
       case Kind::list: {
         const auto holds = [&](const Expr& arg) { return contains(arg, cell); };
-        return joins_by_or(expr) ? std::any_of(expr.args.begin(), expr.args.end(), holds) : std::all_of(expr.args.begin(), expr.args.end(), holds);
+        return joins_by_or(expr) ? std::any_of(expr.args.begin(), expr.args.end(), holds)
+                                 : std::all_of(expr.args.begin(), expr.args.end(), holds);
       }
-      case Kind::set_op: break;
-      default: return false;
+      case Kind::set_op:
+        break;
+      default:
+        return false;
     }
     bool inside = contains(expr.args[0], cell);
     for (size_t i = 1; i < expr.args.size(); ++i) {
@@ -103,7 +130,8 @@ class RealSet {
   }
 
   bool variable(const Expr& expr) {
-    if (expr.kind == Kind::relation && expr.args.size() == 2 && expr.operators[0] == "in") return variable(expr.args[0]) && collect(expr.args[1]);
+    if (expr.kind == Kind::relation && expr.args.size() == 2 && expr.operators[0] == "in")
+      return variable(expr.args[0]) && collect(expr.args[1]);
     if (expr.kind != Kind::symbol || (!variable_.empty() && variable_ != expr.name)) return false;
     variable_ = expr.name;
     return true;
@@ -111,13 +139,16 @@ class RealSet {
 
   // A chain of comparisons of one variable with numbers, or membership in a set.
   bool collect_relation(const Expr& expr) {
-    if (expr.operators.size() == 1 && (expr.operators[0] == "in" || expr.operators[0] == "notin")) return variable(expr.args[0]) && collect(expr.args[1]);
+    if (expr.operators.size() == 1 && (expr.operators[0] == "in" || expr.operators[0] == "notin"))
+      return variable(expr.args[0]) && collect(expr.args[1]);
     size_t variables = 0;
     for (const Expr& arg : expr.args) {
       if (arg.kind == Kind::symbol ? !variable(arg) : !bound(arg)) return false;
       variables += arg.kind == Kind::symbol ? 1 : 0;
     }
-    const bool ordered = std::all_of(expr.operators.begin(), expr.operators.end(), [](const std::string& o) { return o == "<" || o == ">" || o == "<=" || o == ">=" || o == "!="; });
+    const bool ordered = std::all_of(expr.operators.begin(), expr.operators.end(), [](const std::string& o) {
+      return o == "<" || o == ">" || o == "<=" || o == ">=" || o == "!=";
+    });
     return ordered && variables == 1;
   }
 
@@ -127,8 +158,12 @@ class RealSet {
     return 2 * static_cast<size_t>(at - points_.begin()) + 1;
   }
 
-  bool above(const Expr& end, bool closed, size_t cell) { return closed ? cell >= position(end) : cell > position(end); }
-  bool below(const Expr& end, bool closed, size_t cell) { return closed ? cell <= position(end) : cell < position(end); }
+  bool above(const Expr& end, bool closed, size_t cell) {
+    return closed ? cell >= position(end) : cell > position(end);
+  }
+  bool below(const Expr& end, bool closed, size_t cell) {
+    return closed ? cell <= position(end) : cell < position(end);
+  }
 
   bool satisfies(const Expr& relation, size_t cell) {
     if (relation.operators[0] == "in") return contains(relation.args[1], cell);
@@ -141,7 +176,9 @@ class RealSet {
       const bool flipped = left.kind != Kind::symbol;
       const Expr& end = flipped ? left : right;
       const bool closed = op == "<=" || op == ">=";
-      if (op == "!=" ? position(end) == cell : ((op[0] == '<') != flipped ? !below(end, closed, cell) : !above(end, closed, cell))) return false;
+      if (op == "!=" ? position(end) == cell
+                     : ((op[0] == '<') != flipped ? !below(end, closed, cell) : !above(end, closed, cell)))
+        return false;
     }
     return true;
   }
@@ -152,7 +189,8 @@ class RealSet {
 };
 
 bool is_real_set_relation(const Expr& expr) {
-  if (expr.kind == Kind::relation) return expr.operators[0] != "=" && expr.operators[0] != "~" && expr.operators[0] != "to";
+  if (expr.kind == Kind::relation)
+    return expr.operators[0] != "=" && expr.operators[0] != "~" && expr.operators[0] != "to";
   return expr.kind == Kind::list && std::all_of(expr.args.begin(), expr.args.end(), is_real_set_relation);
 }
 
@@ -161,7 +199,8 @@ bool is_real_set_relation(const Expr& expr) {
 std::optional<bool> Comparer::real_sets(const Expr& gold, const Expr& answer) {
   const bool gold_relation = is_real_set_relation(gold), answer_relation = is_real_set_relation(answer);
   if (!(gold_relation || is_set_kind(gold)) || !(answer_relation || is_set_kind(answer))) return std::nullopt;
-  if (gold.kind == Kind::tuple && answer.kind == Kind::tuple) return std::nullopt;  // a point as well as an interval: by its entries
+  if (gold.kind == Kind::tuple && answer.kind == Kind::tuple)
+    return std::nullopt;  // a point as well as an interval: by its entries
   if (gold.kind == Kind::set && answer.kind == Kind::set) return std::nullopt;
   RealSet sets(budget_);
   if (!sets.collect(gold) || !sets.collect(answer)) return std::nullopt;

@@ -30,11 +30,14 @@ std::set<std::string> answers(const std::string& file, const std::string& field)
 }
 
 std::string replaced(std::string text, const std::string& from, const std::string& to) {
-  for (size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size())) text.replace(at, from.size(), to);
+  for (size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size()))
+    text.replace(at, from.size(), to);
   return text;
 }
 
-std::string mark(const std::string& before, const std::string& answer, const std::string& after) { return before + answer + after; }
+std::string mark(const std::string& before, const std::string& answer, const std::string& after) {
+  return before + answer + after;
+}
 
 std::vector<std::string> wrapped(const std::string& answer) {
   return {mark("So we get \\boxed{", answer, "}."),
@@ -48,11 +51,20 @@ std::vector<std::string> wrapped(const std::string& answer) {
 }
 
 std::vector<std::string> respelled(const std::string& answer) {
-  return {replaced(answer, "\\frac", "\\dfrac"), replaced(replaced(answer, "\\dfrac", "\\frac"), "\\tfrac", "\\frac"),
-          replaced(replaced(answer, "\\left", ""), "\\right", ""), replaced(answer, "pmatrix", "bmatrix"),
-          replaced(answer, "\\text{", "\\mbox{"), replaced(answer, ",\\!", "{,}"), replaced(answer, " ", "  "), " " + answer + " ",
-          replaced(answer, "^\\circ", "^{\\circ}"), replaced(answer, "\\cdot", "\\times"), replaced(answer, "-", "−"),
-          replaced(answer, "\\pi", "π"), replaced(answer, "\\infty", "∞"), replaced(answer, "\\cup", "∪")};
+  return {replaced(answer, "\\frac", "\\dfrac"),
+          replaced(replaced(answer, "\\dfrac", "\\frac"), "\\tfrac", "\\frac"),
+          replaced(replaced(answer, "\\left", ""), "\\right", ""),
+          replaced(answer, "pmatrix", "bmatrix"),
+          replaced(answer, "\\text{", "\\mbox{"),
+          replaced(answer, ",\\!", "{,}"),
+          replaced(answer, " ", "  "),
+          " " + answer + " ",
+          replaced(answer, "^\\circ", "^{\\circ}"),
+          replaced(answer, "\\cdot", "\\times"),
+          replaced(answer, "-", "−"),
+          replaced(answer, "\\pi", "π"),
+          replaced(answer, "\\infty", "∞"),
+          replaced(answer, "\\cup", "∪")};
 }
 
 struct Case {
@@ -68,7 +80,9 @@ void expect_all_correct(const std::vector<Case>& cases) {
     const Judged judged{&task, one.completion};
     const Score score = accuracy({&judged, 1}, {}).at(0);
     if (score.status == Status::correct) continue;
-    if (++failed <= 40) ADD_FAILURE() << "gold " << one.gold << " completion " << one.completion << ": " << to_string(score.status) << " " << score.reason;
+    if (++failed <= 40)
+      ADD_FAILURE() << "gold " << one.gold << " completion " << one.completion << ": " << to_string(score.status) << " "
+                    << score.reason;
   }
   EXPECT_EQ(failed, 0U) << "of " << cases.size();
 }
@@ -88,7 +102,8 @@ std::vector<Case> cases_of(const std::set<std::string>& golds, bool latex) {
 class AccuracyDatasets : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (!std::filesystem::exists(datasets() / "math/math_test5000.jsonl")) GTEST_SKIP() << "no data sets in " << datasets();
+    if (!std::filesystem::exists(datasets() / "math/math_test5000.jsonl"))
+      GTEST_SKIP() << "no data sets in " << datasets();
   }
 };
 
@@ -117,7 +132,8 @@ TEST_F(AccuracyDatasets, WordProblemAnswersEqualThemselvesWithUnits) {
   auto cases = cases_of(golds, false);
   for (const std::string& gold : golds) {
     if (gold.find_first_not_of("0123456789.,/ ") != std::string::npos) continue;
-    for (const char* unit : {" apples", " dollars", " square feet", "\\text{ km}", "个", " miles per hour"}) cases.push_back({gold, "\\boxed{" + gold + unit + "}"});
+    for (const char* unit : {" apples", " dollars", " square feet", "\\text{ km}", "个", " miles per hour"})
+      cases.push_back({gold, "\\boxed{" + gold + unit + "}"});
     cases.push_back({gold, "The answer is $" + gold + "."});
   }
   expect_all_correct(cases);

@@ -27,14 +27,22 @@ class Generator {
     if (depth == 0) return atom();
     const std::string a = expression(depth - 1), b = expression(depth - 1);
     switch (below(8)) {
-      case 0: return "\\left(" + a + "\\right)+\\left(" + b + "\\right)";
-      case 1: return "\\left(" + a + "\\right)-\\frac{" + b + "}{7}";
-      case 2: return "\\left(" + a + "\\right)\\cdot\\left(" + b + "\\right)";
-      case 3: return "\\frac{" + a + "}{3+\\left(" + b + "\\right)^2}";
-      case 4: return "\\left(" + a + "\\right)^{2}+" + atom();
-      case 5: return "\\sqrt{1+\\left(" + a + "\\right)^{2}}";
-      case 6: return "\\sin\\left(" + a + "\\right)+" + atom();
-      default: return "3\\left(" + a + "\\right)";
+      case 0:
+        return "\\left(" + a + "\\right)+\\left(" + b + "\\right)";
+      case 1:
+        return "\\left(" + a + "\\right)-\\frac{" + b + "}{7}";
+      case 2:
+        return "\\left(" + a + "\\right)\\cdot\\left(" + b + "\\right)";
+      case 3:
+        return "\\frac{" + a + "}{3+\\left(" + b + "\\right)^2}";
+      case 4:
+        return "\\left(" + a + "\\right)^{2}+" + atom();
+      case 5:
+        return "\\sqrt{1+\\left(" + a + "\\right)^{2}}";
+      case 6:
+        return "\\sin\\left(" + a + "\\right)+" + atom();
+      default:
+        return "3\\left(" + a + "\\right)";
     }
   }
 
@@ -57,7 +65,9 @@ std::vector<std::string> rewritten(const std::string& e, const std::string& othe
 }
 
 std::vector<std::string> perturbed(const std::string& e) {
-  return {e + "+1", e + "+\\frac{1}{1000000007}", "2(" + e + ")+1", "(" + e + ")\\cdot\\frac{1001}{1000}+\\frac{1}{977}", e + "+10^{-25}", "(" + e + ")+i"};
+  return {e + "+1",         e + "+\\frac{1}{1000000007}",
+          "2(" + e + ")+1", "(" + e + ")\\cdot\\frac{1001}{1000}+\\frac{1}{977}",
+          e + "+10^{-25}",  "(" + e + ")+i"};
 }
 
 bool same(const std::string& gold, const std::string& answer) {
@@ -94,7 +104,9 @@ TEST(AccuracyProperty, RationalsEqualTheirFormsAndNoneOther) {
 }
 
 TEST(AccuracyProperty, EqualityIsSymmetricOnExactForms) {
-  constexpr std::array<const char*, 12> kForms = {"1/2", "0.5", "\\sqrt{2}", "2^{1/2}", "x+1", "1+x", "\\{1,2\\}", "(1,2)", "x>1", "(1,\\infty)", "\\pi", "\\begin{pmatrix}1\\\\2\\end{pmatrix}"};
+  constexpr std::array<const char*, 12> kForms = {
+      "1/2",       "0.5",   "\\sqrt{2}", "2^{1/2}",     "x+1",  "1+x",
+      "\\{1,2\\}", "(1,2)", "x>1",       "(1,\\infty)", "\\pi", "\\begin{pmatrix}1\\\\2\\end{pmatrix}"};
   for (const char* a : kForms) {
     for (const char* b : kForms) EXPECT_EQ(same(a, b), same(b, a)) << a << "   " << b;
   }

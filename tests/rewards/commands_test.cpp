@@ -61,14 +61,17 @@ class ScoreIntegration : public ::testing::Test {
   }
 
  private:
-  std::filesystem::path folder_ = std::filesystem::temp_directory_path() / ("cohort_score_" + std::to_string(::getpid()));
+  std::filesystem::path folder_ =
+      std::filesystem::temp_directory_path() / ("cohort_score_" + std::to_string(::getpid()));
 };
 
 TEST_F(ScoreIntegration, RowsInScoresOut) {
-  const std::string in = write("rows.jsonl", "\xEF\xBB\xBF{\"id\": \"a\", \"completion\": \"\\\\boxed{1/2}\", \"answer\": \"0.5\"}\n\n"
-                                             "{\"completion\": \"#### 7\", \"answer\": 8, \"level\": 3}\n"
-                                             "{\"id\": 3, \"completion\": [{\"role\": \"assistant\", \"content\": \"\\\\boxed{2}\"}], \"answer\": \"2\"}\n"
-                                             "{\"completion\": \"\\\\boxed{2}\", \"answer\": \"\"}\n");
+  const std::string in = write(
+      "rows.jsonl",
+      "\xEF\xBB\xBF{\"id\": \"a\", \"completion\": \"\\\\boxed{1/2}\", \"answer\": \"0.5\"}\n\n"
+      "{\"completion\": \"#### 7\", \"answer\": 8, \"level\": 3}\n"
+      "{\"id\": 3, \"completion\": [{\"role\": \"assistant\", \"content\": \"\\\\boxed{2}\"}], \"answer\": \"2\"}\n"
+      "{\"completion\": \"\\\\boxed{2}\", \"answer\": \"\"}\n");
   const auto rows = lines(run({"--in", in, "--reward", "accuracy"}));
   ASSERT_EQ(rows.size(), 4U);
   EXPECT_EQ(rows[0]["id"], "a");
@@ -86,8 +89,11 @@ TEST_F(ScoreIntegration, RowsInScoresOut) {
 }
 
 TEST_F(ScoreIntegration, ColumnsAndTokensReachTheRewards) {
-  const std::string in = write("rows.jsonl", R"({"completion": "<answer>1+2*3</answer>", "numbers": [1, 2, 3], "target": 7, "completion_ids": [1, 2, 3]})");
-  const auto rows = lines(run({"--in", in, "--reward", "countdown", "--reward", "soft_overlong:max_completion_length=4,cache=2,weight=2", "--workers", "2"}));
+  const std::string in = write(
+      "rows.jsonl",
+      R"({"completion": "<answer>1+2*3</answer>", "numbers": [1, 2, 3], "target": 7, "completion_ids": [1, 2, 3]})");
+  const auto rows = lines(run({"--in", in, "--reward", "countdown", "--reward",
+                               "soft_overlong:max_completion_length=4,cache=2,weight=2", "--workers", "2"}));
   ASSERT_EQ(rows.size(), 1U);
   EXPECT_EQ(rows[0]["components"], (Json{{"countdown", 1.0}, {"soft_overlong", -0.5}}));
   EXPECT_EQ(rows[0]["value"], 0.0);
@@ -127,8 +133,10 @@ TEST_F(ScoreIntegration, WrongUsageIsRefusedBeforeAnyWork) {
 }
 
 TEST_F(ScoreIntegration, ABrokenLineIsNamed) {
-  for (const char* line : {"{", "[]", "{\"answer\": \"5\"}", "{\"completion\": 5}", "{\"completion\": \"5\", \"completion_ids\": [\"a\"]}"}) {
-    const std::string in = write("rows.jsonl", std::string("{\"completion\": \"5\", \"answer\": \"5\"}\n") + line + "\n");
+  for (const char* line : {"{", "[]", "{\"answer\": \"5\"}", "{\"completion\": 5}",
+                           "{\"completion\": \"5\", \"completion_ids\": [\"a\"]}"}) {
+    const std::string in =
+        write("rows.jsonl", std::string("{\"completion\": \"5\", \"answer\": \"5\"}\n") + line + "\n");
     try {
       run({"--in", in, "--reward", "accuracy", "--out", path("scores.jsonl")});
       ADD_FAILURE() << line;

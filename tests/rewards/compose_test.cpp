@@ -48,13 +48,18 @@ TEST(Specs, UnknownNamesNameTheNearest) {
   EXPECT_NE(message_of({.name = "acuracy"}).find("\"accuracy\""), std::string::npos);
   EXPECT_NE(message_of({.name = "format", .options = {{"thnk", "x"}}}).find("\"think\""), std::string::npos);
   EXPECT_NE(message_of({.name = "format", .options = {{"prefilled", "x"}}}).find("prefilled"), std::string::npos);
-  for (const char* later : {"code", "binary_code", "python:a.py:f", "exec:./judge", "http://localhost:1", "openrlhf:http://localhost:1", "lib:a.so:f"}) {
+  for (const char* later : {"code", "binary_code", "python:a.py:f", "exec:./judge", "http://localhost:1",
+                            "openrlhf:http://localhost:1", "lib:a.so:f"}) {
     EXPECT_THROW(make_reward({.name = later}), MissingError) << later;
   }
 }
 
 TEST(Scores, JsonRoundTripIsExact) {
-  const Score score{.value = 0.1F, .status = Status::partial, .reason = "half \"right\"", .components = {{"a", 0.1}, {"b", -1e-300}}, .seconds = 0.012345678901234567};
+  const Score score{.value = 0.1F,
+                    .status = Status::partial,
+                    .reason = "half \"right\"",
+                    .components = {{"a", 0.1}, {"b", -1e-300}},
+                    .seconds = 0.012345678901234567};
   const Score back = score_from_json(Json::parse(to_json(score).dump()));
   EXPECT_EQ(back.value, score.value);
   EXPECT_EQ(back.status, score.status);
@@ -107,9 +112,15 @@ TEST(Guarded, ABrokenRewardIsAnErrorAndNeverZero) {
       [](auto, auto) -> std::vector<Score> { throw std::runtime_error("boom"); },
       [](auto, auto) -> std::vector<Score> { throw 7; },
       [](auto, auto) -> std::vector<Score> { return {}; },
-      [](auto, auto) -> std::vector<Score> { return {verdict(true), verdict(true)}; },
-      [](auto, auto) -> std::vector<Score> { return {{.value = std::numeric_limits<float>::quiet_NaN(), .status = Status::correct}}; },
-      [](auto, auto) -> std::vector<Score> { return {{.value = std::numeric_limits<float>::infinity(), .status = Status::correct}}; },
+      [](auto, auto) -> std::vector<Score> {
+        return {verdict(true), verdict(true)};
+      },
+      [](auto, auto) -> std::vector<Score> {
+        return {{.value = std::numeric_limits<float>::quiet_NaN(), .status = Status::correct}};
+      },
+      [](auto, auto) -> std::vector<Score> {
+        return {{.value = std::numeric_limits<float>::infinity(), .status = Status::correct}};
+      },
       [](auto, auto) -> std::vector<Score> { return {{.value = 1.0F, .status = Status::error}}; }};
   for (const RewardFn& reward : broken) {
     const Score score = guard(reward);
@@ -120,10 +131,12 @@ TEST(Guarded, ABrokenRewardIsAnErrorAndNeverZero) {
 }
 
 TEST(Guarded, ALateVerdictIsAnErrorWithBothTimes) {
-  const Score score = guard([](auto, auto) -> std::vector<Score> {
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    return {verdict(true)};
-  }, 0.001);
+  const Score score = guard(
+      [](auto, auto) -> std::vector<Score> {
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        return {verdict(true)};
+      },
+      0.001);
   EXPECT_FALSE(score.value);
   EXPECT_NE(score.reason.find("deadline"), std::string::npos);
   EXPECT_GE(score.seconds, 0.02);

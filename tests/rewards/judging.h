@@ -7,7 +7,8 @@
 
 namespace cohort {
 
-inline Score score_with(const RewardFn& reward, const Task& task, std::string_view completion, std::span<const int32_t> ids = {}) {
+inline Score score_with(const RewardFn& reward, const Task& task, std::string_view completion,
+                        std::span<const int32_t> ids = {}) {
   const Judged judged{&task, completion, ids};
   return reward({&judged, 1}, {}).at(0);
 }

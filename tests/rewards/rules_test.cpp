@@ -13,7 +13,8 @@ float value_of(std::string_view reward, std::string_view answer, std::string_vie
   return score_of(reward, answer, completion).value.value_or(NAN);
 }
 
-float value_with_ids(std::string_view reward, size_t num_ids, std::string_view answer = "1", std::string_view completion = "\\boxed{1}") {
+float value_with_ids(std::string_view reward, size_t num_ids, std::string_view answer = "1",
+                     std::string_view completion = "\\boxed{1}") {
   Task task;
   task.answer = answer;
   const std::vector<int32_t> ids(num_ids, 7);
@@ -27,11 +28,13 @@ TEST(Format, ExactForm) {
 }
 
 TEST(Format, AnythingElseIsWrong) {
-  for (const char* text : {"", "1", "<answer>1</answer>", "<think>a</think>", "<think>a</think><answer>1</answer> so 2", "x<think>a</think><answer>1</answer>",
-                           "<think>a</think>x<answer>1</answer>", "<think>a</think><answer></answer>", "<think>a</think><answer> \n</answer>",
-                           "<think>a</think><answer>1", "<think>a<think>b</think></think><answer>1</answer>", "<think>a</think><answer>1</answer><answer>2</answer>",
-                           "<think><answer>1</answer></think><answer>1</answer>", "<answer>1</answer><think>a</think>", "<think>a</think><answer><think></answer>",
-                           "<THINK>a</THINK><answer>1</answer>"}) {
+  for (const char* text :
+       {"", "1", "<answer>1</answer>", "<think>a</think>", "<think>a</think><answer>1</answer> so 2",
+        "x<think>a</think><answer>1</answer>", "<think>a</think>x<answer>1</answer>",
+        "<think>a</think><answer></answer>", "<think>a</think><answer> \n</answer>", "<think>a</think><answer>1",
+        "<think>a<think>b</think></think><answer>1</answer>", "<think>a</think><answer>1</answer><answer>2</answer>",
+        "<think><answer>1</answer></think><answer>1</answer>", "<answer>1</answer><think>a</think>",
+        "<think>a</think><answer><think></answer>", "<THINK>a</THINK><answer>1</answer>"}) {
     EXPECT_EQ(value_of("format", "", text), 0) << text;
   }
 }
@@ -137,15 +140,17 @@ TEST(LastNumber, WhateverTheForm) {
 }
 
 TEST(Choice, LetterFromItsUsualPlaces) {
-  for (const char* text : {"B", "(B)", "The answer is B.", "The answer is (B).", "Answer: B", "\\boxed{B}", "\\boxed{\\text{B}}", "<answer>B</answer>", "**Answer:** B", "so\nB) 12",
-                           "I choose (B)", "<think>A or C</think> B", "The correct option is **B**", "it must be (A)... no, (B)"}) {
+  for (const char* text : {"B", "(B)", "The answer is B.", "The answer is (B).", "Answer: B", "\\boxed{B}",
+                           "\\boxed{\\text{B}}", "<answer>B</answer>", "**Answer:** B", "so\nB) 12", "I choose (B)",
+                           "<think>A or C</think> B", "The correct option is **B**", "it must be (A)... no, (B)"}) {
     EXPECT_EQ(value_of("choice", "B", text), 1) << text;
   }
   EXPECT_EQ(value_of("choice", "(B)", "B"), 1);
 }
 
 TEST(Choice, ProseHasNoLetters) {
-  for (const char* text : {"A good answer needs thought", "I think so", "Banana", "The answer is Bob", "", "<think>B</think>", "<think>B"}) {
+  for (const char* text : {"A good answer needs thought", "I think so", "Banana", "The answer is Bob", "",
+                           "<think>B</think>", "<think>B"}) {
     EXPECT_NE(score_of("choice", "B", text).status, Status::correct) << text;
     EXPECT_NE(score_of("choice", "A", text).status, Status::correct) << text;
     EXPECT_NE(score_of("choice", "I", text).status, Status::correct) << text;
@@ -156,7 +161,8 @@ TEST(Choice, ProseHasNoLetters) {
 TEST(LanguageConsistency, ShareOfWords) {
   EXPECT_EQ(value_of("language_consistency", "", "<think>all in English</think> 答案"), 1);
   EXPECT_EQ(value_of("language_consistency", "", "<think>two words 两字</think>"), 0.5F);
-  EXPECT_EQ(value_of("language_consistency:language=zh", "", "<think>我们先算 $x^2 + abc$ 再看 `code here` 结果</think>"), 1);
+  EXPECT_EQ(
+      value_of("language_consistency:language=zh", "", "<think>我们先算 $x^2 + abc$ 再看 `code here` 结果</think>"), 1);
   EXPECT_EQ(value_of("language_consistency:language=ja", "", "<think>これは日本語です</think>"), 1);
   EXPECT_EQ(value_of("language_consistency:language=ru", "", "<think>это да ok no</think>"), 0.5F);
   EXPECT_EQ(value_of("language_consistency:language=zh", "", "<think>123 456 789 好 ok</think>"), 0.5F);

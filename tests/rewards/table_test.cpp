@@ -48,18 +48,98 @@ struct Named {
 };
 
 std::vector<Named> make_hostile_texts() {
-  std::vector<Named> texts = {{"empty", ""}, {"NUL", std::string("\0", 1)}, {"BOM", "\xEF\xBB\xBF"}, {"bad UTF-8", "\xFF\xFE\xC3(\xE2\x82"}, {"random", random_bytes(kMega)}};
-  for (const char* part : {"a", " ", "1", "9", "(", ")", "[", "{", "}", "\\", "$", "\n", "<", "\\boxed{", "\\boxed", "\\frac", "\\frac{1}{", "\\sqrt{", "x^", "^{", "-", "!", "%", "|",
-                           "1,", "1.", ".", ",", "<think>", "</think>", "<answer>", "</answer>", "**", "####", "answer is ", "#### 1\n", "1/", "a b ", "ab ", "好", "\xE2\x80\x8D",
-                           "\xF0\x9F\x98\x80", "\xC3", "$1$ ", "`", "(B)", "\\(", "\\[", "and ", "\\text{", "\\begin{pmatrix}", "&", "\\\\", "\xCF\x80", "= "}) {
+  std::vector<Named> texts = {{"empty", ""},
+                              {"NUL", std::string("\0", 1)},
+                              {"BOM", "\xEF\xBB\xBF"},
+                              {"bad UTF-8", "\xFF\xFE\xC3(\xE2\x82"},
+                              {"random", random_bytes(kMega)}};
+  for (const char* part : {"a",
+                           " ",
+                           "1",
+                           "9",
+                           "(",
+                           ")",
+                           "[",
+                           "{",
+                           "}",
+                           "\\",
+                           "$",
+                           "\n",
+                           "<",
+                           "\\boxed{",
+                           "\\boxed",
+                           "\\frac",
+                           "\\frac{1}{",
+                           "\\sqrt{",
+                           "x^",
+                           "^{",
+                           "-",
+                           "!",
+                           "%",
+                           "|",
+                           "1,",
+                           "1.",
+                           ".",
+                           ",",
+                           "<think>",
+                           "</think>",
+                           "<answer>",
+                           "</answer>",
+                           "**",
+                           "####",
+                           "answer is ",
+                           "#### 1\n",
+                           "1/",
+                           "a b ",
+                           "ab ",
+                           "好",
+                           "\xE2\x80\x8D",
+                           "\xF0\x9F\x98\x80",
+                           "\xC3",
+                           "$1$ ",
+                           "`",
+                           "(B)",
+                           "\\(",
+                           "\\[",
+                           "and ",
+                           "\\text{",
+                           "\\begin{pmatrix}",
+                           "&",
+                           "\\\\",
+                           "\xCF\x80",
+                           "= "}) {
     texts.push_back({part, repeated(part, kMega)});
     texts.push_back({std::string("boxed ") + part, "\\boxed{" + repeated(part, 9'000) + "}"});
     texts.push_back({std::string("open and close ") + part, "<answer>" + repeated(part, 60'000) + "</answer>"});
   }
-  for (const char* bait : {"9^{9^{9^{9^{9^9}}}}", "(10^9)!", "10^{10^{10}}", "2^{99999999999}", "((((10^9)!)!)!)!", "\\sum_{k=1}^{1000000000} k", "\\binom{1000000000}{500000000}",
-                           "1/(10^{-9999999999})", "1e999999", "0.00000000000001^{999999999}", "(1+x)^{99999999}", "\\sqrt[99999999999]{2}", "\\prod_{k=1}^{2000} k!", "x^{x^{x^{x^x}}}",
-                           "\\sum_{a=1}^{2000}\\sum_{b=1}^{2000}\\sum_{c=1}^{2000} abc", "\\sin(10^{100000})", "e^{e^{e^{e^e}}}", "\\floor(10^{5000}/7)", "gcd(10^{20000}, 10^{20000}+1)",
-                           "3500!/3499!", "\\log_{0} 0", "0^0", "0/0", "1/0", "\\tan 90^\\circ", "\\sqrt{-1}^{\\sqrt{-1}}", "\\pm\\pm\\pm\\pm\\pm\\pm 1", "\\infty-\\infty"}) {
+  for (const char* bait : {"9^{9^{9^{9^{9^9}}}}",
+                           "(10^9)!",
+                           "10^{10^{10}}",
+                           "2^{99999999999}",
+                           "((((10^9)!)!)!)!",
+                           "\\sum_{k=1}^{1000000000} k",
+                           "\\binom{1000000000}{500000000}",
+                           "1/(10^{-9999999999})",
+                           "1e999999",
+                           "0.00000000000001^{999999999}",
+                           "(1+x)^{99999999}",
+                           "\\sqrt[99999999999]{2}",
+                           "\\prod_{k=1}^{2000} k!",
+                           "x^{x^{x^{x^x}}}",
+                           "\\sum_{a=1}^{2000}\\sum_{b=1}^{2000}\\sum_{c=1}^{2000} abc",
+                           "\\sin(10^{100000})",
+                           "e^{e^{e^{e^e}}}",
+                           "\\floor(10^{5000}/7)",
+                           "gcd(10^{20000}, 10^{20000}+1)",
+                           "3500!/3499!",
+                           "\\log_{0} 0",
+                           "0^0",
+                           "0/0",
+                           "1/0",
+                           "\\tan 90^\\circ",
+                           "\\sqrt{-1}^{\\sqrt{-1}}",
+                           "\\pm\\pm\\pm\\pm\\pm\\pm 1",
+                           "\\infty-\\infty"}) {
     texts.push_back({bait, std::string("\\boxed{") + bait + "}"});
   }
   texts.push_back({"brackets", "\\boxed{" + std::string(100'000, '(') + "1" + std::string(100'000, ')') + "}"});
@@ -86,7 +166,8 @@ Task task_with(const std::string& answer) {
 }
 
 RewardFn function_of(const RewardRule& rule) {
-  return make_reward({.name = std::string(rule.name), .options = rule.name == "regex" ? Json{{"pattern", "(a+)+$|(x|xx)*y|a+b"}} : Json::object()});
+  return make_reward({.name = std::string(rule.name),
+                      .options = rule.name == "regex" ? Json{{"pattern", "(a+)+$|(x|xx)*y|a+b"}} : Json::object()});
 }
 
 class TableAttack : public ::testing::TestWithParam<size_t> {};
@@ -102,7 +183,8 @@ TEST_P(TableAttack, SurvivesEveryText) {
       const double start = cpu_milliseconds();
       Score score;
       ASSERT_NO_THROW(score = score_with(reward, task, text, ids)) << rule.name << " on " << excerpt(name);
-      EXPECT_LE(cpu_milliseconds() - start, kMilliseconds) << rule.name << " on " << excerpt(name) << " against " << answer;
+      EXPECT_LE(cpu_milliseconds() - start, kMilliseconds)
+          << rule.name << " on " << excerpt(name) << " against " << answer;
       if (score.value) {
         EXPECT_TRUE(std::isfinite(*score.value)) << rule.name << " on " << excerpt(name);
       }
@@ -121,7 +203,8 @@ TEST_P(TableAttack, HostileReferencesDoNotHurtEither) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Rules, TableAttack, ::testing::Range<size_t>(0, reward_rules().size()), [](const auto& param) { return std::string(reward_rules().at(param.param).name); });
+INSTANTIATE_TEST_SUITE_P(Rules, TableAttack, ::testing::Range<size_t>(0, reward_rules().size()),
+                         [](const auto& param) { return std::string(reward_rules().at(param.param).name); });
 
 TEST(Table, NamesAreDistinctAndDescribed) {
   std::set<std::string_view> names;

@@ -1,0 +1,191 @@
+// Numbers as they are written: mixed fractions, periods, bases.
+#include <charconv>
+
+#include "rewards/math/parser_state.h"
+
+namespace cohort::math {
+namespace {
+
+int to_int(std::string_view digits) {
+  int value = -1;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+  return error == std::errc() && end == digits.data() + digits.size() ? value : -1;
+}
+
+// Digits, with at most one point, in a base from 2 to 36.
+Rational in_base(std::string_view digits, int base) {
+  Integer value = 0, scale = 1;
+  bool fraction = false;
+  for (char c : digits) {
+    if (c == '.') {
+      if (fraction) throw ParseFailure{};
+      fraction = true;
+      continue;
+    }
+    const int digit = c >= '0' && c <= '9'   ? c - '0'
+                      : c >= 'A' && c <= 'Z' ? c - 'A' + 10
+                      : c >= 'a' && c <= 'z' ? c - 'a' + 10
+                                             : 99;
+    if (digit >= base) throw ParseFailure{};
+    value = value * base + digit;
+    if (fraction) scale *= base;
+  }
+  return Rational(value, scale);
+}
+
+// Digits up to the point and a few behind it, then a period that repeats for ever.
+Expr with_period(std::string digits, const std::string& period) {
+  const size_t decimals = digits.size() - digits.find('.') - 1;
+  if (digits.back() == '.') digits.pop_back();
+  if (period.find_first_not_of("0123456789") != std::string::npos || period.size() > 100 ||
+      digits.size() > kMaxDigits || decimals > 1000)
+    throw ParseFailure{};
+  const Rational nines = *power(Rational(10), Integer(period.size())) - 1;
+  return make_number(from_decimal(digits.empty() ? "0" : digits) +
+                     from_decimal(period) / nines / *power(Rational(10), Integer(decimals)));
+}
+
+// The base behind a number: 1011_2, 1011_{2}. Zero when none stands there.
+int base_at(const Token& under, const Token& a, const Token& b) {
+  if (under.text != "_") return 0;
+  const int base = to_int(a.text == "{" ? b.text : a.text);
+  return base >= 2 && base <= 36 ? base : 0;
+}
+
+}  // namespace
+
+bool is_fraction(std::string_view name) {
+  return name == "frac" || name == "dfrac" || name == "tfrac" || name == "cfrac" || name == "sfrac";
+}
+
+bool is_whole(const Expr& expr) {
+  return expr.kind == Kind::number && expr.decimals < 0 && denominator(expr.value) == 1;
+}
+
+// A number token as written: mantissa and exponent.
+Expr read_token(const std::string& text) {
+  const size_t e = text.find_first_of("eE");
+  const std::string mantissa = text.substr(0, e);
+  if (mantissa.size() > kMaxDigits) throw ParseFailure{};
+  Expr expr = make_number(from_decimal(mantissa));
+  expr.name = text;
+  const size_t point = mantissa.find('.');
+  if (point != std::string::npos) expr.decimals = static_cast<int>(mantissa.size() - point - 1);
+  const size_t first = mantissa.find_first_not_of("0.");
+  if (first != std::string::npos)
+    expr.significant =
+        static_cast<int>(mantissa.size() - first - (point != std::string::npos && point > first ? 1 : 0));
+  if (e != std::string::npos) {
+    const int exponent = std::stoi(text.substr(e + 1));
+    const auto scale = power(Rational(10), exponent);
+    if (!scale) throw ParseFailure{};
+    expr.value *= *scale;
+    if (expr.decimals >= 0 || exponent < 0) expr.decimals = std::max(expr.decimals, 0) - exponent;
+    if (expr.decimals <= 0) expr.decimals = -1;
+  }
+  return expr;
+}
+
+// 0.\overline{3}, 0.1\dot{2}\dot{3}: the digits under the bar repeat for ever. The token holds those before it.
+Expr Parser::repeating(const Token& token) {
+  const std::string digits = token.text;
+  std::string period;
+  while (is_command("overline") || is_command("bar") || is_command("dot") || is_command("overset")) {
+    ++at_;
+    const bool braced = take_op("{");
+    if (peek().kind != TokenKind::number) throw ParseFailure{};
+    period += peek().text;
+    ++at_;
+    if (braced) expect("}");
+    if (peek().kind == TokenKind::number && !peek().spaced && is_command("dot", 1)) period += peek().text, ++at_;
+  }
+  return with_period(digits, period);
+}
+
+// 0.(3), 0.1(6)
+Expr Parser::bracketed_period(const Token& token) {
+  const std::string period = peek(1).text;
+  at_ += 3;
+  return with_period(token.text, period);
+}
+
+std::optional<Expr> Parser::mixed_fraction(const Expr& whole) {
+  const auto proper = [](const Expr& top, const Expr& bottom) {
+    return is_whole(top) && is_whole(bottom) && top.value > 0 && top.value < bottom.value;
+  };
+  if (!is_whole(whole)) return std::nullopt;
+  if (peek().kind == TokenKind::command && is_fraction(peek().text)) {
+    Expr part = fraction();
+    if (part.kind == Kind::divide && proper(part.args[0], part.args[1]))
+      return make_number(whole.value + part.args[0].value / part.args[1].value);
+    return make_two(Kind::product, whole, std::move(part));
+  }
+  if (peek().kind == TokenKind::number && peek().spaced && is_op("/", 1) && peek(2).kind == TokenKind::number) {
+    const Expr top = read_token(peek().text), bottom = read_token(peek(2).text);
+    if (!proper(top, bottom)) return std::nullopt;
+    at_ += 3;
+    return make_number(whole.value + top.value / bottom.value);
+  }
+  return std::nullopt;
+}
+
+// A1_{16}: digits that start with a letter, in a base above ten.
+std::optional<Expr> Parser::based_letters() {
+  std::string digits;
+  size_t end = at_;
+  for (; end == at_ || !tokens_[end].spaced; ++end) {
+    if (tokens_[end].kind != TokenKind::letter && tokens_[end].kind != TokenKind::number &&
+        tokens_[end].kind != TokenKind::word)
+      break;
+    digits += tokens_[end].text;
+    if (end > at_ + 40) return std::nullopt;
+  }
+  const bool shaped = digits.find_first_of("0123456789") != std::string::npos &&
+                      digits.find_first_not_of("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") == std::string::npos;
+  if (!shaped || tokens_.size() - end < 3 || base_at(tokens_[end], tokens_[end + 1], tokens_[end + 2]) <= 10)
+    return std::nullopt;
+  const int base = base_at(tokens_[end], tokens_[end + 1], tokens_[end + 2]);
+  at_ = end + (tokens_[end + 1].text == "{" ? 4 : 2);
+  return make_number(in_base(digits, base));
+}
+
+Expr Parser::number() {
+  const Token token = peek();
+  ++at_;
+  const bool pointed = token.text.find('.') != std::string::npos;
+  if (pointed && peek().kind == TokenKind::command &&
+      (is_command("overline") || is_command("bar") || is_command("dot")))
+    return repeating(token);
+  if (pointed && is_op("(") && peek(1).kind == TokenKind::number && is_op(")", 2) && !peek().spaced &&
+      (token.text.back() == '.' || peek(3).kind == TokenKind::end)) {
+    return bracketed_period(token);
+  }
+  std::string digits = token.text;
+  size_t end = at_;
+  while (!tokens_[end].spaced && (tokens_[end].kind == TokenKind::letter || tokens_[end].kind == TokenKind::number) &&
+         end < at_ + 40)
+    digits += tokens_[end++].text;
+  const size_t left = tokens_.size() - end;
+  const int base = left >= 3 ? base_at(tokens_[end], tokens_[end + 1], tokens_[end + 2]) : 0;
+  if (base > 0 && (end == at_ || base > 10)) {
+    at_ = end + (tokens_[end + 1].text == "{" ? 4 : 2);
+    if (tokens_[end + 1].text == "{" && tokens_[at_ - 1].text != "}") throw ParseFailure{};
+    Expr expr = make_number(in_base(digits, base));
+    expr.name = digits + "_" + std::to_string(base);
+    return expr;
+  }
+  Expr expr = read_token(token.text);
+  if (pointed && (is_op("...") || is_command("ldots") || is_command("dots") ||
+                  is_command("cdots"))) {  // 0.333... repeats its last digit when that stands three times
+    ++at_;
+    const size_t size = token.text.size();
+    if (expr.decimals >= 3 && token.text[size - 1] == token.text[size - 2] &&
+        token.text[size - 2] == token.text[size - 3]) {
+      return make_number(expr.value + Rational(token.text[size - 1] - '0') / 9 / *power(Rational(10), expr.decimals));
+    }
+  }
+  if (auto mixed = mixed_fraction(expr)) return *mixed;
+  return expr;
+}
+
+}  // namespace cohort::math
