@@ -25,7 +25,9 @@ size_t last_char_at(std::string_view text) {
 bool ends_with_word(std::string_view text) {
   return !text.empty() && is_word(unicode::char_at(text, last_char_at(text)).code);
 }
-bool starts_with_word(std::string_view text) { return !text.empty() && is_word(unicode::char_at(text, 0).code); }
+bool starts_with_word(std::string_view text) {
+  return !text.empty() && is_word(unicode::char_at(text, 0).code);
+}
 
 size_t trailing_space(std::string_view text) {
   size_t end = text.size();
@@ -86,7 +88,8 @@ void AddedTokenFinder::split(std::string_view text, const std::function<void(std
     }
     size_t begin = at, end = at + match.length;
     at = end;
-    if (match.token->single_word && (ends_with_word(text.substr(0, begin)) || starts_with_word(text.substr(end)))) continue;
+    if (match.token->single_word && (ends_with_word(text.substr(0, begin)) || starts_with_word(text.substr(end))))
+      continue;
     if (match.token->lstrip) begin -= trailing_space(text.substr(0, begin));
     if (match.token->rstrip) end += leading_space(text.substr(end));
     begin = std::max(begin, done);

@@ -34,6 +34,19 @@ Bpe::Bpe(BpeSettings settings, TokenTable pieces, MergeTable merges, int32_t ids
 }
 
 void Bpe::encode(std::string_view piece, BpeScratch& scratch, std::vector<int32_t>& ids) const {
+  constexpr std::string_view space = "\u2581";
+  while (settings_.words) {
+    size_t end = 0;
+    while (piece.substr(end).starts_with(space)) end += space.size();
+    end = piece.find(space, end);
+    if (end == std::string_view::npos) break;
+    encode_word(piece.substr(0, end), scratch, ids);
+    piece.remove_prefix(end);
+  }
+  encode_word(piece, scratch, ids);
+}
+
+void Bpe::encode_word(std::string_view piece, BpeScratch& scratch, std::vector<int32_t>& ids) const {
   const int32_t id = pieces_.find(piece);
   if (id >= 0) {
     const uint8_t whole = std::atomic_ref(whole_[id]).load(std::memory_order_relaxed);
@@ -53,7 +66,8 @@ void Bpe::start_symbols(std::string_view piece, std::vector<Symbol>& symbols) co
   symbols.clear();
   if (settings_.byte_level) {
     for (const char c : piece)
-      if (const int32_t id = byte_ids_[static_cast<unsigned char>(c)]; id >= 0) symbols.push_back({id, none, none, none});
+      if (const int32_t id = byte_ids_[static_cast<unsigned char>(c)]; id >= 0)
+        symbols.push_back({id, none, none, none});
   } else {
     for (size_t at = 0, length; at < piece.size(); at += length) {
       length = unicode::char_at(piece, at).length;

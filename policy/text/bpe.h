@@ -12,11 +12,12 @@
 namespace cohort {
 
 struct BpeSettings {
-  bool byte_level = false;      // pieces are raw bytes; otherwise UTF-8 characters
-  bool ignore_merges = false;   // a piece that is a token is that token, merges or not (Llama 3)
-  bool byte_fallback = false;   // a character without a token becomes <0x..> tokens
-  bool fuse_unk = false;        // adjacent unknown characters are one unknown token
-  std::optional<int32_t> unk;   // without it an unknown character is dropped
+  bool byte_level = false;     // pieces are raw bytes; otherwise UTF-8 characters
+  bool ignore_merges = false;  // a piece that is a token is that token, merges or not (Llama 3)
+  bool byte_fallback = false;  // a character without a token becomes <0x..> tokens
+  bool fuse_unk = false;       // adjacent unknown characters are one unknown token
+  std::optional<int32_t> unk;  // without it an unknown character is dropped
+  bool words = false;          // no merge joins a U+2581 to what stands before it, so words are merged one by one
 };
 
 /// Scratch of one encode call; a thread has its own.
@@ -39,6 +40,7 @@ class Bpe {
   const TokenTable& pieces() const { return pieces_; }
 
  private:
+  void encode_word(std::string_view word, BpeScratch& scratch, std::vector<int32_t>& ids) const;
   enum Whole : uint8_t { unknown, merges_to_itself, splits };  // what merging the spelling of a token gives
   void start_symbols(std::string_view piece, std::vector<BpeScratch::Symbol>& symbols) const;
   void start_unknown(std::string_view character, std::vector<BpeScratch::Symbol>& symbols) const;
@@ -47,8 +49,8 @@ class Bpe {
   BpeSettings settings_;
   TokenTable pieces_;
   MergeTable merges_;
-  std::array<int32_t, 256> byte_ids_;          // of single bytes, or of <0x..> tokens; -1 when absent
-  mutable std::vector<uint8_t> whole_;         // Whole by id, found on first use; racing writers write the same
+  std::array<int32_t, 256> byte_ids_;   // of single bytes, or of <0x..> tokens; -1 when absent
+  mutable std::vector<uint8_t> whole_;  // Whole by id, found on first use; racing writers write the same
 };
 
 }  // namespace cohort

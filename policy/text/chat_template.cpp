@@ -24,7 +24,9 @@ ChatTemplate::ChatTemplate(ChatTemplate&&) noexcept = default;
 ChatTemplate& ChatTemplate::operator=(ChatTemplate&&) noexcept = default;
 
 std::string ChatTemplate::render(const OrderedJson& variables) const {
-  if (!variables.is_object()) throw UsageError("the variables of a chat template are " + std::string(variables.type_name()) + ", expected an object");
+  if (!variables.is_object())
+    throw UsageError("the variables of a chat template are " + std::string(variables.type_name()) +
+                     ", expected an object");
   jinja::Value values;
   try {
     values = jinja::Value(variables);
@@ -62,10 +64,14 @@ OrderedJson with_reasoning_names(OrderedJson message) {
 }
 
 OrderedJson prepared(const OrderedJson& messages) {
-  if (!messages.is_array() || messages.empty()) throw UsageError("a chat is " + std::string(messages.is_array() ? "an empty array" : messages.type_name()) + ", expected an array of messages");
+  if (!messages.is_array() || messages.empty())
+    throw UsageError("a chat is " + std::string(messages.is_array() ? "an empty array" : messages.type_name()) +
+                     ", expected an array of messages");
   OrderedJson chat = OrderedJson::array();
   for (const OrderedJson& message : messages) {
-    if (!message.is_object()) throw UsageError("message " + std::to_string(chat.size()) + " of a chat is " + message.type_name() + ", expected an object with role and content");
+    if (!message.is_object())
+      throw UsageError("message " + std::to_string(chat.size()) + " of a chat is " + message.type_name() +
+                       ", expected an object with role and content");
     chat.push_back(with_reasoning_names(without_nulls(message)));
   }
   return chat;
@@ -73,9 +79,11 @@ OrderedJson prepared(const OrderedJson& messages) {
 
 }  // namespace
 
-std::string render_chat(const Tokenizer& tokenizer, const OrderedJson& messages, bool add_generation_prompt, const OrderedJson& extra) {
+std::string render_chat(const Tokenizer& tokenizer, const OrderedJson& messages, bool add_generation_prompt,
+                        const OrderedJson& extra) {
   if (tokenizer.chat_template().empty())
-    throw UsageError("the tokenizer has no chat template: give a plain prompt, or a chat_template.jinja beside tokenizer.json");
+    throw UsageError(
+        "the tokenizer has no chat template: give a plain prompt, or a chat_template.jinja beside tokenizer.json");
   OrderedJson variables = OrderedJson::object();
   for (const auto& [role, content] : tokenizer.special_tokens().text) variables[role] = content;
   for (const char* name : {"tools", "documents"}) variables[name] = nullptr;

@@ -1,8 +1,8 @@
 // Chat templates: messages → the prompt a model was trained on. The language is the part of Jinja2 that templates of
 // model folders use, rendered with transformers' settings (trim_blocks, lstrip_blocks, its own tojson).
 // Non-goals: reading other files, changing values, auto-escaping, % and format() of texts, recursive loops.
-// A template is a stranger's program: steps, text and depth are bounded (see jinja_value.h), and nothing it does reaches
-// outside the renderer but the clock (strftime_now).
+// A template is a stranger's program: steps, text and depth are bounded (see jinja_value.h), and nothing it does
+// reaches outside the renderer but the clock (strftime_now).
 #pragma once
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
@@ -30,10 +30,11 @@ class ChatTemplate {
 };
 
 /// The prompt of `messages`, as transformers' apply_chat_template renders it: keys of messages that are null are left
-/// out, special tokens are variables (bos_token, …), reasoning goes by the names reasoning_content and thinking. `extra`:
-/// further variables (tools, documents, enable_thinking, …), an object or null.
-/// Throws UsageError when the tokenizer has no template.
-std::string render_chat(const Tokenizer& tokenizer, const OrderedJson& messages, bool add_generation_prompt, const OrderedJson& extra);
+/// out, special tokens are variables (bos_token, …), reasoning goes by the names reasoning_content and thinking.
+/// `extra`: further variables (tools, documents, enable_thinking, …), an object or null. Throws UsageError when the
+/// tokenizer has no template.
+std::string render_chat(const Tokenizer& tokenizer, const OrderedJson& messages, bool add_generation_prompt,
+                        const OrderedJson& extra);
 std::string render_chat(const Tokenizer& tokenizer, const OrderedJson& messages, bool add_generation_prompt);
 
 }  // namespace cohort

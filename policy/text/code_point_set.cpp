@@ -41,7 +41,8 @@ CodePointSet set_of_property(std::string_view name) {
     if (names[i] == name || (name.size() == 1 && names[i][0] == name[0]))
       categories |= unicode::bit(static_cast<unicode::Category>(i));
   if (categories == 0)
-    throw UsageError("the property \\p{" + std::string(name) + "} of a tokenizer's split pattern is not known; general categories and Han are");
+    throw UsageError("the property \\p{" + std::string(name) +
+                     "} of a tokenizer's split pattern is not known; general categories and Han are");
   return set_of(categories);
 }
 
@@ -50,10 +51,12 @@ CodePointSet space_set() {
 }
 
 CodePointSet word_set() {
-  // Oniguruma's \w has superscripts and fractions of Latin-1 and the circled and squared letters besides the categories.
-  const CodePointSet extra = {{0xB2, 0xB3},       {0xB9, 0xB9},       {0xBC, 0xBE},      {0x24B6, 0x24E9}, {0x1F130, 0x1F149}, {0x1F150, 0x1F169}, {0x1F170, 0x1F189}};
+  // Oniguruma's \w has superscripts and fractions of Latin-1 and the circled and squared letters besides the
+  // categories.
+  const CodePointSet extra = {{0xB2, 0xB3},       {0xB9, 0xB9},       {0xBC, 0xBE},      {0x24B6, 0x24E9},
+                              {0x1F130, 0x1F149}, {0x1F150, 0x1F169}, {0x1F170, 0x1F189}};
   return merged(extra, set_of(unicode::letters | unicode::marks | unicode::bit(unicode::Nd) |
-                                        unicode::bit(unicode::Nl) | unicode::bit(unicode::Pc)));
+                              unicode::bit(unicode::Nl) | unicode::bit(unicode::Pc)));
 }
 
 CodePointSet complement(const CodePointSet& set) {

@@ -44,7 +44,8 @@ void add_decoder(const Json& description, Decoder& decoder) {
     decoder.byte_fallback = true;
   } else if (type == "Metaspace") {
     const std::string replacement = description.value("replacement", "\u2581");
-    const std::string scheme = description.value("prepend_scheme", description.value("add_prefix_space", true) ? "always" : "never");
+    const std::string scheme =
+        description.value("prepend_scheme", description.value("add_prefix_space", true) ? "always" : "never");
     if (scheme == "never") {
       decoder.replaced.emplace_back(replacement, " ");
     } else {
@@ -56,13 +57,17 @@ void add_decoder(const Json& description, Decoder& decoder) {
     decoder.stripped = description.at("content");
     decoder.strip_count = description.value("start", size_t{0});
   } else if (type != "Fuse") {
-    throw UsageError("the decoder \"" + type + "\" is not supported as it stands in tokenizer.json; ByteLevel, Metaspace, and sequences of Replace, ByteFallback, Fuse and a Strip of the start are");
+    throw UsageError("the decoder \"" + type +
+                     "\" is not supported as it stands in tokenizer.json; ByteLevel, Metaspace, and sequences of "
+                     "Replace, ByteFallback, Fuse and a Strip of the start are");
   }
 }
 
 }  // namespace
 
-char32_t byte_character(unsigned char byte) { return alphabet().character[byte]; }
+char32_t byte_character(unsigned char byte) {
+  return alphabet().character[byte];
+}
 
 std::string to_byte_characters(std::string_view bytes) {
   std::string text;
@@ -85,7 +90,10 @@ int byte_of_token(std::string_view token) {
   if (token.size() != 6 || !token.starts_with("<0x") || token[5] != '>') return -1;
   int byte = 0;
   for (const char c : token.substr(3, 2)) {
-    const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    const int digit = c >= '0' && c <= '9'   ? c - '0'
+                      : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                      : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                                             : -1;
     if (digit < 0) return -1;
     byte = byte * 16 + digit;
   }

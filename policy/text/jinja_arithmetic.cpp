@@ -44,7 +44,7 @@ Value added(const Value& a, const Value& b) {
 
 Value of_integers(std::string_view op, int64_t a, int64_t b) {
   int64_t result = 0;
-  if (op == "+" ? __builtin_add_overflow(a, b, &result)
+  if (op == "+"   ? __builtin_add_overflow(a, b, &result)
       : op == "-" ? __builtin_sub_overflow(a, b, &result)
                   : __builtin_mul_overflow(a, b, &result))
     throw TemplateError("an integer beyond 64 bits");
@@ -66,7 +66,8 @@ Value divided(std::string_view op, const Value& a, const Value& b) {
 }
 
 Value power(const Value& a, const Value& b) {
-  if (a.is(Value::floating) || b.is(Value::floating) || b.as_integer() < 0) return std::pow(a.as_double(), b.as_double());
+  if (a.is(Value::floating) || b.is(Value::floating) || b.as_integer() < 0)
+    return std::pow(a.as_double(), b.as_double());
   Value result = 1;
   if (b.as_integer() > 64 && std::abs(a.as_double()) > 1) throw TemplateError("an integer beyond 64 bits");
   for (int64_t i = 0, n = std::min<int64_t>(b.as_integer(), 64 + b.as_integer() % 2); i < n; ++i)
@@ -93,7 +94,8 @@ std::vector<size_t> offsets_of(const std::string& text) {
 /// Python's clamping of one bound of a slice.
 int64_t bound(const Value& given, int64_t otherwise, int64_t size, bool forward) {
   if (given.is(Value::none) || given.is(Value::undefined)) return otherwise;
-  if (!given.is(Value::integer) && !given.is(Value::boolean)) throw TemplateError("a slice bound of type " + given.type_name());
+  if (!given.is(Value::integer) && !given.is(Value::boolean))
+    throw TemplateError("a slice bound of type " + given.type_name());
   int64_t at = given.as_integer();
   if (at < 0) at = at < -size ? -1 : at + size;
   return forward ? std::clamp<int64_t>(at, 0, size) : std::clamp<int64_t>(at, -1, size - 1);
@@ -109,7 +111,8 @@ void append_json_text(std::string& out, const std::string& text, bool ensure_asc
   for (size_t at = 0; at < text.size();) {
     const unicode::Char c = unicode::char_at(text, at);
     constexpr std::string_view plain = "\"\\\n\r\t\f\b", named = "\"\\nrtfb";
-    if (const size_t known = c.code < 128 ? plain.find(static_cast<char>(c.code)) : std::string_view::npos; known != std::string_view::npos) {
+    if (const size_t known = c.code < 128 ? plain.find(static_cast<char>(c.code)) : std::string_view::npos;
+        known != std::string_view::npos) {
       out += {'\\', named[known]};
     } else if (c.code < 0x20 || (ensure_ascii && c.code >= 0x7F && c.code < 0x10000)) {
       put(c.code);
@@ -131,14 +134,32 @@ class JsonWriter {
   void write(const Value& value) {
     check_text(out_.size());
     switch (value.kind()) {
-      case Value::none: out_ += "null"; break;
-      case Value::boolean: out_ += value.truth() ? "true" : "false"; break;
-      case Value::integer: out_ += value.str(); break;
-      case Value::floating: out_ += std::isnan(value.as_double()) ? "NaN" : std::isinf(value.as_double()) ? (value.as_double() > 0 ? "Infinity" : "-Infinity") : value.str(); break;
-      case Value::text: append_json_text(out_, value.as_text(), layout_.ensure_ascii); break;
-      case Value::list: case Value::tuple: write_list(value.elements()); break;
-      case Value::dict: write_dict(value.as_dict()); break;
-      default: throw TemplateError("tojson on a value of type " + value.type_name());
+      case Value::none:
+        out_ += "null";
+        break;
+      case Value::boolean:
+        out_ += value.truth() ? "true" : "false";
+        break;
+      case Value::integer:
+        out_ += value.str();
+        break;
+      case Value::floating:
+        out_ += std::isnan(value.as_double())   ? "NaN"
+                : std::isinf(value.as_double()) ? (value.as_double() > 0 ? "Infinity" : "-Infinity")
+                                                : value.str();
+        break;
+      case Value::text:
+        append_json_text(out_, value.as_text(), layout_.ensure_ascii);
+        break;
+      case Value::list:
+      case Value::tuple:
+        write_list(value.elements());
+        break;
+      case Value::dict:
+        write_dict(value.as_dict());
+        break;
+      default:
+        throw TemplateError("tojson on a value of type " + value.type_name());
     }
   }
   std::string finish() { return std::move(out_); }
@@ -174,7 +195,8 @@ class JsonWriter {
   }
   void write_dict(const Dict& dict) {
     auto entries = dict.entries;
-    if (layout_.sort_keys) std::ranges::stable_sort(entries, [](const auto& a, const auto& b) { return less(a.first, b.first); });
+    if (layout_.sort_keys)
+      std::ranges::stable_sort(entries, [](const auto& a, const auto& b) { return less(a.first, b.first); });
     open('{');
     bool first = true;
     for (const auto& [key, value] : entries) {
@@ -247,7 +269,8 @@ Value slice(const Value& value, const Value& begin, const Value& end, const Valu
   const int64_t last = bound(end, forward ? size : -1, size, forward);
   std::string text;
   List elements;
-  for (int64_t at = bound(begin, forward ? 0 : size - 1, size, forward); forward ? at < last : at > last; at += std::clamp(stride, -size - 1, size + 1)) {
+  for (int64_t at = bound(begin, forward ? 0 : size - 1, size, forward); forward ? at < last : at > last;
+       at += std::clamp(stride, -size - 1, size + 1)) {
     if (value.is(Value::text)) {
       text.append(value.as_text(), offsets[at], offsets[at + 1] - offsets[at]);
     } else {

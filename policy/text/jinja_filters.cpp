@@ -20,11 +20,13 @@ std::string key_text(const Value& value, bool case_sensitive) {
 Value path_of(const Value& value, const Value& path) {
   if (path.is(Value::integer)) return subscript(value, path);
   Value at = value;
-  const std::string& text = path.is(Value::text) ? path.as_text() : throw TemplateError("an attribute of type " + path.type_name());
+  const std::string& text =
+      path.is(Value::text) ? path.as_text() : throw TemplateError("an attribute of type " + path.type_name());
   for (size_t begin = 0; begin <= text.size();) {
     const size_t end = std::min(text.find('.', begin), text.size());
     const std::string name = text.substr(begin, end - begin);
-    const bool digits = !name.empty() && name.size() < 10 && std::ranges::all_of(name, [](char c) { return c >= '0' && c <= '9'; });
+    const bool digits =
+        !name.empty() && name.size() < 10 && std::ranges::all_of(name, [](char c) { return c >= '0' && c <= '9'; });
     const Value found = digits ? subscript(at, Value(int64_t{std::stoll(name)})) : subscript(at, name);
     at = found.is(Value::undefined) && !digits ? attribute(at, name) : found;
     begin = end + 1;
@@ -86,7 +88,8 @@ Value indented(const Value& value, const Arguments& a) {
 Value to_int(const Value& value, const Arguments& a) {
   const Value otherwise = a.get(0, "default", 0);
   if (value.is(Value::integer) || value.is(Value::boolean)) return value.as_integer();
-  if (value.is(Value::floating)) return std::abs(value.as_double()) < 9e18 ? Value(static_cast<int64_t>(value.as_double())) : otherwise;
+  if (value.is(Value::floating))
+    return std::abs(value.as_double()) < 9e18 ? Value(static_cast<int64_t>(value.as_double())) : otherwise;
   if (!value.is(Value::text)) return otherwise;
   const std::string text = stripped(value.as_text(), {}, true, true);
   const char* begin = text.data() + (text.starts_with('+') ? 1 : 0);
@@ -124,8 +127,10 @@ Value rounded(const Value& value, const Arguments& a) {
 Value sorted(const Value& value, const Arguments& a) {
   const bool case_sensitive = a.get(1, "case_sensitive").truth(), reverse = a.get(0, "reverse").truth();
   std::vector<std::pair<Value, Value>> keyed;
-  for (const Value& element : iterate(value)) keyed.emplace_back(sort_key(element, a.get(2, "attribute"), case_sensitive), element);
-  std::ranges::stable_sort(keyed, [&](const auto& x, const auto& y) { return reverse ? less(y.first, x.first) : less(x.first, y.first); });
+  for (const Value& element : iterate(value))
+    keyed.emplace_back(sort_key(element, a.get(2, "attribute"), case_sensitive), element);
+  std::ranges::stable_sort(
+      keyed, [&](const auto& x, const auto& y) { return reverse ? less(y.first, x.first) : less(x.first, y.first); });
   List out;
   for (auto& [key, element] : keyed) out.push_back(std::move(element));
   return out;
@@ -137,7 +142,9 @@ Value sorted_dict(const Value& value, const Arguments& a) {
   List pairs;
   for (const auto& [key, entry] : value.as_dict().entries) pairs.push_back(Value::make_tuple({key, entry}));
   Arguments sorting;
-  sorting.named = {{"attribute", Value(by)}, {"case_sensitive", a.get(0, "case_sensitive", false)}, {"reverse", a.get(2, "reverse", false)}};
+  sorting.named = {{"attribute", Value(by)},
+                   {"case_sensitive", a.get(0, "case_sensitive", false)},
+                   {"reverse", a.get(2, "reverse", false)}};
   return sorted(std::move(pairs), sorting);
 }
 
@@ -145,22 +152,27 @@ Value unique(const Value& value, const Arguments& a) {
   std::unordered_set<std::string> seen;
   List out;
   for (const Value& element : iterate(value))
-    if (seen.insert(key_of(sort_key(element, a.get(1, "attribute"), a.get(0, "case_sensitive").truth()))).second) out.push_back(element);
+    if (seen.insert(key_of(sort_key(element, a.get(1, "attribute"), a.get(0, "case_sensitive").truth()))).second)
+      out.push_back(element);
   return out;
 }
 
 Value extreme(const Value& value, const Arguments& a, bool greatest) {
   Value best = Value::make_undefined("no elements");
   for (const Value& element : iterate(value)) {
-    const auto key = [&](const Value& v) { return sort_key(v, a.get(1, "attribute"), a.get(0, "case_sensitive").truth()); };
-    if (best.is(Value::undefined) || (greatest ? less(key(best), key(element)) : less(key(element), key(best)))) best = element;
+    const auto key = [&](const Value& v) {
+      return sort_key(v, a.get(1, "attribute"), a.get(0, "case_sensitive").truth());
+    };
+    if (best.is(Value::undefined) || (greatest ? less(key(best), key(element)) : less(key(element), key(best))))
+      best = element;
   }
   return best;
 }
 
 Value summed(const Value& value, const Arguments& a) {
   Value sum = a.get(1, "start", 0);
-  for (const Value& element : iterate(value)) sum = binary("+", sum, a.has(0, "attribute") ? path_of(element, a.get(0, "attribute")) : element);
+  for (const Value& element : iterate(value))
+    sum = binary("+", sum, a.has(0, "attribute") ? path_of(element, a.get(0, "attribute")) : element);
   return sum;
 }
 
@@ -204,7 +216,8 @@ Value title_filter(const Value& value, const Arguments&) {
     word.clear();
   };
   for (const char c : value.str()) {
-    const bool separates = std::string_view("-({[<").find(c) != std::string_view::npos || is_python_space(static_cast<unsigned char>(c));
+    const bool separates =
+        std::string_view("-({[<").find(c) != std::string_view::npos || is_python_space(static_cast<unsigned char>(c));
     if (separates) close();
     (separates ? out : word) += c;
   }
@@ -215,14 +228,20 @@ Value title_filter(const Value& value, const Arguments&) {
 Value escaped(const Value& value, const Arguments&) {
   std::string out;
   for (const char c : value.str())
-    c == '&' ? out += "&amp;" : c == '<' ? out += "&lt;" : c == '>' ? out += "&gt;" : c == '\'' ? out += "&#39;" : c == '"' ? out += "&#34;" : out += c;
+    c == '&'    ? out += "&amp;"
+    : c == '<'  ? out += "&lt;"
+    : c == '>'  ? out += "&gt;"
+    : c == '\'' ? out += "&#39;"
+    : c == '"'  ? out += "&#34;"
+                : out += c;
   check_text(out.size());
   return out;
 }
 
 Value items_of(const Value& value, const Arguments&) {
   if (value.is(Value::undefined)) return List{};
-  if (!value.is(Value::dict)) throw TemplateError("items on a value of type " + value.type_name() + ", expected a dict");
+  if (!value.is(Value::dict))
+    throw TemplateError("items on a value of type " + value.type_name() + ", expected a dict");
   return attribute(value, "items").as_function().call({});
 }
 
@@ -294,13 +313,16 @@ const NamedFilter filters[] = {
     {"upper", [](const Value& v, const Arguments&) { return Value(upper(v.str())); }},
     {"lower", [](const Value& v, const Arguments&) { return Value(lower(v.str())); }},
     {"capitalize", [](const Value& v, const Arguments&) { return Value(capitalized(v.str())); }},
-    {"center", [](const Value& v, const Arguments& a) {
+    {"center",
+     [](const Value& v, const Arguments& a) {
        Arguments width;
        width.positional = {a.get(0, "width", 80)};
        return text_method(v.str(), "center").as_function().call(width);
      }},
-    {"replace", [](const Value& v, const Arguments& a) {
-       return Value(replaced(v.str(), a.get(0, "old").str(), a.get(1, "new").str(), integer_argument(a, 2, "count", -1)));
+    {"replace",
+     [](const Value& v, const Arguments& a) {
+       return Value(
+           replaced(v.str(), a.get(0, "old").str(), a.get(1, "new").str(), integer_argument(a, 2, "count", -1)));
      }},
     {"wordcount", [](const Value& v, const Arguments&) { return Value(split(v.str(), {}, false).size()); }},
     {"attr", [](const Value& v, const Arguments& a) { return attribute(v, text_argument(a, 0, "name")); }},
@@ -309,7 +331,8 @@ const NamedFilter filters[] = {
 /// The arguments after the first n.
 Arguments after(const Arguments& a, size_t n) {
   Arguments rest = a;
-  rest.positional.erase(rest.positional.begin(), rest.positional.begin() + static_cast<std::ptrdiff_t>(std::min(n, a.positional.size())));
+  rest.positional.erase(rest.positional.begin(),
+                        rest.positional.begin() + static_cast<std::ptrdiff_t>(std::min(n, a.positional.size())));
   return rest;
 }
 
@@ -336,7 +359,9 @@ Value select_filter(Renderer& renderer, const Value& value, const Arguments& a, 
   if (of_attribute && a.positional.empty()) throw TemplateError("selectattr without its attribute");
   for (const Value& element : iterate(value)) {
     const Value subject = of_attribute ? path_of(element, a.positional[0]) : element;
-    const bool holds = a.positional.size() > test ? renderer.apply_test(a.positional[test].str(), subject, after(a, test + 1)) : subject.truth();
+    const bool holds = a.positional.size() > test
+                           ? renderer.apply_test(a.positional[test].str(), subject, after(a, test + 1))
+                           : subject.truth();
     if (holds == wanted) out.push_back(element);
   }
   return out;
@@ -348,7 +373,8 @@ Value Renderer::apply_filter(const std::string& name, const Value& subject, cons
   charge(name, subject);
   if (name == "map") return map_filter(*this, subject, arguments);
   if (name == "select" || name == "reject") return select_filter(*this, subject, arguments, false, name == "select");
-  if (name == "selectattr" || name == "rejectattr") return select_filter(*this, subject, arguments, true, name == "selectattr");
+  if (name == "selectattr" || name == "rejectattr")
+    return select_filter(*this, subject, arguments, true, name == "selectattr");
   for (const NamedFilter& known : filters)
     if (known.name == name) return known.filter(subject, arguments);
   throw TemplateError("the filter '" + name + "' is not supported");

@@ -1,5 +1,6 @@
 // Cuts a template into text, and the names, literals and operators of its tags. The whitespace rules are Jinja2's with
-// trim_blocks (a line break after a block tag goes) and lstrip_blocks (blanks before a block tag that begins a line go).
+// trim_blocks (a line break after a block tag goes) and lstrip_blocks (blanks before a block tag that begins a line
+// go).
 #include <algorithm>
 #include <cctype>
 
@@ -9,10 +10,16 @@
 namespace cohort::jinja {
 namespace {
 
-[[noreturn]] void fail(int line, const std::string& what) { throw TemplateError("line " + std::to_string(line) + ": " + what); }
+[[noreturn]] void fail(int line, const std::string& what) {
+  throw TemplateError("line " + std::to_string(line) + ": " + what);
+}
 
-bool is_name_start(char c) { return std::isalpha(static_cast<unsigned char>(c)) || c == '_' || static_cast<unsigned char>(c) >= 0x80; }
-bool is_name_part(char c) { return is_name_start(c) || std::isdigit(static_cast<unsigned char>(c)); }
+bool is_name_start(char c) {
+  return std::isalpha(static_cast<unsigned char>(c)) || c == '_' || static_cast<unsigned char>(c) >= 0x80;
+}
+bool is_name_part(char c) {
+  return is_name_start(c) || std::isdigit(static_cast<unsigned char>(c));
+}
 
 /// Line breaks become \n and one at the end of the template goes (keep_trailing_newline is off).
 std::string with_plain_lines(std::string_view source) {
@@ -54,7 +61,8 @@ class Lexer {
   }
 
   size_t next_tag() const {
-    for (size_t at = source_.find('{', at_); at != std::string::npos && at + 1 < source_.size(); at = source_.find('{', at + 1))
+    for (size_t at = source_.find('{', at_); at != std::string::npos && at + 1 < source_.size();
+         at = source_.find('{', at + 1))
       if (source_[at + 1] == '{' || source_[at + 1] == '%' || source_[at + 1] == '#') return at;
     return std::string::npos;
   }
@@ -71,7 +79,8 @@ class Lexer {
       } else if (sign != '+' && source_[tag + 1] != '{') {
         const size_t line = text.rfind('\n');
         const size_t begin = line == std::string_view::npos ? 0 : line + 1;
-        if ((begin > 0 || at_line_start_) && text.find_first_not_of(" \t", begin) == std::string_view::npos) text = text.substr(0, begin);
+        if ((begin > 0 || at_line_start_) && text.find_first_not_of(" \t", begin) == std::string_view::npos)
+          text = text.substr(0, begin);
       }
     }
     if (!text.empty()) put(TokenKind::text, std::string(text));
@@ -148,7 +157,8 @@ class Lexer {
     int brackets = 0;
     while (at_ < source_.size()) {
       const char c = source_[at_];
-      const bool signed_close = (c == '-' || (c == '+' && close_kind == TokenKind::block_end)) && source_.compare(at_ + 1, 2, close) == 0;
+      const bool signed_close =
+          (c == '-' || (c == '+' && close_kind == TokenKind::block_end)) && source_.compare(at_ + 1, 2, close) == 0;
       if (brackets == 0 && (signed_close || source_.compare(at_, 2, close) == 0)) {
         put(close_kind, "");
         return after_tag(at_ + 2 + signed_close, signed_close ? c : '\0', close_kind == TokenKind::block_end);
@@ -187,7 +197,9 @@ class Lexer {
   void lex_number() {
     size_t end = at_;
     const auto digits = [&] {
-      while (std::isdigit(static_cast<unsigned char>(char_at(end))) || (char_at(end) == '_' && std::isdigit(static_cast<unsigned char>(char_at(end + 1))))) ++end;
+      while (std::isdigit(static_cast<unsigned char>(char_at(end))) ||
+             (char_at(end) == '_' && std::isdigit(static_cast<unsigned char>(char_at(end + 1)))))
+        ++end;
     };
     digits();
     bool is_float = false;
@@ -235,9 +247,11 @@ class Lexer {
     if (digits == 0) return value += {'\\', c}, at;
     const std::string hex = source_.substr(at + 1, digits);
     if (hex.size() != digits || !std::ranges::all_of(hex, [](unsigned char d) { return std::isxdigit(d); }))
-      fail(line_, std::string("the escape \\") + c + hex + ", expected " + std::to_string(digits) + " hexadecimal digits");
+      fail(line_,
+           std::string("the escape \\") + c + hex + ", expected " + std::to_string(digits) + " hexadecimal digits");
     const auto code = static_cast<char32_t>(std::stoul(hex, nullptr, 16));
-    unicode::append(value, code > unicode::last_code_point || (code >= 0xD800 && code < 0xE000) ? unicode::replacement : code);
+    unicode::append(value,
+                    code > unicode::last_code_point || (code >= 0xD800 && code < 0xE000) ? unicode::replacement : code);
     return at + digits;
   }
 
@@ -250,6 +264,8 @@ class Lexer {
 
 }  // namespace
 
-std::vector<Token> tokenize(std::string_view source) { return Lexer(source).run(); }
+std::vector<Token> tokenize(std::string_view source) {
+  return Lexer(source).run();
+}
 
 }  // namespace cohort::jinja

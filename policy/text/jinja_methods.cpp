@@ -25,7 +25,8 @@ template <class Test>
 Value any_affix(const Arguments& a, Test test) {
   const Value affix = a.get(0, "prefix");
   if (!affix.is(Value::tuple)) return test(text_argument(a, 0, "prefix"));
-  return std::ranges::any_of(affix.elements(), [&](const Value& each) { return each.is(Value::text) && test(each.as_text()); });
+  return std::ranges::any_of(affix.elements(),
+                             [&](const Value& each) { return each.is(Value::text) && test(each.as_text()); });
 }
 
 Value position(const std::string& text, size_t at) {
@@ -64,19 +65,28 @@ const NamedMethod methods[] = {
     {"rstrip", [](const std::string& s, const Arguments& a) { return Value(stripped(s, a, false, true)); }},
     {"split", [](const std::string& s, const Arguments& a) { return Value(split(s, a, false)); }},
     {"rsplit", [](const std::string& s, const Arguments& a) { return Value(split(s, a, true)); }},
-    {"splitlines", [](const std::string& s, const Arguments& a) { return Value(lines_of(s, a.get(0, "keepends").truth())); }},
-    {"startswith", [](const std::string& s, const Arguments& a) { return any_affix(a, [&](const std::string& p) { return s.starts_with(p); }); }},
-    {"endswith", [](const std::string& s, const Arguments& a) { return any_affix(a, [&](const std::string& p) { return s.ends_with(p); }); }},
-    {"removeprefix", [](const std::string& s, const Arguments& a) {
+    {"splitlines",
+     [](const std::string& s, const Arguments& a) { return Value(lines_of(s, a.get(0, "keepends").truth())); }},
+    {"startswith",
+     [](const std::string& s, const Arguments& a) {
+       return any_affix(a, [&](const std::string& p) { return s.starts_with(p); });
+     }},
+    {"endswith", [](const std::string& s,
+                    const Arguments& a) { return any_affix(a, [&](const std::string& p) { return s.ends_with(p); }); }},
+    {"removeprefix",
+     [](const std::string& s, const Arguments& a) {
        const std::string& p = text_argument(a, 0, "prefix");
        return Value(s.starts_with(p) ? s.substr(p.size()) : s);
      }},
-    {"removesuffix", [](const std::string& s, const Arguments& a) {
+    {"removesuffix",
+     [](const std::string& s, const Arguments& a) {
        const std::string& p = text_argument(a, 0, "suffix");
        return Value(s.ends_with(p) ? s.substr(0, s.size() - p.size()) : s);
      }},
-    {"replace", [](const std::string& s, const Arguments& a) {
-       return Value(replaced(s, text_argument(a, 0, "old"), text_argument(a, 1, "new"), integer_argument(a, 2, "count", -1)));
+    {"replace",
+     [](const std::string& s, const Arguments& a) {
+       return Value(
+           replaced(s, text_argument(a, 0, "old"), text_argument(a, 1, "new"), integer_argument(a, 2, "count", -1)));
      }},
     {"join", [](const std::string& s, const Arguments& a) { return Value(joined(iterate(a.get(0, "iterable")), s)); }},
     {"upper", [](const std::string& s, const Arguments&) { return Value(upper(s)); }},
@@ -84,34 +94,55 @@ const NamedMethod methods[] = {
     {"title", [](const std::string& s, const Arguments&) { return Value(titled(s)); }},
     {"capitalize", [](const std::string& s, const Arguments&) { return Value(capitalized(s)); }},
     {"find", [](const std::string& s, const Arguments& a) { return position(s, s.find(text_argument(a, 0, "sub"))); }},
-    {"rfind", [](const std::string& s, const Arguments& a) { return position(s, s.rfind(text_argument(a, 0, "sub"))); }},
-    {"index", [](const std::string& s, const Arguments& a) {
+    {"rfind",
+     [](const std::string& s, const Arguments& a) { return position(s, s.rfind(text_argument(a, 0, "sub"))); }},
+    {"index",
+     [](const std::string& s, const Arguments& a) {
        const size_t at = s.find(text_argument(a, 0, "sub"));
        if (at == std::string::npos) throw TemplateError("index() of a text that is not there");
        return position(s, at);
      }},
-    {"count", [](const std::string& s, const Arguments& a) {
+    {"count",
+     [](const std::string& s, const Arguments& a) {
        const std::string& sub = text_argument(a, 0, "sub");
        if (sub.empty()) return Value(unicode::count(s) + 1);
        size_t n = 0;
        for (size_t at = s.find(sub); at != std::string::npos; at = s.find(sub, at + sub.size())) ++n;
        return Value(n);
      }},
-    {"partition", [](const std::string& s, const Arguments& a) {
+    {"partition",
+     [](const std::string& s, const Arguments& a) {
        return partitioned(s, text_argument(a, 0, "sep"), s.find(text_argument(a, 0, "sep")), false);
      }},
-    {"rpartition", [](const std::string& s, const Arguments& a) {
+    {"rpartition",
+     [](const std::string& s, const Arguments& a) {
        return partitioned(s, text_argument(a, 0, "sep"), s.rfind(text_argument(a, 0, "sep")), true);
      }},
     {"ljust", [](const std::string& s, const Arguments& a) { return padded(s, a, false, true); }},
     {"rjust", [](const std::string& s, const Arguments& a) { return padded(s, a, true, false); }},
     {"center", [](const std::string& s, const Arguments& a) { return padded(s, a, true, true); }},
     {"isspace", [](const std::string& s, const Arguments&) { return Value(all_characters(s, is_python_space)); }},
-    {"isdigit", [](const std::string& s, const Arguments&) { return Value(all_characters(s, [](char32_t c) { return unicode::is_in(c, unicode::bit(unicode::Nd)); })); }},
-    {"isdecimal", [](const std::string& s, const Arguments&) { return Value(all_characters(s, [](char32_t c) { return unicode::is_in(c, unicode::bit(unicode::Nd)); })); }},
-    {"isnumeric", [](const std::string& s, const Arguments&) { return Value(all_characters(s, [](char32_t c) { return unicode::is_in(c, unicode::numbers); })); }},
-    {"isalpha", [](const std::string& s, const Arguments&) { return Value(all_characters(s, [](char32_t c) { return unicode::is_in(c, unicode::letters); })); }},
-    {"isalnum", [](const std::string& s, const Arguments&) { return Value(all_characters(s, [](char32_t c) { return unicode::is_in(c, unicode::letters | unicode::numbers); })); }},
+    {"isdigit",
+     [](const std::string& s, const Arguments&) {
+       return Value(all_characters(s, [](char32_t c) { return unicode::is_in(c, unicode::bit(unicode::Nd)); }));
+     }},
+    {"isdecimal",
+     [](const std::string& s, const Arguments&) {
+       return Value(all_characters(s, [](char32_t c) { return unicode::is_in(c, unicode::bit(unicode::Nd)); }));
+     }},
+    {"isnumeric",
+     [](const std::string& s, const Arguments&) {
+       return Value(all_characters(s, [](char32_t c) { return unicode::is_in(c, unicode::numbers); }));
+     }},
+    {"isalpha",
+     [](const std::string& s, const Arguments&) {
+       return Value(all_characters(s, [](char32_t c) { return unicode::is_in(c, unicode::letters); }));
+     }},
+    {"isalnum",
+     [](const std::string& s, const Arguments&) {
+       return Value(
+           all_characters(s, [](char32_t c) { return unicode::is_in(c, unicode::letters | unicode::numbers); }));
+     }},
 };
 
 Value dict_method(const Value& dict, const std::string& name) {
@@ -121,13 +152,14 @@ Value dict_method(const Value& dict, const std::string& name) {
                       return found ? *found : a.get(1, "default", None{});
                     }};
   if (name == "items" || name == "keys" || name == "values" || name == "copy")
-    return Function{name, [dict, name](const Arguments&) -> Value {
-                      if (name == "copy") return dict;
-                      List listed;
-                      for (const auto& [key, value] : dict.as_dict().entries)
-                        listed.push_back(name == "items" ? Value::make_tuple({key, value}) : name == "keys" ? key : value);
-                      return listed;
-                    }};
+    return Function{
+        name, [dict, name](const Arguments&) -> Value {
+          if (name == "copy") return dict;
+          List listed;
+          for (const auto& [key, value] : dict.as_dict().entries)
+            listed.push_back(name == "items" ? Value::make_tuple({key, value}) : name == "keys" ? key : value);
+          return listed;
+        }};
   return Value::make_undefined(name);
 }
 
@@ -147,9 +179,12 @@ Value list_method(const Value& list, const std::string& name) {
 void refuse_change(const Value& value, const std::string& name) {
   constexpr std::string_view of_lists[] = {"append", "clear", "extend", "insert", "pop", "remove", "reverse", "sort"};
   constexpr std::string_view of_dicts[] = {"clear", "pop", "popitem", "setdefault", "update"};
-  const bool changes = (value.is(Value::list) && std::ranges::find(of_lists, name) != std::end(of_lists)) ||
-                       (value.is(Value::dict) && !value.as_dict().find(name) && std::ranges::find(of_dicts, name) != std::end(of_dicts));
-  if (changes) throw TemplateError("." + name + " of a " + value.type_name() + ": a chat template cannot change values; use a namespace and '+'");
+  const bool changes =
+      (value.is(Value::list) && std::ranges::find(of_lists, name) != std::end(of_lists)) ||
+      (value.is(Value::dict) && !value.as_dict().find(name) && std::ranges::find(of_dicts, name) != std::end(of_dicts));
+  if (changes)
+    throw TemplateError("." + name + " of a " + value.type_name() +
+                        ": a chat template cannot change values; use a namespace and '+'");
 }
 
 constexpr size_t most_range = 100'000;  // as Jinja2's sandbox
@@ -166,7 +201,8 @@ Value make_range(const Arguments& a) {
   if (step == 0) throw TemplateError("range() with step 0");
   List numbers;
   for (int64_t at = begin; step > 0 ? at < end : at > end;) {
-    if (numbers.size() == most_range) throw TemplateError("range() of more than " + std::to_string(most_range) + " numbers");
+    if (numbers.size() == most_range)
+      throw TemplateError("range() of more than " + std::to_string(most_range) + " numbers");
     numbers.emplace_back(at);
     if (__builtin_add_overflow(at, step, &at)) break;
   }
@@ -205,16 +241,17 @@ Value make_joiner(const Arguments& a) {
 Value text_method(const std::string& text, const std::string& name) {
   for (const NamedMethod& known : methods)
     if (known.name == name)
-      return Function{name, [text, method = known.method](const Arguments& arguments) { return method(text, arguments); }};
+      return Function{name,
+                      [text, method = known.method](const Arguments& arguments) { return method(text, arguments); }};
   return Value::make_undefined(name);
 }
 
 Value attribute(const Value& value, const std::string& name) {
   refuse_change(value, name);
-  Value method = value.is(Value::dict)     ? dict_method(value, name)
-                 : value.is_sequence()     ? list_method(value, name)
-                 : value.is(Value::text)   ? text_method(value.as_text(), name)
-                                           : Value::make_undefined(name);
+  Value method = value.is(Value::dict)   ? dict_method(value, name)
+                 : value.is_sequence()   ? list_method(value, name)
+                 : value.is(Value::text) ? text_method(value.as_text(), name)
+                                         : Value::make_undefined(name);
   if (!method.is(Value::undefined) || value.is(Value::text) || value.is_sequence()) return method;
   return subscript(value, name);
 }
@@ -222,11 +259,14 @@ Value attribute(const Value& value, const std::string& name) {
 Value global_function(const std::string& name) {
   if (name == "range") return Function{name, make_range};
   if (name == "dict") return Function{name, [](const Arguments& a) { return Value(make_dict(a)); }};
-  if (name == "namespace") return Function{name, [](const Arguments& a) { return Value(Namespace{std::make_shared<Dict>(make_dict(a))}); }};
+  if (name == "namespace")
+    return Function{name, [](const Arguments& a) { return Value(Namespace{std::make_shared<Dict>(make_dict(a))}); }};
   if (name == "strftime_now") return Function{name, now_as_text};
   if (name == "joiner") return Function{name, make_joiner};
   if (name == "raise_exception")
-    return Function{name, [](const Arguments& a) -> Value { throw TemplateError("the template refuses: " + a.get(0, "message").str()); }};
+    return Function{name, [](const Arguments& a) -> Value {
+                      throw TemplateError("the template refuses: " + a.get(0, "message").str());
+                    }};
   return Value::make_undefined(name);
 }
 

@@ -1,20 +1,16 @@
-// Recursive descent over the tags of a template, with Jinja2's precedence: conditional, or, and, not, comparison, + −,
-// ~, * / // %, unary, **, postfix, filters and tests.
+// Statements of a template, by recursive descent.
 #include <algorithm>
-#include <charconv>
 #include <initializer_list>
 #include <utility>
 
-#include "policy/text/jinja_syntax.h"
+#include "policy/text/jinja_expressions.h"
 
 namespace cohort::jinja {
 namespace {
 
-using Kind = ExpressionKind;
-
-class Parser {
+class Parser : public ExpressionParser {
  public:
-  explicit Parser(std::string_view source) : tokens_(tokenize(source)) {}
+  using ExpressionParser::ExpressionParser;
 
   Block parse_template() {
     Block block = parse_block({});
@@ -23,64 +19,6 @@ class Parser {
   }
 
  private:
-  struct Deeper {  // guards the C++ stack
-    explicit Deeper(Parser& parser) : parser_(parser) {
-      if (++parser_.depth_ > Budget::most_depth) parser_.fail("nesting deeper than " + std::to_string(Budget::most_depth));
-    }
-    ~Deeper() { --parser_.depth_; }
-    Parser& parser_;
-  };
-
-  [[noreturn]] void fail(const std::string& what) const {
-    throw TemplateError("line " + std::to_string(now().line) + ": " + what);
-  }
-
-  const Token& now() const { return tokens_[at_]; }
-  const Token& ahead() const { return tokens_[std::min(at_ + 1, tokens_.size() - 1)]; }
-  Token take() { return tokens_[at_ + 1 < tokens_.size() ? at_++ : at_]; }
-  bool is_op(std::string_view op) const { return now().kind == TokenKind::op && now().text == op; }
-  bool is_name(std::string_view name) const { return now().kind == TokenKind::name && now().text == name; }
-  bool take_op(std::string_view op) { return is_op(op) && (take(), true); }
-  bool take_name(std::string_view name) { return is_name(name) && (take(), true); }
-  std::string shown() const {
-    switch (now().kind) {
-      case TokenKind::end: return "the end of the template";
-      case TokenKind::block_end: return "%}";
-      case TokenKind::print_end: return "}}";
-      default: return "'" + now().text + "'";
-    }
-  }
-  void expect_op(std::string_view op) {
-    if (!take_op(op)) fail("expected '" + std::string(op) + "', found " + shown());
-  }
-  std::string expect_name(const char* what) {
-    if (now().kind != TokenKind::name) fail(std::string("expected ") + what + ", found " + shown());
-    return take().text;
-  }
-  void expect_word(const char* word) {
-    if (!take_name(word)) fail(std::string("expected '") + word + "', found " + shown());
-  }
-  void end_tag() {
-    if (now().kind != TokenKind::block_end) fail("expected %}, found " + shown());
-    take();
-  }
-
-  Expression make(Kind kind, std::vector<Expression> parts = {}, std::string text = {}) const {
-    Expression expression{kind, now().line};
-    for (const Expression& part : parts) expression.height = std::max(expression.height, part.height + 1);
-    if (expression.height > Budget::most_depth) fail("an expression deeper than " + std::to_string(Budget::most_depth));
-    expression.text = std::move(text);
-    expression.parts = std::move(parts);
-    return expression;
-  }
-  Expression constant(Value value) const {
-    Expression expression = make(Kind::constant);
-    expression.value = std::move(value);
-    return expression;
-  }
-
-  // Statements
-
   /// Up to a tag that begins with one of `ends`, which stays; its {% is taken.
   Block parse_block(std::initializer_list<std::string_view> ends) {
     const Deeper deeper(*this);
@@ -95,11 +33,13 @@ class Parser {
       } else {
         take();
         if (std::ranges::any_of(ends, [&](std::string_view end) { return is_name(end); })) return block;
-        if (now().text.starts_with("end") || is_name("else") || is_name("elif")) fail("{% " + now().text + " %} in the wrong place");
+        if (now().text.starts_with("end") || is_name("else") || is_name("elif"))
+          fail("{% " + now().text + " %} in the wrong place");
         block.push_back(parse_statement());
       }
     }
-    if (ends.size() > 0) fail("the template ends inside a block, expected {% " + std::string(*(ends.end() - 1)) + " %}");
+    if (ends.size() > 0)
+      fail("the template ends inside a block, expected {% " + std::string(*(ends.end() - 1)) + " %}");
     return block;
   }
 
@@ -175,8 +115,11 @@ class Parser {
     if (take_name("if")) loop.expressions.push_back(parse_expression());
     if (is_name("recursive")) fail("{% for … recursive %} is not supported");
     ++loops_;
+    const size_t begin = at_;
     loop.bodies.push_back(parse_body({"else", "endfor"}));
     --loops_;
+    const auto is_loop = [](const Token& token) { return token.kind == TokenKind::name && token.text == "loop"; };
+    if (std::any_of(tokens_.begin() + begin, tokens_.begin() + at_, is_loop)) loop.text = "loop";
     if (take_name("else")) loop.bodies.push_back(parse_body({"endfor"}));
     take();
     end_tag();
@@ -268,294 +211,13 @@ class Parser {
     return with;
   }
 
-  // Expressions
-
-  bool at_tuple_end() const {
-    return now().kind == TokenKind::block_end || now().kind == TokenKind::print_end || now().kind == TokenKind::end || is_op(")") ||
-           is_name("if") || is_name("recursive") || is_op("=");
-  }
-
-  /// One expression, or several with commas between. `conditions`: `a if b else c` may stand without parentheses.
-  Expression parse_tuple(bool conditions = true) {
-    std::vector<Expression> parts;
-    bool comma = false;
-    while (!at_tuple_end() || parts.empty()) {
-      parts.push_back(conditions ? parse_expression() : parse_or());
-      comma = take_op(",");
-      if (!comma) break;
-    }
-    if (parts.size() == 1 && !comma) return std::move(parts[0]);
-    return make(Kind::tuple, std::move(parts));
-  }
-
-  Expression parse_expression() {
-    const Deeper deeper(*this);
-    Expression expression = parse_or();
-    while (take_name("if")) {
-      Expression condition = parse_or();
-      std::vector<Expression> parts;
-      parts.push_back(std::move(expression));
-      parts.push_back(std::move(condition));
-      if (take_name("else")) parts.push_back(parse_expression());
-      expression = make(Kind::conditional, std::move(parts));
-    }
-    return expression;
-  }
-
-  /// Left-associative chains of one level.
-  template <class Next>
-  Expression parse_chain(Kind kind, std::string_view word, Next next) {
-    Expression expression = next();
-    while (take_name(word)) {
-      std::vector<Expression> parts;
-      parts.push_back(std::move(expression));
-      parts.push_back(next());
-      expression = make(kind, std::move(parts));
-    }
-    return expression;
-  }
-  Expression parse_or() {
-    return parse_chain(Kind::logical_or, "or", [this] { return parse_and(); });
-  }
-  Expression parse_and() {
-    return parse_chain(Kind::logical_and, "and", [this] { return parse_not(); });
-  }
-  Expression parse_not() {
-    const Deeper deeper(*this);
-    if (take_name("not")) return make(Kind::logical_not, {parse_not()});
-    return parse_compare();
-  }
-
-  /// Empty when no comparison follows.
-  std::string take_comparison() {
-    for (const char* op : {"==", "!=", "<=", ">=", "<", ">"})
-      if (take_op(op)) return op;
-    if (take_name("in")) return "in";
-    if (is_name("not") && ahead().kind == TokenKind::name && ahead().text == "in") return take(), take(), "not in";
-    return {};
-  }
-
-  Expression parse_compare() {
-    Expression first = parse_binary({"+", "-"}, 0);
-    std::vector<Expression> parts;
-    std::vector<std::string> operators;
-    for (std::string op = take_comparison(); !op.empty(); op = take_comparison()) {
-      if (parts.empty()) parts.push_back(std::move(first));
-      operators.push_back(op);
-      parts.push_back(parse_binary({"+", "-"}, 0));
-    }
-    if (parts.empty()) return first;
-    Expression compare = make(Kind::compare, std::move(parts));
-    compare.operators = std::move(operators);
-    return compare;
-  }
-
-  /// Levels 0: + −, 1: ~, 2: * / // %, 3: **.
-  Expression parse_binary(std::initializer_list<const char*> operators, int level) {
-    const auto next = [&] {
-      return level == 0 ? parse_concatenation() : level == 2 ? parse_binary({"**"}, 3) : parse_unary(true);
-    };
-    Expression expression = next();
-    while (true) {
-      const auto op = std::ranges::find_if(operators, [&](const char* each) { return is_op(each); });
-      if (op == operators.end()) return expression;
-      take();
-      std::vector<Expression> parts;
-      parts.push_back(std::move(expression));
-      parts.push_back(next());
-      expression = make(Kind::binary, std::move(parts), *op);
-    }
-  }
-
-  Expression parse_concatenation() {
-    std::vector<Expression> parts;
-    parts.push_back(parse_binary({"*", "/", "//", "%"}, 2));
-    while (take_op("~")) parts.push_back(parse_binary({"*", "/", "//", "%"}, 2));
-    if (parts.size() == 1) return std::move(parts[0]);
-    return make(Kind::concatenate, std::move(parts));
-  }
-
-  Expression parse_unary(bool filters) {
-    const Deeper deeper(*this);
-    Expression expression;
-    if (take_op("-")) {
-      expression = make(Kind::negate, {parse_unary(false)});
-    } else if (take_op("+")) {
-      expression = make(Kind::positive, {parse_unary(false)});
-    } else {
-      expression = parse_primary();
-    }
-    expression = parse_postfix(std::move(expression));
-    return filters ? parse_filters(std::move(expression), false) : expression;
-  }
-
-  Expression parse_primary() {
-    const Token token = now();
-    switch (token.kind) {
-      case TokenKind::name: take(); return parse_name(token.text);
-      case TokenKind::string: return parse_strings();
-      case TokenKind::integer: {
-        take();
-        int64_t value = 0;
-        if (std::from_chars(token.text.data(), token.text.data() + token.text.size(), value).ec != std::errc()) fail("the integer " + token.text + ", which is beyond 64 bits");
-        return constant(value);
-      }
-      case TokenKind::floating: take(); return constant(std::stod(token.text));
-      default: break;
-    }
-    if (take_op("(")) return parse_parentheses();
-    if (take_op("[")) return make(Kind::list, parse_elements("]"));
-    if (take_op("{")) return parse_dict();
-    fail("expected a value, found " + shown());
-  }
-
-  Expression parse_name(const std::string& name) {
-    if (name == "true" || name == "True") return constant(true);
-    if (name == "false" || name == "False") return constant(false);
-    if (name == "none" || name == "None") return constant(None{});
-    return make(Kind::name, {}, name);
-  }
-
-  Expression parse_strings() {
-    std::string text = take().text;
-    while (now().kind == TokenKind::string) text += take().text;
-    return constant(std::move(text));
-  }
-
-  Expression parse_parentheses() {
-    if (take_op(")")) return make(Kind::tuple);
-    Expression inside = parse_tuple();
-    expect_op(")");
-    return inside;
-  }
-
-  std::vector<Expression> parse_elements(std::string_view close) {
-    std::vector<Expression> elements;
-    while (!take_op(close)) {
-      if (!elements.empty()) expect_op(",");
-      if (take_op(close)) break;
-      elements.push_back(parse_expression());
-    }
-    return elements;
-  }
-
-  Expression parse_dict() {
-    std::vector<Expression> parts;
-    while (!take_op("}")) {
-      if (!parts.empty()) expect_op(",");
-      if (take_op("}")) break;
-      parts.push_back(parse_expression());
-      expect_op(":");
-      parts.push_back(parse_expression());
-    }
-    return make(Kind::dict, std::move(parts));
-  }
-
-  Expression parse_postfix(Expression expression) {
-    while (true) {
-      if (take_op(".")) {
-        expression = parse_attribute(std::move(expression));
-      } else if (take_op("[")) {
-        expression = parse_subscript(std::move(expression));
-      } else if (is_op("(")) {
-        expression = parse_call(std::move(expression));
-      } else {
-        return expression;
-      }
-    }
-  }
-
-  Expression parse_attribute(Expression owner) {
-    if (now().kind == TokenKind::integer) {
-      std::vector<Expression> parts;
-      parts.push_back(std::move(owner));
-      parts.push_back(parse_primary());
-      return make(Kind::subscript, std::move(parts));
-    }
-    const std::string name = expect_name("an attribute");
-    return make(Kind::attribute, {std::move(owner)}, name);
-  }
-
-  Expression parse_subscript(Expression owner) {
-    std::vector<Expression> parts;
-    parts.push_back(std::move(owner));
-    const auto bound = [&] { return is_op(":") || is_op("]") ? constant(None{}) : parse_expression(); };
-    parts.push_back(bound());
-    if (!is_op(":")) {
-      if (is_op(",")) fail("a subscript of several values, which is not supported");
-      expect_op("]");
-      return make(Kind::subscript, std::move(parts));
-    }
-    while (take_op(":")) parts.push_back(bound());
-    if (parts.size() > 4) fail("a slice of more than three parts");
-    while (parts.size() < 4) parts.push_back(constant(None{}));
-    expect_op("]");
-    return make(Kind::slice, std::move(parts));
-  }
-
-  /// Arguments in parentheses are added to an expression.
-  void parse_arguments(Expression& call) {
-    expect_op("(");
-    bool first = true;
-    while (!take_op(")")) {
-      if (!std::exchange(first, false)) expect_op(",");
-      if (take_op(")")) break;
-      if (is_op("*") || is_op("**")) fail("an argument list with " + now().text + ", which is not supported");
-      if (now().kind == TokenKind::name && ahead().kind == TokenKind::op && ahead().text == "=") {
-        const std::string name = take().text;
-        take();
-        call.named.push_back({name, parse_expression()});
-      } else {
-        call.parts.push_back(parse_expression());
-      }
-    }
-  }
-
-  Expression parse_call(Expression callee) {
-    Expression call = make(Kind::call, {std::move(callee)});
-    parse_arguments(call);
-    return call;
-  }
-
-  /// `| filter`, `is test` and calls of their results. `at_once`: the first filter's bar is left out.
-  Expression parse_filters(Expression expression, bool at_once) {
-    while (true) {
-      if (std::exchange(at_once, false) || take_op("|")) {
-        const std::string name = expect_name("the name of a filter");
-        expression = make(Kind::filter, {std::move(expression)}, name);
-        if (is_op("(")) parse_arguments(expression);
-      } else if (take_name("is")) {
-        expression = parse_test(std::move(expression));
-      } else if (is_op("(")) {
-        expression = parse_call(std::move(expression));
-      } else {
-        return expression;
-      }
-    }
-  }
-
-  Expression parse_test(Expression subject) {
-    const bool negated = take_name("not");
-    const std::string name = expect_name("the name of a test");
-    Expression test = make(Kind::test, {std::move(subject)}, name);
-    const bool word = now().kind == TokenKind::name;
-    if (is_op("(")) {
-      parse_arguments(test);
-    } else if ((word && !is_name("else") && !is_name("or") && !is_name("and") && !is_name("is") && !is_name("if") && !is_name("in") && !is_name("not")) ||
-               now().kind == TokenKind::string || now().kind == TokenKind::integer || now().kind == TokenKind::floating || is_op("[") || is_op("{")) {
-      test.parts.push_back(parse_postfix(parse_primary()));
-    }
-    return negated ? make(Kind::logical_not, {std::move(test)}) : test;
-  }
-
-  std::vector<Token> tokens_;
-  size_t at_ = 0;
-  int depth_ = 0;
   int loops_ = 0;
 };
 
 }  // namespace
 
-Block parse(std::string_view source) { return Parser(source).parse_template(); }
+Block parse(std::string_view source) {
+  return Parser(source).parse_template();
+}
 
 }  // namespace cohort::jinja

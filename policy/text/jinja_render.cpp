@@ -8,7 +8,7 @@ namespace cohort::jinja {
 namespace {
 
 constexpr size_t iteration_cost = 20;  // steps: each turn of a loop makes the variable `loop`
-constexpr int most_frames = 1000;  // of evaluation, macro calls included: bounds the C++ stack
+constexpr int most_frames = 1000;      // of evaluation, macro calls included: bounds the C++ stack
 
 struct Frame {
   explicit Frame(int& depth) : depth_(depth) {
@@ -22,18 +22,21 @@ struct Frame {
 };
 
 std::string name_of(const Expression& expression) {
-  if (expression.kind == ExpressionKind::name || expression.kind == ExpressionKind::attribute) return "'" + expression.text + "'";
+  if (expression.kind == ExpressionKind::name || expression.kind == ExpressionKind::attribute)
+    return "'" + expression.text + "'";
   return "this expression";
 }
 
 /// Filters that look at the elements of a list but not into them.
 bool is_shallow(const std::string& filter) {
-  constexpr std::string_view names[] = {"length", "count", "first", "last", "list", "items", "map", "select", "reject", "selectattr",
-                                        "rejectattr", "reverse", "default", "d", "batch"};
+  constexpr std::string_view names[] = {"length",     "count",   "first",   "last",   "list",
+                                        "items",      "map",     "select",  "reject", "selectattr",
+                                        "rejectattr", "reverse", "default", "d",      "batch"};
   return std::ranges::find(names, filter) != std::end(names);
 }
 
-Dict loop_variables(const List& elements, size_t at) {
+/// `last_seen`: the arguments of the last loop.changed of this loop.
+Dict loop_variables(const List& elements, size_t at, const std::shared_ptr<List>& last_seen) {
   Dict loop;
   const size_t n = elements.size();
   loop.set("index0", at), loop.set("index", at + 1);
@@ -43,9 +46,15 @@ Dict loop_variables(const List& elements, size_t at) {
   loop.set("previtem", at > 0 ? elements[at - 1] : Value::make_undefined("there is no previous item"));
   loop.set("nextitem", at + 1 < n ? elements[at + 1] : Value::make_undefined("there is no next item"));
   loop.set("cycle", Function{"cycle", [at](const Arguments& a) {
-             if (a.positional.empty()) throw TemplateError("loop.cycle without arguments");
-             return a.positional[at % a.positional.size()];
-           }});
+                               if (a.positional.empty()) throw TemplateError("loop.cycle without arguments");
+                               return a.positional[at % a.positional.size()];
+                             }});
+  loop.set("changed", Function{"changed", [last_seen](const Arguments& a) {
+                                 const bool same =
+                                     !last_seen->empty() && std::ranges::equal(*last_seen, a.positional, equal);
+                                 if (!same) *last_seen = a.positional;
+                                 return !same;
+                               }});
   return loop;
 }
 
@@ -76,7 +85,9 @@ std::string Renderer::capture(const Block& block) {
 Renderer::Inside::Inside(Renderer& r, ScopePointer parent) : renderer(r), before(r.scope_) {
   r.scope_ = std::make_shared<Scope>(Scope{std::move(parent), {}});
 }
-Renderer::Inside::~Inside() { renderer.scope_ = std::move(before); }
+Renderer::Inside::~Inside() {
+  renderer.scope_ = std::move(before);
+}
 
 // Expressions
 
@@ -90,33 +101,47 @@ Value Renderer::evaluate(const Expression& expression) {
 Value Renderer::evaluate_kind(const Expression& e) {
   using Kind = ExpressionKind;
   switch (e.kind) {
-    case Kind::constant: return e.value;
-    case Kind::name: return lookup(e.text);
-    case Kind::list: case Kind::tuple: case Kind::dict: return literal(e);
-    case Kind::negate: return negated(evaluate(e.parts[0]));
-    case Kind::positive: return evaluate(e.parts[0]);
-    case Kind::logical_not: return !evaluate(e.parts[0]).truth();
-    case Kind::logical_and: case Kind::logical_or: return logic(e);
-    case Kind::compare: return compare(e);
+    case Kind::constant:
+      return e.value;
+    case Kind::name:
+      return lookup(e.text);
+    case Kind::list:
+    case Kind::tuple:
+    case Kind::dict:
+      return literal(e);
+    case Kind::negate:
+      return negated(evaluate(e.parts[0]));
+    case Kind::positive:
+      return evaluate(e.parts[0]);
+    case Kind::logical_not:
+      return !evaluate(e.parts[0]).truth();
+    case Kind::logical_and:
+    case Kind::logical_or:
+      return logic(e);
+    case Kind::compare:
+      return compare(e);
     case Kind::binary: {
       const Value left = evaluate(e.parts[0]);
       const Value result = binary(e.text, left, evaluate(e.parts[1]));
       budget_.spend(result.is_sequence() ? result.elements().size() : result.weight());
       return result;
     }
-    case Kind::concatenate: return concatenate(e);
+    case Kind::concatenate:
+      return concatenate(e);
     case Kind::conditional:
       if (evaluate(e.parts[1]).truth()) return evaluate(e.parts[0]);
       return e.parts.size() > 2 ? evaluate(e.parts[2]) : Value::make_undefined("the other side of an inline if");
     case Kind::attribute: {
       const Value owner = evaluate(e.parts[0]);
-      if (owner.is(Value::undefined)) throw TemplateError("." + e.text + " of " + name_of(e.parts[0]) + ", which is undefined");
+      if (owner.is(Value::undefined))
+        throw TemplateError("." + e.text + " of " + name_of(e.parts[0]) + ", which is undefined");
       if (!owner.is(Value::dict)) budget_.spend(owner.weight());  // methods of texts and lists walk over them
       return attribute(owner, e.text);
     }
     case Kind::subscript: {
       const Value owner = evaluate(e.parts[0]), key = evaluate(e.parts[1]);
-      if (owner.is(Value::undefined)) throw TemplateError("[" + key.repr() + "] of " + name_of(e.parts[0]) + ", which is undefined");
+      if (owner.is(Value::undefined))
+        throw TemplateError("[" + key.repr() + "] of " + name_of(e.parts[0]) + ", which is undefined");
       if (owner.is(Value::text)) budget_.spend(owner.weight());
       const Value found = subscript(owner, key);
       return found.is(Value::undefined) && key.is(Value::text) ? attribute(owner, key.as_text()) : found;
@@ -126,7 +151,8 @@ Value Renderer::evaluate_kind(const Expression& e) {
       budget_.spend(owner.is_sequence() ? owner.elements().size() : owner.weight());
       return slice(owner, begin, end, evaluate(e.parts[3]));
     }
-    case Kind::call: return call(e);
+    case Kind::call:
+      return call(e);
     case Kind::filter: {
       const Value subject = evaluate(e.parts[0]);
       const Arguments arguments = arguments_of(e);
@@ -143,7 +169,9 @@ Value Renderer::evaluate_kind(const Expression& e) {
 
 void Renderer::charge(const std::string& filter, const Value& subject) {
   if (subject.is(Value::text) || !is_shallow(filter)) return budget_.spend(subject.weight());
-  budget_.spend(subject.is(Value::dict) ? subject.as_dict().entries.size() : subject.is_sequence() ? subject.elements().size() : 1);
+  budget_.spend(subject.is(Value::dict) ? subject.as_dict().entries.size()
+                : subject.is_sequence() ? subject.elements().size()
+                                        : 1);
 }
 
 Value Renderer::lookup(const std::string& name) const {
@@ -218,9 +246,12 @@ Value Renderer::call(const Expression& e, std::pair<std::string, Value> further)
   if (!further.first.empty()) arguments.named.push_back(std::move(further));
   line_ = e.line;
   if (callee.is(Value::undefined)) throw TemplateError("a call of " + name_of(e.parts[0]) + ", which is undefined");
-  if (!callee.is(Value::function)) throw TemplateError("a call of " + name_of(e.parts[0]) + ", which is a " + callee.type_name());
+  if (!callee.is(Value::function))
+    throw TemplateError("a call of " + name_of(e.parts[0]) + ", which is a " + callee.type_name());
   const Value result = callee.as_function().call(arguments);
-  budget_.spend(result.is(Value::dict) ? result.as_dict().entries.size() : result.is_sequence() ? result.elements().size() : result.weight());
+  budget_.spend(result.is(Value::dict) ? result.as_dict().entries.size()
+                : result.is_sequence() ? result.elements().size()
+                                       : result.weight());
   return result;
 }
 
@@ -237,22 +268,42 @@ Renderer::Flow Renderer::execute(const Statement& s) {
   line_ = s.line;
   budget_.spend(1);
   switch (s.kind) {
-    case StatementKind::text: print(s.text); break;
-    case StatementKind::print: print(evaluate(s.expressions[0]).str()); break;
-    case StatementKind::branch: return branch(s);
-    case StatementKind::loop: return loop(s);
-    case StatementKind::set: bind(s.targets[0], evaluate(s.expressions[0])); break;
-    case StatementKind::set_block: bind(s.targets[0], filtered_body(s)); break;
-    case StatementKind::filter: print(filtered_body(s).str()); break;
-    case StatementKind::macro: define(s.text, macro(s, s.text)); break;
-    case StatementKind::call: call_block(s); break;
-    case StatementKind::with: with(s); break;
+    case StatementKind::text:
+      print(s.text);
+      break;
+    case StatementKind::print:
+      print(evaluate(s.expressions[0]).str());
+      break;
+    case StatementKind::branch:
+      return branch(s);
+    case StatementKind::loop:
+      return loop(s);
+    case StatementKind::set:
+      bind(s.targets[0], evaluate(s.expressions[0]));
+      break;
+    case StatementKind::set_block:
+      bind(s.targets[0], filtered_body(s));
+      break;
+    case StatementKind::filter:
+      print(filtered_body(s).str());
+      break;
+    case StatementKind::macro:
+      define(s.text, macro(s, s.text));
+      break;
+    case StatementKind::call:
+      call_block(s);
+      break;
+    case StatementKind::with:
+      with(s);
+      break;
     case StatementKind::scope: {
       const Inside inside(*this, scope_);
       return execute(s.bodies[0]);
     }
-    case StatementKind::leave_loop: return Flow::leave_loop;
-    case StatementKind::next_loop: return Flow::next_loop;
+    case StatementKind::leave_loop:
+      return Flow::leave_loop;
+    case StatementKind::next_loop:
+      return Flow::next_loop;
   }
   return Flow::on;
 }
@@ -280,17 +331,11 @@ Renderer::Flow Renderer::loop(const Statement& s) {
 }
 
 Renderer::Flow Renderer::loop_over(const Statement& s, const List& elements) {
-  auto last_seen = std::make_shared<std::vector<List>>();  // by loop.changed
+  const auto last_seen = std::make_shared<List>();
   for (size_t i = 0; i < elements.size(); ++i) {
     budget_.spend(iteration_cost);
     const Inside inside(*this, scope_);
-    Dict variables = loop_variables(elements, i);
-    variables.set("changed", Function{"changed", [last_seen](const Arguments& a) {
-                    const bool same = !last_seen->empty() && std::ranges::equal(last_seen->back(), a.positional, equal);
-                    if (!same) *last_seen = {a.positional};
-                    return !same;
-                  }});
-    define("loop", std::move(variables));
+    if (!s.text.empty()) define("loop", loop_variables(elements, i, last_seen));
     bind(s.targets[0], elements[i]);
     if (execute(s.bodies[0]) == Flow::leave_loop) break;
   }
@@ -310,12 +355,15 @@ void Renderer::bind(const Expression& target, const Value& value) {
   if (target.kind == ExpressionKind::name) return define(target.text, value);
   if (target.kind == ExpressionKind::attribute) {
     const Value owner = evaluate(target.parts[0]);
-    if (!owner.is(Value::name_space)) throw TemplateError("an assignment to ." + target.text + " of " + name_of(target.parts[0]) + ", which is no namespace");
+    if (!owner.is(Value::name_space))
+      throw TemplateError("an assignment to ." + target.text + " of " + name_of(target.parts[0]) +
+                          ", which is no namespace");
     return owner.attributes().set(target.text, value);
   }
   const List elements = iterate(value);
   if (elements.size() != target.parts.size())
-    throw TemplateError(std::to_string(target.parts.size()) + " variables for " + std::to_string(elements.size()) + " values");
+    throw TemplateError(std::to_string(target.parts.size()) + " variables for " + std::to_string(elements.size()) +
+                        " values");
   for (size_t i = 0; i < elements.size(); ++i) bind(target.parts[i], elements[i]);
 }
 

@@ -51,11 +51,11 @@ struct NamedExpression {
 };
 
 enum class StatementKind {
-  text,        // text
-  print,       // expressions[0]
-  branch,      // branches: expressions[i] guards bodies[i]; one body more is the else
-  loop,        // for targets in expressions[0] if expressions[1]: bodies[0], else bodies[1]
-  set,         // targets = expressions[0]
+  text,    // text
+  print,   // expressions[0]
+  branch,  // branches: expressions[i] guards bodies[i]; one body more is the else
+  loop,    // for targets in expressions[0] if expressions[1]: bodies[0], else bodies[1]; text is "loop" if that is used
+  set,     // targets = expressions[0]
   set_block,   // targets[0] = bodies[0] through the filter expressions[0], if any
   macro,       // text is the name; parameters; bodies[0]
   call,        // expressions[0] is the call; parameters of the caller; bodies[0]
@@ -70,7 +70,7 @@ struct Statement {
   StatementKind kind = StatementKind::text;
   int line = 0;
   std::string text;
-  std::vector<Expression> targets;      // names, tuples of names, or namespace attributes
+  std::vector<Expression> targets;  // names, tuples of names, or namespace attributes
   std::vector<Expression> expressions;
   std::vector<NamedExpression> parameters;  // of a macro: with defaults; the constant undefined where there is none
   std::vector<std::vector<Statement>> bodies;

@@ -29,7 +29,8 @@ bool is_cased(const std::string& text, unicode::Category wanted, unicode::Catego
 }
 
 int64_t integer_of(const Value& v, const char* test) {
-  if (!v.is(Value::integer) && !v.is(Value::boolean)) throw TemplateError(std::string("the test '") + test + "' on a value of type " + v.type_name());
+  if (!v.is(Value::integer) && !v.is(Value::boolean))
+    throw TemplateError(std::string("the test '") + test + "' on a value of type " + v.type_name());
   return v.as_integer();
 }
 
@@ -65,7 +66,8 @@ const NamedTest tests[] = {
     {"lower", [](const Value& v, const Arguments&) { return is_cased(v.str(), unicode::Ll, unicode::Lu); }},
     {"upper", [](const Value& v, const Arguments&) { return is_cased(v.str(), unicode::Lu, unicode::Ll); }},
     {"in", [](const Value& v, const Arguments& a) { return contains(only(a, "in"), v); }},
-    {"sameas", [](const Value& v, const Arguments& a) { return v.kind() == only(a, "sameas").kind() && equal(v, a.positional[0]); }},
+    {"sameas", [](const Value& v,
+                  const Arguments& a) { return v.kind() == only(a, "sameas").kind() && equal(v, a.positional[0]); }},
     {"eq", [](const Value& v, const Arguments& a) { return equal(v, only(a, "eq")); }},
     {"equalto", [](const Value& v, const Arguments& a) { return equal(v, only(a, "equalto")); }},
     {"==", [](const Value& v, const Arguments& a) { return equal(v, only(a, "==")); }},

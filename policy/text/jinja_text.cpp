@@ -41,7 +41,8 @@ List split_words(std::string_view text, int64_t most) {
       break;
     }
     size_t end = 0;
-    while (end < text.size() && !is_python_space(unicode::char_at(text, end).code)) end += unicode::char_at(text, end).length;
+    while (end < text.size() && !is_python_space(unicode::char_at(text, end).code))
+      end += unicode::char_at(text, end).length;
     words.emplace_back(text.substr(0, end));
     text = trimmed(text.substr(end), is_python_space, true, false);
   }
@@ -117,25 +118,31 @@ const std::string& text_argument(const Arguments& arguments, size_t position, co
   for (const auto& [given, value] : arguments.named)
     if (!found && given == name) found = &value;
   if (!found || !found->is(Value::text))
-    throw TemplateError(std::string("the argument '") + name + "' is " + (found ? "a " + found->type_name() : std::string("missing")) + ", expected a str");
+    throw TemplateError(std::string("the argument '") + name + "' is " +
+                        (found ? "a " + found->type_name() : std::string("missing")) + ", expected a str");
   return found->as_text();
 }
 
 int64_t integer_argument(const Arguments& arguments, size_t position, const char* name, int64_t otherwise) {
   const Value value = arguments.get(position, name);
   if (value.is(Value::undefined) || value.is(Value::none)) return otherwise;
-  if (!value.is(Value::integer) && !value.is(Value::boolean)) throw TemplateError(std::string("the argument '") + name + "' is a " + value.type_name() + ", expected an int");
+  if (!value.is(Value::integer) && !value.is(Value::boolean))
+    throw TemplateError(std::string("the argument '") + name + "' is a " + value.type_name() + ", expected an int");
   return value.as_integer();
 }
 
-bool is_python_space(char32_t code) { return unicode::is_space(code) || (code >= 0x1C && code <= 0x1F); }
+bool is_python_space(char32_t code) {
+  return unicode::is_space(code) || (code >= 0x1C && code <= 0x1F);
+}
 
 std::string stripped(const std::string& text, const Arguments& arguments, bool left, bool right) {
   const Value given = arguments.get(0, "chars");
   if (!given.is(Value::text)) return std::string(trimmed(text, is_python_space, left, right));
   std::u32string drop;
-  for (size_t at = 0; at < given.as_text().size(); at += unicode::char_at(given.as_text(), at).length) drop += unicode::char_at(given.as_text(), at).code;
-  return std::string(trimmed(text, [&](char32_t c) { return drop.find(c) != std::u32string::npos; }, left, right));
+  for (size_t at = 0; at < given.as_text().size(); at += unicode::char_at(given.as_text(), at).length)
+    drop += unicode::char_at(given.as_text(), at).code;
+  return std::string(trimmed(
+      text, [&](char32_t c) { return drop.find(c) != std::u32string::npos; }, left, right));
 }
 
 List split(const std::string& text, const Arguments& arguments, bool from_right) {
@@ -153,7 +160,8 @@ List lines_of(const std::string& text, bool keep_ends) {
     const unicode::Char c = unicode::char_at(text, at);
     const size_t end = at;
     at += c.length;
-    const bool breaks = (c.code >= 0x0A && c.code <= 0x0D) || (c.code >= 0x1C && c.code <= 0x1E) || c.code == 0x85 || c.code == 0x2028 || c.code == 0x2029;
+    const bool breaks = (c.code >= 0x0A && c.code <= 0x0D) || (c.code >= 0x1C && c.code <= 0x1E) || c.code == 0x85 ||
+                        c.code == 0x2028 || c.code == 0x2029;
     if (!breaks) continue;
     if (c.code == '\r' && at < text.size() && text[at] == '\n') ++at;
     lines.emplace_back(text.substr(begin, (keep_ends ? at : end) - begin));
@@ -189,8 +197,12 @@ std::string joined(const List& elements, const std::string& separator) {
   return out;
 }
 
-std::string upper(const std::string& text) { return mapped(text, append_upper); }
-std::string lower(const std::string& text) { return mapped(text, append_lower); }
+std::string upper(const std::string& text) {
+  return mapped(text, append_upper);
+}
+std::string lower(const std::string& text) {
+  return mapped(text, append_lower);
+}
 
 std::string capitalized(const std::string& text) {
   bool first = true;

@@ -11,7 +11,8 @@
 namespace cohort::jinja {
 
 void check_text(size_t bytes) {
-  if (bytes > Budget::most_text) throw TemplateError("a text longer than " + std::to_string(Budget::most_text) + " bytes");
+  if (bytes > Budget::most_text)
+    throw TemplateError("a text longer than " + std::to_string(Budget::most_text) + " bytes");
 }
 
 void check_elements(size_t elements) {
@@ -35,15 +36,22 @@ std::shared_ptr<const Sequence> sequence_of(List elements) {
 }  // namespace
 
 Value::Value(List l) : held_(sequence_of(std::move(l))) {}
-Value Value::make_tuple(List l) { return Value(Tuple{sequence_of(std::move(l))}); }
+Value Value::make_tuple(List l) {
+  return Value(Tuple{sequence_of(std::move(l))});
+}
 
 size_t Value::weight() const {
   switch (kind()) {
-    case text: return 1 + as_text().size() / 16;
-    case list: return std::get<std::shared_ptr<const Sequence>>(held_)->weight;
-    case tuple: return std::get<Tuple>(held_).sequence->weight;
-    case dict: return as_dict().weight;
-    default: return 1;
+    case text:
+      return 1 + as_text().size() / 16;
+    case list:
+      return std::get<std::shared_ptr<const Sequence>>(held_)->weight;
+    case tuple:
+      return std::get<Tuple>(held_).sequence->weight;
+    case dict:
+      return as_dict().weight;
+    default:
+      return 1;
   }
 }
 
@@ -57,11 +65,16 @@ Value Value::make_undefined(std::string_view name) {
 }
 
 Value::Value(const nlohmann::ordered_json& json, int depth) {
-  if (depth > Budget::most_depth) throw TemplateError("variables nested deeper than " + std::to_string(Budget::most_depth));
+  if (depth > Budget::most_depth)
+    throw TemplateError("variables nested deeper than " + std::to_string(Budget::most_depth));
   using Type = nlohmann::ordered_json::value_t;
   switch (json.type()) {
-    case Type::boolean: held_ = json.get<bool>(); break;
-    case Type::number_integer: held_ = json.get<int64_t>(); break;
+    case Type::boolean:
+      held_ = json.get<bool>();
+      break;
+    case Type::number_integer:
+      held_ = json.get<int64_t>();
+      break;
     case Type::number_unsigned:
       if (json.get<uint64_t>() > INT64_MAX) {
         held_ = json.get<double>();
@@ -69,8 +82,12 @@ Value::Value(const nlohmann::ordered_json& json, int depth) {
         held_ = json.get<int64_t>();
       }
       break;
-    case Type::number_float: held_ = json.get<double>(); break;
-    case Type::string: *this = Value(json.get_ref<const std::string&>()); break;
+    case Type::number_float:
+      held_ = json.get<double>();
+      break;
+    case Type::string:
+      *this = Value(json.get_ref<const std::string&>());
+      break;
     case Type::array: {
       List elements;
       elements.reserve(json.size());
@@ -84,31 +101,48 @@ Value::Value(const nlohmann::ordered_json& json, int depth) {
       *this = Value(std::move(dict));
       break;
     }
-    default: held_ = None{};
+    default:
+      held_ = None{};
   }
 }
 
 const List& Value::elements() const {
-  return is(tuple) ? std::get<Tuple>(held_).sequence->elements : std::get<std::shared_ptr<const Sequence>>(held_)->elements;
+  return is(tuple) ? std::get<Tuple>(held_).sequence->elements
+                   : std::get<std::shared_ptr<const Sequence>>(held_)->elements;
 }
 
-int64_t Value::as_integer() const { return is(boolean) ? std::get<bool>(held_) : std::get<int64_t>(held_); }
-double Value::as_double() const { return is(floating) ? std::get<double>(held_) : static_cast<double>(as_integer()); }
+int64_t Value::as_integer() const {
+  return is(boolean) ? std::get<bool>(held_) : std::get<int64_t>(held_);
+}
+double Value::as_double() const {
+  return is(floating) ? std::get<double>(held_) : static_cast<double>(as_integer());
+}
 
 bool Value::truth() const {
   switch (kind()) {
-    case undefined: case none: return false;
-    case boolean: case integer: return as_integer() != 0;
-    case floating: return as_double() != 0;
-    case text: return !as_text().empty();
-    case list: case tuple: return !elements().empty();
-    case dict: return !as_dict().entries.empty();
-    default: return true;
+    case undefined:
+    case none:
+      return false;
+    case boolean:
+    case integer:
+      return as_integer() != 0;
+    case floating:
+      return as_double() != 0;
+    case text:
+      return !as_text().empty();
+    case list:
+    case tuple:
+      return !elements().empty();
+    case dict:
+      return !as_dict().entries.empty();
+    default:
+      return true;
   }
 }
 
 std::string Value::type_name() const {
-  constexpr const char* names[] = {"undefined", "None", "bool", "int", "float", "str", "list", "tuple", "dict", "namespace", "function"};
+  constexpr const char* names[] = {"undefined", "None",  "bool", "int",       "float",   "str",
+                                   "list",      "tuple", "dict", "namespace", "function"};
   return names[kind()];
 }
 
@@ -163,21 +197,34 @@ std::string dict_repr(const Dict& dict) {
 
 }  // namespace
 
-std::string Value::str() const { return is(text) ? as_text() : is(undefined) ? std::string() : repr(); }
+std::string Value::str() const {
+  return is(text) ? as_text() : is(undefined) ? std::string() : repr();
+}
 
 std::string Value::repr() const {
   switch (kind()) {
-    case undefined: return "Undefined";
-    case none: return "None";
-    case boolean: return as_integer() ? "True" : "False";
-    case integer: return std::to_string(as_integer());
-    case floating: return float_text(as_double());
-    case text: return quoted(as_text());
-    case list: return "[" + joined_reprs(elements()) + "]";
-    case tuple: return "(" + joined_reprs(elements()) + (elements().size() == 1 ? ",)" : ")");
-    case dict: return dict_repr(as_dict());
-    case name_space: return "<Namespace " + dict_repr(attributes()) + ">";
-    default: return "<function " + as_function().name + ">";
+    case undefined:
+      return "Undefined";
+    case none:
+      return "None";
+    case boolean:
+      return as_integer() ? "True" : "False";
+    case integer:
+      return std::to_string(as_integer());
+    case floating:
+      return float_text(as_double());
+    case text:
+      return quoted(as_text());
+    case list:
+      return "[" + joined_reprs(elements()) + "]";
+    case tuple:
+      return "(" + joined_reprs(elements()) + (elements().size() == 1 ? ",)" : ")");
+    case dict:
+      return dict_repr(as_dict());
+    case name_space:
+      return "<Namespace " + dict_repr(attributes()) + ">";
+    default:
+      return "<function " + as_function().name + ">";
   }
 }
 
@@ -185,7 +232,8 @@ std::string float_text(double x) {
   if (std::isnan(x)) return "nan";
   if (std::isinf(x)) return x > 0 ? "inf" : "-inf";
   char buffer[64];
-  const auto fixed = std::abs(x) >= 1e16 || (x != 0 && std::abs(x) < 1e-4) ? std::chars_format::scientific : std::chars_format::fixed;
+  const auto fixed =
+      std::abs(x) >= 1e16 || (x != 0 && std::abs(x) < 1e-4) ? std::chars_format::scientific : std::chars_format::fixed;
   std::string text(buffer, std::to_chars(buffer, buffer + sizeof buffer, x, fixed).ptr);
   if (text.find_first_of(".e") == std::string::npos) text += ".0";
   return text;
@@ -193,8 +241,12 @@ std::string float_text(double x) {
 
 std::string key_of(const Value& value) {
   if (value.is(Value::text)) return "s" + value.as_text();
-  if (value.is(Value::floating) && (std::floor(value.as_double()) != value.as_double() || std::abs(value.as_double()) >= 9e18)) return "f" + value.str();
-  if (value.is_number()) return "i" + std::to_string(value.is(Value::floating) ? static_cast<int64_t>(value.as_double()) : value.as_integer());
+  if (value.is(Value::floating) &&
+      (std::floor(value.as_double()) != value.as_double() || std::abs(value.as_double()) >= 9e18))
+    return "f" + value.str();
+  if (value.is_number())
+    return "i" +
+           std::to_string(value.is(Value::floating) ? static_cast<int64_t>(value.as_double()) : value.as_integer());
   if (value.is(Value::none)) return "n";
   if (!value.is(Value::tuple)) throw TemplateError("a " + value.type_name() + " as a key");
   std::string key = "t";
@@ -229,7 +281,8 @@ Value Arguments::get(size_t position, std::string_view name, Value otherwise) co
 }
 
 bool Arguments::has(size_t position, std::string_view name) const {
-  return position < positional.size() || std::ranges::any_of(named, [&](const auto& given) { return given.first == name; });
+  return position < positional.size() ||
+         std::ranges::any_of(named, [&](const auto& given) { return given.first == name; });
 }
 
 bool equal(const Value& a, const Value& b) {
@@ -239,8 +292,11 @@ bool equal(const Value& a, const Value& b) {
   }
   if (a.kind() != b.kind()) return false;
   switch (a.kind()) {
-    case Value::text: return a.as_text() == b.as_text();
-    case Value::list: case Value::tuple: return std::ranges::equal(a.elements(), b.elements(), equal);
+    case Value::text:
+      return a.as_text() == b.as_text();
+    case Value::list:
+    case Value::tuple:
+      return std::ranges::equal(a.elements(), b.elements(), equal);
     case Value::dict: {
       if (a.as_dict().entries.size() != b.as_dict().entries.size()) return false;
       return std::ranges::all_of(a.as_dict().entries, [&](const auto& entry) {
@@ -248,9 +304,12 @@ bool equal(const Value& a, const Value& b) {
         return other && equal(entry.second, *other);
       });
     }
-    case Value::name_space: return &a.attributes() == &b.attributes();
-    case Value::function: return &a.as_function() == &b.as_function();
-    default: return true;  // none, undefined
+    case Value::name_space:
+      return &a.attributes() == &b.attributes();
+    case Value::function:
+      return &a.as_function() == &b.as_function();
+    default:
+      return true;  // none, undefined
   }
 }
 
@@ -268,20 +327,28 @@ bool less(const Value& a, const Value& b) {
 bool contains(const Value& container, const Value& element) {
   switch (container.kind()) {
     case Value::text:
-      if (!element.is(Value::text)) throw TemplateError("'in' wants a str on its left for a str on its right, found " + element.type_name());
+      if (!element.is(Value::text))
+        throw TemplateError("'in' wants a str on its left for a str on its right, found " + element.type_name());
       return container.as_text().find(element.as_text()) != std::string::npos;
-    case Value::list: case Value::tuple:
+    case Value::list:
+    case Value::tuple:
       return std::ranges::any_of(container.elements(), [&](const Value& each) { return equal(each, element); });
-    case Value::dict: return container.as_dict().find(element) != nullptr;
-    case Value::undefined: return false;
-    default: throw TemplateError("'in' on a value of type " + container.type_name());
+    case Value::dict:
+      return container.as_dict().find(element) != nullptr;
+    case Value::undefined:
+      return false;
+    default:
+      throw TemplateError("'in' on a value of type " + container.type_name());
   }
 }
 
 List iterate(const Value& value) {
   switch (value.kind()) {
-    case Value::undefined: return {};
-    case Value::list: case Value::tuple: return value.elements();
+    case Value::undefined:
+      return {};
+    case Value::list:
+    case Value::tuple:
+      return value.elements();
     case Value::dict: {
       List keys;
       for (const auto& entry : value.as_dict().entries) keys.push_back(entry.first);
@@ -297,17 +364,24 @@ List iterate(const Value& value) {
       }
       return characters;
     }
-    default: throw TemplateError("a loop over a value of type " + value.type_name());
+    default:
+      throw TemplateError("a loop over a value of type " + value.type_name());
   }
 }
 
 size_t length(const Value& value) {
   switch (value.kind()) {
-    case Value::undefined: return 0;
-    case Value::text: return unicode::count(value.as_text());
-    case Value::list: case Value::tuple: return value.elements().size();
-    case Value::dict: return value.as_dict().entries.size();
-    default: throw TemplateError("the length of a value of type " + value.type_name());
+    case Value::undefined:
+      return 0;
+    case Value::text:
+      return unicode::count(value.as_text());
+    case Value::list:
+    case Value::tuple:
+      return value.elements().size();
+    case Value::dict:
+      return value.as_dict().entries.size();
+    default:
+      throw TemplateError("the length of a value of type " + value.type_name());
   }
 }
 

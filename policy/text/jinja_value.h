@@ -103,8 +103,9 @@ class Value {
 
  private:
   explicit Value(Tuple t) : held_(std::move(t)) {}
-  std::variant<Undefined, None, bool, int64_t, double, std::shared_ptr<const std::string>, std::shared_ptr<const Sequence>,
-               Tuple, std::shared_ptr<const Dict>, Namespace, std::shared_ptr<const Function>>
+  std::variant<Undefined, None, bool, int64_t, double, std::shared_ptr<const std::string>,
+               std::shared_ptr<const Sequence>, Tuple, std::shared_ptr<const Dict>, Namespace,
+               std::shared_ptr<const Function>>
       held_;
 };
 
@@ -142,7 +143,7 @@ struct Function {
 };
 
 bool equal(const Value& a, const Value& b);
-bool less(const Value& a, const Value& b);               // TypeError as TemplateError where Python has no order
+bool less(const Value& a, const Value& b);  // TypeError as TemplateError where Python has no order
 bool contains(const Value& container, const Value& element);
 /// What a for loop sees: elements, keys, characters; nothing of undefined.
 List iterate(const Value& value);
@@ -157,8 +158,8 @@ Value slice(const Value& value, const Value& begin, const Value& end, const Valu
 std::string float_text(double x);  // Python's repr
 struct JsonLayout {
   bool ensure_ascii = false, sort_keys = false;
-  std::string indent;           // of one level
-  bool lines = false;           // one element a line
+  std::string indent;  // of one level
+  bool lines = false;  // one element a line
   std::string item_separator = ", ", key_separator = ": ";
 };
 std::string to_json(const Value& value, const JsonLayout& layout);

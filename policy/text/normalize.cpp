@@ -26,8 +26,9 @@ std::string unicode_form(std::string_view text, int options, char32_t unchanged_
   }
   if (!changes) return std::string(text);
   utf8proc_uint8_t* mapped = nullptr;
-  const auto length = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()), static_cast<utf8proc_ssize_t>(text.size()),
-                                   &mapped, static_cast<utf8proc_option_t>(options));
+  const auto length =
+      utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()), static_cast<utf8proc_ssize_t>(text.size()),
+                   &mapped, static_cast<utf8proc_option_t>(options));
   const std::unique_ptr<utf8proc_uint8_t, void (*)(void*)> owner(mapped, std::free);
   if (length < 0) throw std::runtime_error(std::string("Unicode normalisation failed: ") + utf8proc_errmsg(length));
   return {reinterpret_cast<const char*>(mapped), static_cast<size_t>(length)};
@@ -37,7 +38,8 @@ Step replace_step(FindMatch find, std::string content) {
   return [find = std::move(find), content = std::move(content)](std::string_view text) {
     std::string replaced;
     size_t at = 0;
-    for (Span match; find(text, at, match); at = match.end) replaced.append(text.substr(at, match.begin - at)).append(content);
+    for (Span match; find(text, at, match); at = match.end)
+      replaced.append(text.substr(at, match.begin - at)).append(content);
     return replaced.append(text.substr(at));
   };
 }
@@ -62,7 +64,8 @@ std::string strip(std::string_view text, bool left, bool right) {
 void add_steps(const Json& description, std::vector<Step>& steps) {
   const std::string type = description.at("type");
   const auto form = [&](int options, char32_t unchanged_below) {
-    steps.push_back([=](std::string_view text) { return unicode_form(text, UTF8PROC_STABLE | options, unchanged_below); });
+    steps.push_back(
+        [=](std::string_view text) { return unicode_form(text, UTF8PROC_STABLE | options, unchanged_below); });
   };
   if (type == "Sequence") {
     for (const Json& step : description.at("normalizers")) add_steps(step, steps);
@@ -76,14 +79,16 @@ void add_steps(const Json& description, std::vector<Step>& steps) {
     form(UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT, 0xA0);
   } else if (type == "Prepend") {
     const std::string prefix = description.at("prepend");
-    steps.push_back([prefix](std::string_view text) { return text.empty() ? std::string() : prefix + std::string(text); });
+    steps.push_back(
+        [prefix](std::string_view text) { return text.empty() ? std::string() : prefix + std::string(text); });
   } else if (type == "Replace") {
     steps.push_back(replace_step(find_pattern(description.at("pattern")), description.at("content")));
   } else if (type == "Strip") {
     const bool left = description.value("strip_left", true), right = description.value("strip_right", true);
     steps.push_back([=](std::string_view text) { return strip(text, left, right); });
   } else {
-    throw UsageError("the normalizer \"" + type + "\" is not supported; NFC, NFD, NFKC, NFKD, Prepend, Replace and Strip are");
+    throw UsageError("the normalizer \"" + type +
+                     "\" is not supported; NFC, NFD, NFKC, NFKD, Prepend, Replace and Strip are");
   }
 }
 

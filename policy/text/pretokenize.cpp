@@ -21,11 +21,19 @@ class Joiner {
 
   void add(Span span, bool is_match) {
     switch (behavior_) {
-      case SplitBehavior::isolated: return out(span);
-      case SplitBehavior::removed: return is_match ? void() : out(span);
-      case SplitBehavior::contiguous: join(span, held_ && was_match_ == is_match); break;
-      case SplitBehavior::merged_with_previous: join(span, held_ && is_match && !was_match_); break;
-      case SplitBehavior::merged_with_next: join(span, held_ && !is_match && was_match_); break;
+      case SplitBehavior::isolated:
+        return out(span);
+      case SplitBehavior::removed:
+        return is_match ? void() : out(span);
+      case SplitBehavior::contiguous:
+        join(span, held_ && was_match_ == is_match);
+        break;
+      case SplitBehavior::merged_with_previous:
+        join(span, held_ && is_match && !was_match_);
+        break;
+      case SplitBehavior::merged_with_next:
+        join(span, held_ && !is_match && was_match_);
+        break;
     }
     was_match_ = is_match;
   }
@@ -117,11 +125,12 @@ void add_stages(const Json& description, std::vector<PreTokenizerStage>& stages)
     for (const Json& stage : description.at("pretokenizers")) add_stages(stage, stages);
   } else if (type == "Split") {
     stages.emplace_back(SplitStage{find_pattern(description.at("pattern")), behavior_from(description.at("behavior")),
-                                description.value("invert", false)});
+                                   description.value("invert", false)});
   } else if (type == "Digits") {
     stages.emplace_back(SplitStage{description.value("individual_digits", false) ? find_numeric : find_numerics});
   } else if (type == "ByteLevel") {
-    stages.emplace_back(ByteLevelStage{description.value("add_prefix_space", true), description.value("use_regex", true)});
+    stages.emplace_back(
+        ByteLevelStage{description.value("add_prefix_space", true), description.value("use_regex", true)});
   } else if (type == "Metaspace") {
     stages.emplace_back(metaspace_from(description));
   } else if (type == "Punctuation") {
@@ -132,7 +141,9 @@ void add_stages(const Json& description, std::vector<PreTokenizerStage>& stages)
   } else if (type == "WhitespaceSplit") {
     stages.emplace_back(SplitStage{find_regex(R"(\s)"), SplitBehavior::removed});
   } else {
-    throw UsageError("the pre-tokenizer \"" + type + "\" is not supported; Split, Digits, ByteLevel, Metaspace, Punctuation, Whitespace and WhitespaceSplit are");
+    throw UsageError(
+        "the pre-tokenizer \"" + type +
+        "\" is not supported; Split, Digits, ByteLevel, Metaspace, Punctuation, Whitespace and WhitespaceSplit are");
   }
 }
 

@@ -42,7 +42,8 @@ struct PreTokenizer {
   void split(std::string_view text, bool at_start, const std::function<void(std::string_view)>& emit) const;
 };
 
-/// From the field `pre_tokenizer` of tokenizer.json (null: the text is one piece). Throws UsageError on a kind not known.
+/// From the field `pre_tokenizer` of tokenizer.json (null: the text is one piece). Throws UsageError on a kind not
+/// known.
 PreTokenizer pre_tokenizer_from(const Json& description);
 
 /// The pattern of a Split or Replace: {"String": ..} or {"Regex": ..}.

@@ -95,23 +95,37 @@ class Translator {
   CodePointSet escape_set() {
     const char c = next();
     switch (c) {
-      case 'p': case 'P': return property(c == 'P');
-      case 's': return space_set();
-      case 'S': return complement(space_set());
-      case 'd': return set_of_property("Nd");
-      case 'D': return complement(set_of_property("Nd"));
-      case 'w': return word_set();
-      case 'W': return complement(word_set());
-      case 'n': return {{'\n', '\n'}};
-      case 'r': return {{'\r', '\r'}};
-      case 't': return {{'\t', '\t'}};
-      case 'f': return {{'\f', '\f'}};
-      case 'v': return {{'\v', '\v'}};
+      case 'p':
+      case 'P':
+        return property(c == 'P');
+      case 's':
+        return space_set();
+      case 'S':
+        return complement(space_set());
+      case 'd':
+        return set_of_property("Nd");
+      case 'D':
+        return complement(set_of_property("Nd"));
+      case 'w':
+        return word_set();
+      case 'W':
+        return complement(word_set());
+      case 'n':
+        return {{'\n', '\n'}};
+      case 'r':
+        return {{'\r', '\r'}};
+      case 't':
+        return {{'\t', '\t'}};
+      case 'f':
+        return {{'\f', '\f'}};
+      case 'v':
+        return {{'\v', '\v'}};
       case 'x': {
         const char32_t code = hexadecimal();
         return {{code, code}};
       }
-      default: break;
+      default:
+        break;
     }
     if ((c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z')) refuse(std::string("\\") + c);
     --at_;
@@ -156,7 +170,8 @@ class Translator {
     if (!one || pattern_.substr(at_, 1) != "-" || at_ + 1 >= pattern_.size() || pattern_[at_ + 1] == ']') return member;
     ++at_;
     const CodePointSet last = one_member();
-    if (last.size() != 1 || last[0].first != last[0].second || last[0].first < member[0].first) refuse("a broken range");
+    if (last.size() != 1 || last[0].first != last[0].second || last[0].first < member[0].first)
+      refuse("a broken range");
     return {{member[0].first, last[0].first}};
   }
 
@@ -176,7 +191,9 @@ class Translator {
 
 }  // namespace
 
-std::string translate_regex(std::string_view pattern) { return Translator(pattern).translate(); }
+std::string translate_regex(std::string_view pattern) {
+  return Translator(pattern).translate();
+}
 
 struct Regex::Code {
   pcre2_code* code = nullptr;
@@ -192,12 +209,14 @@ Regex::Regex(std::string_view pattern) : code_(std::make_unique<Code>()) {
   int error = 0;
   PCRE2_SIZE offset = 0;
   code_->code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),
-                              PCRE2_UTF | PCRE2_NO_UTF_CHECK | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, &error, &offset, context);
+                              PCRE2_UTF | PCRE2_NO_UTF_CHECK | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, &error,
+                              &offset, context);
   pcre2_compile_context_free(context);
   if (!code_->code) {
     PCRE2_UCHAR message[200];
     pcre2_get_error_message(error, message, sizeof message);
-    throw UsageError("the tokenizer's split pattern " + code_->pattern + " does not compile: " + reinterpret_cast<char*>(message));
+    throw UsageError("the tokenizer's split pattern " + code_->pattern +
+                     " does not compile: " + reinterpret_cast<char*>(message));
   }
   pcre2_jit_compile(code_->code, PCRE2_JIT_COMPLETE);  // without it the interpreter matches
 }
@@ -217,8 +236,9 @@ bool Regex::find(std::string_view text, size_t from, Span& match) const {
     int result = run(0);
     if (result == PCRE2_ERROR_JIT_STACKLIMIT) result = run(PCRE2_NO_JIT);
     if (result == PCRE2_ERROR_NOMATCH) return false;
-    if (result < 0) throw std::runtime_error("the tokenizer's split pattern " + code_->pattern + " gave up on a text of " +
-                                             std::to_string(text.size()) + " bytes (PCRE2 error " + std::to_string(result) + ")");
+    if (result < 0)
+      throw std::runtime_error("the tokenizer's split pattern " + code_->pattern + " gave up on a text of " +
+                               std::to_string(text.size()) + " bytes (PCRE2 error " + std::to_string(result) + ")");
     const PCRE2_SIZE* offsets = pcre2_get_ovector_pointer(found.get());
     match = {offsets[0], offsets[1]};
     if (match.end > match.begin) return true;

@@ -23,11 +23,20 @@ class Fields {
     const uint64_t tag = varint();
     number = static_cast<int>(tag >> 3);
     switch (tag & 7) {
-      case 0: value = varint(); break;
-      case 1: bytes = take(8); break;
-      case 2: bytes = take(varint()); break;
-      case 5: bytes = take(4); break;
-      default: refuse();
+      case 0:
+        value = varint();
+        break;
+      case 1:
+        bytes = take(8);
+        break;
+      case 2:
+        bytes = take(varint());
+        break;
+      case 5:
+        bytes = take(4);
+        break;
+      default:
+        refuse();
     }
     return true;
   }
@@ -72,7 +81,8 @@ SentencePiece read_piece(std::string_view message) {
   return piece;
 }
 
-/// Every way to cut a piece in two pieces, in the order of the pieces' scores; of equal ones the longest left half first.
+/// Every way to cut a piece in two pieces, in the order of the pieces' scores; of equal ones the longest left half
+/// first.
 Json merges_of(const std::vector<SentencePiece>& pieces) {
   struct Merge {
     float score;
@@ -91,9 +101,11 @@ Json merges_of(const std::vector<SentencePiece>& pieces) {
       if (at == 0) continue;
       const auto left = ids.find(text.substr(0, at)), right = ids.find(text.substr(at));
       if (left != ids.end() && right != ids.end())
-        cuts.push_back({piece.score, unicode::count(left->first), unicode::count(right->first), left->second, right->second});
+        cuts.push_back(
+            {piece.score, unicode::count(left->first), unicode::count(right->first), left->second, right->second});
     }
-    std::ranges::sort(cuts, [](const Merge& a, const Merge& b) { return std::pair(a.left, a.right) < std::pair(b.left, b.right); });
+    std::ranges::sort(
+        cuts, [](const Merge& a, const Merge& b) { return std::pair(a.left, a.right) < std::pair(b.left, b.right); });
     merges.insert(merges.end(), cuts.begin(), cuts.end());
   }
   std::ranges::stable_sort(merges, [](const Merge& a, const Merge& b) {
@@ -112,7 +124,9 @@ Json normalizer_of(const SentencePieceModel& model) {
 }
 
 Json decoder_of(const SentencePieceModel& model) {
-  Json steps = {{{"type", "Replace"}, {"pattern", {{"String", "\u2581"}}}, {"content", " "}}, {{"type", "ByteFallback"}}, {{"type", "Fuse"}}};
+  Json steps = {{{"type", "Replace"}, {"pattern", {{"String", "\u2581"}}}, {"content", " "}},
+                {{"type", "ByteFallback"}},
+                {{"type", "Fuse"}}};
   if (model.add_dummy_prefix) steps.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});
   return {{"type", "Sequence"}, {"decoders", steps}};
 }
@@ -137,8 +151,11 @@ SentencePieceModel read_sentencepiece(std::string_view file) {
 }
 
 Json sentencepiece_tokenizer_json(const SentencePieceModel& model) {
-  if (!model.is_bpe) throw UsageError("the sentencepiece model is of the Unigram kind, expected BPE; its tokenizer.json is needed");
-  if (model.has_character_map) throw UsageError("the sentencepiece model normalises by a character map, which is not supported; its tokenizer.json is needed");
+  if (!model.is_bpe)
+    throw UsageError("the sentencepiece model is of the Unigram kind, expected BPE; its tokenizer.json is needed");
+  if (model.has_character_map)
+    throw UsageError(
+        "the sentencepiece model normalises by a character map, which is not supported; its tokenizer.json is needed");
   BpeDescription bpe;
   TokenizerDescription description;
   std::vector<std::string> tokens;
@@ -148,13 +165,15 @@ Json sentencepiece_tokenizer_json(const SentencePieceModel& model) {
     bpe.vocab.emplace(piece.text, id);
     bpe.byte_fallback |= piece.type == SentencePieceType::byte;
     if (piece.type == SentencePieceType::unknown) bpe.unk_token = piece.text;
-    if (piece.type == SentencePieceType::control || piece.type == SentencePieceType::user_defined || piece.type == SentencePieceType::unknown)
+    if (piece.type == SentencePieceType::control || piece.type == SentencePieceType::user_defined ||
+        piece.type == SentencePieceType::unknown)
       description.added_tokens.push_back(added_token(id, piece.text, piece.type != SentencePieceType::user_defined));
   }
   bpe.fuse_unk = true;
   bpe.merges = merges_of(model.pieces);
   description.normalizer = normalizer_of(model);
-  description.post_processor = model.bos.is_null() && model.eos.is_null() ? Json() : around_text(model.bos, model.eos, tokens);
+  description.post_processor =
+      model.bos.is_null() && model.eos.is_null() ? Json() : around_text(model.bos, model.eos, tokens);
   description.decoder = decoder_of(model);
   description.model = bpe_model(std::move(bpe));
   return tokenizer_json_of(std::move(description));

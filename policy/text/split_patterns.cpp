@@ -12,10 +12,18 @@ using namespace unicode;
 constexpr Categories letters_or_marks = letters | marks;
 constexpr Categories punctuation_or_symbols = punctuation | symbols;
 
-bool is_letter(char32_t c) { return c < 128 ? (c | 32) - 'a' < 26u : is_in(c, letters); }
-bool is_number(char32_t c) { return c < 128 ? c - '0' < 10u : is_in(c, numbers); }
-bool is_other(char32_t c) { return !is_letter(c) && !is_number(c) && !is_space(c); }
-bool is_newline(char32_t c) { return c == '\r' || c == '\n'; }
+bool is_letter(char32_t c) {
+  return c < 128 ? (c | 32) - 'a' < 26u : is_in(c, letters);
+}
+bool is_number(char32_t c) {
+  return c < 128 ? c - '0' < 10u : is_in(c, numbers);
+}
+bool is_other(char32_t c) {
+  return !is_letter(c) && !is_number(c) && !is_space(c);
+}
+bool is_newline(char32_t c) {
+  return c == '\r' || c == '\n';
+}
 
 template <class Test>
 size_t skip(std::string_view text, size_t at, Test test, size_t most = SIZE_MAX) {
@@ -77,7 +85,8 @@ size_t gpt2_end(std::string_view text, size_t at) {
   return whitespace_end(text, at);
 }
 
-/// `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,digits}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`
+/// `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,digits}|
+/// ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`
 template <size_t digits>
 size_t llama3_end(std::string_view text, size_t at) {
   if (text[at] == '\'')
@@ -94,10 +103,18 @@ size_t llama3_end(std::string_view text, size_t at) {
   return whitespace_end(text, at);
 }
 
-bool is_ascii_punctuation(char32_t c) { return c < 128 && is_in(c, punctuation_or_symbols); }
-bool is_ascii_letter(char32_t c) { return (c | 32) - 'a' < 26u; }
-bool is_letter_or_mark(char32_t c) { return c < 128 ? is_ascii_letter(c) : is_in(c, letters_or_marks); }
-bool is_punctuation_or_symbol(char32_t c) { return is_in(c, punctuation_or_symbols); }
+bool is_ascii_punctuation(char32_t c) {
+  return c < 128 && is_in(c, punctuation_or_symbols);
+}
+bool is_ascii_letter(char32_t c) {
+  return (c | 32) - 'a' < 26u;
+}
+bool is_letter_or_mark(char32_t c) {
+  return c < 128 ? is_ascii_letter(c) : is_in(c, letters_or_marks);
+}
+bool is_punctuation_or_symbol(char32_t c) {
+  return is_in(c, punctuation_or_symbols);
+}
 
 /// DeepSeek-V3's third split; `at` when nothing matches there (digits and controls that no letter follows).
 size_t deepseek_end(std::string_view text, size_t at) {
@@ -142,7 +159,9 @@ bool find_up_to_three_numbers(std::string_view text, size_t from, Span& match) {
   return find_run(text, from, match, is_number, 3);
 }
 
-bool is_cjk_or_kana(char32_t c) { return (c >= 0x4E00 && c <= 0x9FA5) || (c >= 0x3040 && c <= 0x30FF); }
+bool is_cjk_or_kana(char32_t c) {
+  return (c >= 0x4E00 && c <= 0x9FA5) || (c >= 0x3040 && c <= 0x30FF);
+}
 bool find_cjk_or_kana(std::string_view text, size_t from, Span& match) {
   return find_run(text, from, match, is_cjk_or_kana, SIZE_MAX);
 }
@@ -164,7 +183,9 @@ const std::pair<std::string_view, FindMatch> patterns[] = {
 bool find_gpt2(std::string_view text, size_t from, Span& match) {
   return find_everywhere<gpt2_end>(text, from, match);
 }
-bool find_numeric(std::string_view text, size_t from, Span& match) { return find_run(text, from, match, is_numeric, 1); }
+bool find_numeric(std::string_view text, size_t from, Span& match) {
+  return find_run(text, from, match, is_numeric, 1);
+}
 bool find_numerics(std::string_view text, size_t from, Span& match) {
   return find_run(text, from, match, is_numeric, SIZE_MAX);
 }

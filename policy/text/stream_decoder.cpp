@@ -8,11 +8,15 @@
 namespace cohort {
 
 StreamDecoder::StreamDecoder(const Tokenizer& tokenizer, bool skip_special_tokens)
-    : tokenizer_(tokenizer), skip_special_tokens_(skip_special_tokens), strip_left_(tokenizer.parts().decoder.strip_count) {}
+    : tokenizer_(tokenizer),
+      skip_special_tokens_(skip_special_tokens),
+      strip_left_(tokenizer.parts().decoder.strip_count) {}
 
 std::string StreamDecoder::push(int32_t id) {
   const TokenizerParts& parts = tokenizer_.parts();
-  if (id < 0 || id >= tokenizer_.size() || parts.tokens[id].empty() || (skip_special_tokens_ && tokenizer_.is_special(id))) return {};
+  if (id < 0 || id >= tokenizer_.size() || parts.tokens[id].empty() ||
+      (skip_special_tokens_ && tokenizer_.is_special(id)))
+    return {};
   pending_ += first_ ? parts.decoder.spell(parts.tokens[id], true) : parts.spelled[id];
   first_ = false;
   std::string complete;
@@ -28,7 +32,9 @@ std::string StreamDecoder::push(int32_t id) {
   return stripped(std::move(complete));
 }
 
-std::string StreamDecoder::finish() { return stripped(unicode::repaired(std::exchange(pending_, {}))); }
+std::string StreamDecoder::finish() {
+  return stripped(unicode::repaired(std::exchange(pending_, {})));
+}
 
 /// Tokens of one word each: what is stripped is one character, so a text is never empty while more could be stripped.
 std::string StreamDecoder::stripped(std::string text) {

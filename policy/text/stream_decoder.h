@@ -7,8 +7,8 @@
 
 namespace cohort {
 
-/// The texts that push and finish return, joined, are Tokenizer::decode of the ids, except that ill-formed <0x..> runs of
-/// byte-fallback tokenizers give one U+FFFD for each maximal subpart. No returned text splits a UTF-8 character.
+/// The texts that push and finish return, joined, are Tokenizer::decode of the ids, except that ill-formed <0x..> runs
+/// of byte-fallback tokenizers give one U+FFFD for each maximal subpart. No returned text splits a UTF-8 character.
 class StreamDecoder {
  public:
   /// The tokenizer outlives the decoder.
@@ -23,8 +23,8 @@ class StreamDecoder {
   const Tokenizer& tokenizer_;
   bool skip_special_tokens_;
   bool first_ = true;
-  size_t strip_left_;     // how often the start may still be stripped
-  std::string pending_;   // bytes of a character that is not complete
+  size_t strip_left_;    // how often the start may still be stripped
+  std::string pending_;  // bytes of a character that is not complete
 };
 
 }  // namespace cohort

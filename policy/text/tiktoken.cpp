@@ -61,9 +61,17 @@ std::pair<std::string_view, std::string_view> halves(std::string_view token, uin
 }
 
 std::map<int32_t, std::string> llama3_special_tokens(int32_t first) {
-  std::vector<std::string> names = {"<|begin_of_text|>", "<|end_of_text|>", "<|reserved_special_token_0|>", "<|reserved_special_token_1|>",
-                                    "<|finetune_right_pad_id|>", "<|step_id|>", "<|start_header_id|>", "<|end_header_id|>", "<|eom_id|>",
-                                    "<|eot_id|>", "<|python_tag|>"};
+  std::vector<std::string> names = {"<|begin_of_text|>",
+                                    "<|end_of_text|>",
+                                    "<|reserved_special_token_0|>",
+                                    "<|reserved_special_token_1|>",
+                                    "<|finetune_right_pad_id|>",
+                                    "<|step_id|>",
+                                    "<|start_header_id|>",
+                                    "<|end_header_id|>",
+                                    "<|eom_id|>",
+                                    "<|eot_id|>",
+                                    "<|python_tag|>"};
   for (int i = 2; names.size() < 256; ++i) names.push_back("<|reserved_special_token_" + std::to_string(i) + "|>");
   std::map<int32_t, std::string> tokens;
   for (const std::string& name : names) tokens[first++] = name;
@@ -83,12 +91,14 @@ std::vector<std::string> read_tiktoken_ranks(std::string_view file) {
   std::vector<std::string> tokens;
   for (size_t line = 1; !file.empty(); ++line) {
     const size_t end = std::min(file.find('\n'), file.size()), space = file.substr(0, end).find(' ');
-    const std::string_view rank = space == std::string_view::npos ? std::string_view() : file.substr(space + 1, end - space - 1);
+    const std::string_view rank =
+        space == std::string_view::npos ? std::string_view() : file.substr(space + 1, end - space - 1);
     size_t value = 0;
     if (end > 0) {
       if (std::from_chars(rank.data(), rank.data() + rank.size(), value).ec != std::errc() || value != tokens.size())
-        throw UsageError("the tiktoken vocabulary has \"" + std::string(file.substr(0, std::min<size_t>(end, 80))) + "\" in line " +
-                         std::to_string(line) + ", expected a token in base64 and the rank " + std::to_string(tokens.size()));
+        throw UsageError("the tiktoken vocabulary has \"" + std::string(file.substr(0, std::min<size_t>(end, 80))) +
+                         "\" in line " + std::to_string(line) + ", expected a token in base64 and the rank " +
+                         std::to_string(tokens.size()));
       tokens.push_back(from_base64(file.substr(0, space)));
     }
     file.remove_prefix(std::min(end + 1, file.size()));
@@ -106,13 +116,31 @@ TiktokenVocabulary read_tekken(const Json& tekken) try {
     if (vocabulary.tokens.size() == size) break;
     vocabulary.tokens.push_back(from_base64(token.at("token_bytes").get_ref<const std::string&>()));
   }
-  const char* names[] = {"<unk>", "<s>", "</s>", "[INST]", "[/INST]", "[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]", "[TOOL_RESULTS]",
-                         "[/TOOL_RESULTS]", "[TOOL_CALLS]", "[IMG]", "<pad>", "[IMG_BREAK]", "[IMG_END]", "[PREFIX]", "[MIDDLE]",
-                         "[SUFFIX]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "[TOOL_CONTENT]"};
+  const char* names[] = {"<unk>",
+                         "<s>",
+                         "</s>",
+                         "[INST]",
+                         "[/INST]",
+                         "[AVAILABLE_TOOLS]",
+                         "[/AVAILABLE_TOOLS]",
+                         "[TOOL_RESULTS]",
+                         "[/TOOL_RESULTS]",
+                         "[TOOL_CALLS]",
+                         "[IMG]",
+                         "<pad>",
+                         "[IMG_BREAK]",
+                         "[IMG_END]",
+                         "[PREFIX]",
+                         "[MIDDLE]",
+                         "[SUFFIX]",
+                         "[SYSTEM_PROMPT]",
+                         "[/SYSTEM_PROMPT]",
+                         "[TOOL_CONTENT]"};
   for (int32_t id = 0; id < vocabulary.first_id; ++id)
     vocabulary.special_tokens[id] = id < 20 ? names[id] : "<SPECIAL_" + std::to_string(id) + ">";
   if (tekken.contains("special_tokens") && tekken["special_tokens"].is_array())
-    for (const Json& token : tekken["special_tokens"]) vocabulary.special_tokens[token.at("rank")] = token.at("token_str");
+    for (const Json& token : tekken["special_tokens"])
+      vocabulary.special_tokens[token.at("rank")] = token.at("token_str");
   return vocabulary;
 } catch (const Json::exception& error) {
   throw UsageError(std::string("tekken.json is not as expected: ") + error.what());
@@ -128,24 +156,26 @@ TiktokenVocabulary known_tiktoken(const std::string& file_name, std::string_view
   if (qwen) vocabulary.special_tokens = qwen_special_tokens(first);
   if (!qwen && !kimi) vocabulary.special_tokens = llama3_special_tokens(first);
   const Json added = tokenizer_config.value("added_tokens_decoder", Json::object());
-  for (const auto& [id, token] : added.items())
-    vocabulary.special_tokens[std::stoi(id)] = token.at("content");
+  for (const auto& [id, token] : added.items()) vocabulary.special_tokens[std::stoi(id)] = token.at("content");
   return vocabulary;
 }
 
 Json tiktoken_tokenizer_json(const TiktokenVocabulary& vocabulary) {
   Ranks ranks;
-  for (size_t rank = 0; rank < vocabulary.tokens.size(); ++rank) ranks.emplace(vocabulary.tokens[rank], static_cast<uint32_t>(rank));
+  for (size_t rank = 0; rank < vocabulary.tokens.size(); ++rank)
+    ranks.emplace(vocabulary.tokens[rank], static_cast<uint32_t>(rank));
   BpeDescription bpe;
   for (size_t rank = 0; rank < vocabulary.tokens.size(); ++rank) {
     const std::string& token = vocabulary.tokens[rank];
     bpe.vocab[to_byte_characters(token)] = vocabulary.first_id + static_cast<int32_t>(rank);
     const auto [left, right] = halves(token, static_cast<uint32_t>(rank), ranks);
-    if (ranks.contains(left) && ranks.contains(right)) bpe.merges.push_back({to_byte_characters(left), to_byte_characters(right)});
+    if (ranks.contains(left) && ranks.contains(right))
+      bpe.merges.push_back({to_byte_characters(left), to_byte_characters(right)});
   }
   bpe.ignore_merges = true;  // a piece that is a token is taken whole
   TokenizerDescription description;
-  for (const auto& [id, content] : vocabulary.special_tokens) description.added_tokens.push_back(added_token(id, content, true));
+  for (const auto& [id, content] : vocabulary.special_tokens)
+    description.added_tokens.push_back(added_token(id, content, true));
   if (vocabulary.nfc) description.normalizer = {{"type", "NFC"}};
   description.pre_tokenizer = sequence_of({split_stage(vocabulary.pattern), byte_level_stage(false)});
   description.post_processor = byte_level_stage(true);

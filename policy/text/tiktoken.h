@@ -1,5 +1,5 @@
-// tiktoken vocabularies: tokens in the order in which they merge. Lines "base64 rank" (Llama 3, Qwen, Kimi), or Mistral's
-// tekken.json, which holds the split pattern and special tokens too.
+// tiktoken vocabularies: tokens in the order in which they merge. Lines "base64 rank" (Llama 3, Qwen, Kimi), or
+// Mistral's tekken.json, which holds the split pattern and special tokens too.
 #pragma once
 #include <map>
 #include <nlohmann/json.hpp>
@@ -12,11 +12,11 @@ namespace cohort {
 using Json = nlohmann::json;
 
 struct TiktokenVocabulary {
-  std::vector<std::string> tokens;              // raw bytes, by rank
-  int32_t first_id = 0;                         // of rank 0
-  std::string pattern;                          // cuts a text into pieces
+  std::vector<std::string> tokens;  // raw bytes, by rank
+  int32_t first_id = 0;             // of rank 0
+  std::string pattern;              // cuts a text into pieces
   std::map<int32_t, std::string> special_tokens;
-  bool nfc = false;                             // normalises first
+  bool nfc = false;  // normalises first
 };
 
 /// Tokens of a file of lines "base64 rank". Throws UsageError naming the line.

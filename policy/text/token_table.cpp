@@ -51,7 +51,8 @@ void TokenTable::rehash(size_t slots) {
 
 void TokenTable::insert(std::string_view token, int32_t id) {
   if (find(token) >= 0) return;
-  entries_.push_back({hash_bytes(token), static_cast<uint32_t>(arena_.size()), static_cast<uint32_t>(token.size()), id});
+  entries_.push_back(
+      {hash_bytes(token), static_cast<uint32_t>(arena_.size()), static_cast<uint32_t>(token.size()), id});
   arena_.append(token);
   if (2 * entries_.size() > slots_.size()) return rehash(std::bit_ceil(4 * entries_.size()));
   size_t at = entries_.back().hash & (slots_.size() - 1);

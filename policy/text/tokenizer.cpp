@@ -34,7 +34,8 @@ class FallbackText {
 };
 
 void strip_start(std::string& text, const Decoder& decoder) {
-  for (size_t i = 0; i < decoder.strip_count && text.starts_with(decoder.stripped); ++i) text.erase(0, decoder.stripped.size());
+  for (size_t i = 0; i < decoder.strip_count && text.starts_with(decoder.stripped); ++i)
+    text.erase(0, decoder.stripped.size());
 }
 
 }  // namespace
@@ -88,17 +89,29 @@ std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special_to
   return text;
 }
 
-int32_t Tokenizer::size() const { return static_cast<int32_t>(parts_->tokens.size()); }
+int32_t Tokenizer::size() const {
+  return static_cast<int32_t>(parts_->tokens.size());
+}
 
 std::optional<int32_t> Tokenizer::id(std::string_view token) const {
   const int32_t found = parts_->ids.find(token);
   return found < 0 ? std::nullopt : std::optional(found);
 }
 
-std::string Tokenizer::token(int32_t id) const { return id < 0 || id >= size() ? std::string() : parts_->tokens[id]; }
-bool Tokenizer::is_special(int32_t id) const { return id >= 0 && id < size() && parts_->special[id]; }
-const SpecialTokens& Tokenizer::special_tokens() const { return parts_->special_tokens; }
-const std::string& Tokenizer::chat_template() const { return parts_->chat_template; }
-const std::map<std::string, std::string>& Tokenizer::files() const { return parts_->files; }
+std::string Tokenizer::token(int32_t id) const {
+  return id < 0 || id >= size() ? std::string() : parts_->tokens[id];
+}
+bool Tokenizer::is_special(int32_t id) const {
+  return id >= 0 && id < size() && parts_->special[id];
+}
+const SpecialTokens& Tokenizer::special_tokens() const {
+  return parts_->special_tokens;
+}
+const std::string& Tokenizer::chat_template() const {
+  return parts_->chat_template;
+}
+const std::map<std::string, std::string>& Tokenizer::files() const {
+  return parts_->files;
+}
 
 }  // namespace cohort

@@ -35,13 +35,13 @@ class Tokenizer {
   /// Always valid UTF-8. An id without a token adds nothing.
   std::string decode(std::span<const int32_t> ids, bool skip_special_tokens = true) const;
 
-  int32_t size() const;                                    // highest id + 1
+  int32_t size() const;  // highest id + 1
   std::optional<int32_t> id(std::string_view token) const;
-  std::string token(int32_t id) const;                     // as in the vocabulary file; empty for an id without a token
+  std::string token(int32_t id) const;  // as in the vocabulary file; empty for an id without a token
   bool is_special(int32_t id) const;
   const SpecialTokens& special_tokens() const;
-  const std::string& chat_template() const;                // Jinja source; empty when there is none
-  const std::map<std::string, std::string>& files() const; // name → bytes of a Hugging Face folder's tokenizer files
+  const std::string& chat_template() const;                 // Jinja source; empty when there is none
+  const std::map<std::string, std::string>& files() const;  // name → bytes of a Hugging Face folder's tokenizer files
   const TokenizerParts& parts() const { return *parts_; }
 
  private:
@@ -49,8 +49,8 @@ class Tokenizer {
 };
 
 /// A Hugging Face folder: tokenizer.json, and beside it tokenizer_config.json, special_tokens_map.json and
-/// chat_template.jinja where they exist. Without tokenizer.json one is made from tekken.json, a tiktoken vocabulary or a
-/// sentencepiece BPE model. Throws UsageError naming the file that is missing or broken.
+/// chat_template.jinja where they exist. Without tokenizer.json one is made from tekken.json, a tiktoken vocabulary or
+/// a sentencepiece BPE model. Throws UsageError naming the file that is missing or broken.
 Tokenizer load_tokenizer(const std::filesystem::path& folder);
 Tokenizer tokenizer_from_json(const Json& tokenizer_json, const Json& tokenizer_config);
 

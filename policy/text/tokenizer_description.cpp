@@ -12,12 +12,16 @@ Json split_stage(const std::string& pattern) {
   return {{"type", "Split"}, {"pattern", {{"Regex", pattern}}}, {"behavior", "Isolated"}, {"invert", false}};
 }
 
-Json digits_stage() { return {{"type", "Digits"}, {"individual_digits", true}}; }
+Json digits_stage() {
+  return {{"type", "Digits"}, {"individual_digits", true}};
+}
 
-Json sequence_of(Json stages) { return {{"type", "Sequence"}, {"pretokenizers", std::move(stages)}}; }
+Json sequence_of(Json stages) {
+  return {{"type", "Sequence"}, {"pretokenizers", std::move(stages)}};
+}
 
 Json added_token(int32_t id, const std::string& content, bool special) {
-  return {{"id", id},         {"content", content}, {"single_word", false}, {"lstrip", false},
+  return {{"id", id},        {"content", content},  {"single_word", false}, {"lstrip", false},
           {"rstrip", false}, {"normalized", false}, {"special", special}};
 }
 
@@ -65,6 +69,8 @@ Json tokenizer_json_of(TokenizerDescription description) {
           {"model", std::move(description.model)}};
 }
 
-Json plain_config() { return {{"tokenizer_class", "PreTrainedTokenizerFast"}, {"clean_up_tokenization_spaces", false}}; }
+Json plain_config() {
+  return {{"tokenizer_class", "PreTrainedTokenizerFast"}, {"clean_up_tokenization_spaces", false}};
+}
 
 }  // namespace cohort

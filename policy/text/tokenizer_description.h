@@ -24,10 +24,10 @@ Json sequence_of(Json stages);
 Json added_token(int32_t id, const std::string& content, bool special);
 
 struct BpeDescription {
-  Json vocab = Json::object();   // token → id
+  Json vocab = Json::object();  // token → id
   Json merges = Json::array();
   bool ignore_merges = false, byte_fallback = false, fuse_unk = false;
-  Json unk_token;                // null or a token
+  Json unk_token;  // null or a token
 };
 Json bpe_model(BpeDescription bpe);
 

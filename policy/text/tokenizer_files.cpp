@@ -46,23 +46,27 @@ int nesting(const std::string& text) {
 
 Json parsed(const std::string& text, const fs::path& path) try {
   if (nesting(text) > most_nesting)
-    throw UsageError(path.string() + " is nested " + std::to_string(nesting(text)) + " levels deep, expected at most " + std::to_string(most_nesting));
+    throw UsageError(path.string() + " is nested " + std::to_string(nesting(text)) + " levels deep, expected at most " +
+                     std::to_string(most_nesting));
   return Json::parse(text);
 } catch (const Json::exception& error) {
   throw UsageError(path.string() + " is not valid JSON: " + error.what());
 }
 
 constexpr const char* chatml =
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}"
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + "
+    "'\\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
 
 /// tokenizer.json made from a vocabulary file of another kind; null when the folder has none.
 Json converted(const fs::path& folder, const Json& config) {
-  if (const auto tekken = read_if_there(folder / "tekken.json")) return tiktoken_tokenizer_json(read_tekken(parsed(*tekken, folder / "tekken.json")));
+  if (const auto tekken = read_if_there(folder / "tekken.json"))
+    return tiktoken_tokenizer_json(read_tekken(parsed(*tekken, folder / "tekken.json")));
   for (const char* name : {"qwen.tiktoken", "tiktoken.model", "tokenizer.model"}) {
     const auto bytes = read_if_there(folder / name);
     if (!bytes) continue;
-    const bool is_ranks = std::string_view(name) != "tokenizer.model" || bytes->substr(0, 5).find("== ") != std::string::npos;
+    const bool is_ranks =
+        std::string_view(name) != "tokenizer.model" || bytes->substr(0, 5).find("== ") != std::string::npos;
     if (is_ranks) return tiktoken_tokenizer_json(known_tiktoken(name, *bytes, config));
     SentencePieceModel model = read_sentencepiece(*bytes);
     model.bos = config.value("add_bos_token", true) ? Json(1) : Json();
@@ -76,7 +80,8 @@ Tokenizer load_converted(const fs::path& folder, Json config) {
   const Json description = converted(folder, config);
   if (description.is_null())
     throw UsageError("there is no tokenizer.json in " + folder.string() +
-                     ", nor tekken.json, qwen.tiktoken, tiktoken.model or tokenizer.model; a Hugging Face model folder has one of them");
+                     ", nor tekken.json, qwen.tiktoken, tiktoken.model or tokenizer.model; a Hugging Face model folder "
+                     "has one of them");
   config["tokenizer_class"] = "PreTrainedTokenizerFast";
   config.erase("auto_map");
   return tokenizer_from_json(description, config);
@@ -88,7 +93,9 @@ Tokenizer load_tokenizer(const fs::path& folder) {
   std::map<std::string, std::string> files;
   for (const char* name : {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"})
     if (auto bytes = read_if_there(folder / name)) files[name] = std::move(*bytes);
-  Json config = files.contains("tokenizer_config.json") ? parsed(files["tokenizer_config.json"], folder / "tokenizer_config.json") : Json::object();
+  Json config = files.contains("tokenizer_config.json")
+                    ? parsed(files["tokenizer_config.json"], folder / "tokenizer_config.json")
+                    : Json::object();
   if (files.contains("special_tokens_map.json")) {
     const Json map = parsed(files["special_tokens_map.json"], folder / "special_tokens_map.json");
     for (const auto& [role, token] : map.items())
@@ -134,7 +141,8 @@ void save_tokenizer(const Tokenizer& tokenizer, const fs::path& folder) {
 
 Json hf_tokenizer_files(const Tokenizer& tokenizer) {
   Json files = Json::object();
-  for (const auto& [name, bytes] : tokenizer.files()) files[name] = name.ends_with(".json") ? Json::parse(bytes) : Json(bytes);
+  for (const auto& [name, bytes] : tokenizer.files())
+    files[name] = name.ends_with(".json") ? Json::parse(bytes) : Json(bytes);
   return files;
 }
 

@@ -18,14 +18,24 @@ constexpr const char* deepseek3_pattern =
 constexpr const char* tekken_pattern =
     R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
-Json gpt2() { return byte_level_stage(true); }
-Json digits_gpt2() { return sequence_of({digits_stage(), byte_level_stage(true)}); }
-Json llama3() { return sequence_of({split_stage(llama3_pattern), byte_level_stage(false)}); }
-Json qwen2() { return sequence_of({split_stage(qwen2_pattern), byte_level_stage(false)}); }
-Json tekken() { return sequence_of({split_stage(tekken_pattern), byte_level_stage(false)}); }
+Json gpt2() {
+  return byte_level_stage(true);
+}
+Json digits_gpt2() {
+  return sequence_of({digits_stage(), byte_level_stage(true)});
+}
+Json llama3() {
+  return sequence_of({split_stage(llama3_pattern), byte_level_stage(false)});
+}
+Json qwen2() {
+  return sequence_of({split_stage(qwen2_pattern), byte_level_stage(false)});
+}
+Json tekken() {
+  return sequence_of({split_stage(tekken_pattern), byte_level_stage(false)});
+}
 Json deepseek3() {
-  return sequence_of({split_stage(R"(\p{N}{1,3})"), split_stage("[一-龥\u3040-ゟ゠-ヿ]+"), split_stage(deepseek3_pattern),
-                      byte_level_stage(false)});
+  return sequence_of({split_stage(R"(\p{N}{1,3})"), split_stage("[一-龥\u3040-ゟ゠-ヿ]+"),
+                      split_stage(deepseek3_pattern), byte_level_stage(false)});
 }
 Json deepseek_coder() {
   return sequence_of({split_stage(R"([\r\n])"), split_stage(R"(\s?\p{L}+)"), split_stage(R"(\s?\p{P}+)"),
@@ -75,7 +85,8 @@ Json added_tokens(const Json& tokens, const Json& types) {
   Json added = Json::array();
   for (size_t id = 0; id < types.size(); ++id) {
     const int type = types[id];
-    if (type == control || type == user_defined) added.push_back(added_token(static_cast<int32_t>(id), tokens.at(id), type == control));
+    if (type == control || type == user_defined)
+      added.push_back(added_token(static_cast<int32_t>(id), tokens.at(id), type == control));
   }
   return added;
 }
@@ -104,7 +115,8 @@ Json byte_level_json(const Json& metadata, const std::vector<std::string>& token
   bpe.merges = metadata.at("tokenizer.ggml.merges");
   bpe.ignore_merges = pre.ignore_merges;
   TokenizerDescription description;
-  description.added_tokens = added_tokens(metadata.at("tokenizer.ggml.tokens"), metadata.value("tokenizer.ggml.token_type", Json::array()));
+  description.added_tokens =
+      added_tokens(metadata.at("tokenizer.ggml.tokens"), metadata.value("tokenizer.ggml.token_type", Json::array()));
   if (pre.nfc) description.normalizer = {{"type", "NFC"}};
   description.pre_tokenizer = pre.stages();
   description.post_processor =
@@ -133,10 +145,12 @@ Json sentencepiece_json(const Json& metadata, const std::vector<std::string>& to
 Tokenizer tokenizer_from_gguf(const Json& metadata) try {
   const std::string model = metadata.at("tokenizer.ggml.model");
   if (model != "gpt2" && model != "llama")
-    throw UsageError("the GGUF file's tokenizer.ggml.model is \"" + model + "\", expected \"gpt2\" (byte-level BPE) or \"llama\" (sentencepiece)");
+    throw UsageError("the GGUF file's tokenizer.ggml.model is \"" + model +
+                     "\", expected \"gpt2\" (byte-level BPE) or \"llama\" (sentencepiece)");
   const Json& tokens = metadata.at("tokenizer.ggml.tokens");
   const auto texts = tokens.get<std::vector<std::string>>();
-  return tokenizer_from_json(model == "gpt2" ? byte_level_json(metadata, texts) : sentencepiece_json(metadata, texts), config_from(metadata, tokens));
+  return tokenizer_from_json(model == "gpt2" ? byte_level_json(metadata, texts) : sentencepiece_json(metadata, texts),
+                             config_from(metadata, tokens));
 } catch (const Json::exception& error) {
   throw UsageError(std::string("the GGUF file's tokenizer metadata is not as expected: ") + error.what());
 } catch (const std::out_of_range&) {

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -10,10 +11,12 @@ namespace {
 
 constexpr int32_t most_ids = 1 << 24;  // more than any vocabulary; a broken id must not ask for all memory
 
+constexpr std::string_view space_mark = "\u2581";
+
 void put_token(TokenizerParts& parts, const std::string& token, int64_t id) {
   if (id < 0 || id >= most_ids)
-    throw UsageError("tokenizer.json gives the token \"" + token + "\" the id " + std::to_string(id) + ", expected 0 to " +
-                     std::to_string(most_ids - 1));
+    throw UsageError("tokenizer.json gives the token \"" + token + "\" the id " + std::to_string(id) +
+                     ", expected 0 to " + std::to_string(most_ids - 1));
   if (static_cast<size_t>(id) >= parts.tokens.size()) {
     parts.tokens.resize(id + 1);
     parts.special.resize(id + 1, 0);
@@ -41,10 +44,21 @@ MergeTable merge_table(const Json& merges, const TokenTable& ids) {
     const int32_t left_id = ids.find(left), right_id = ids.find(right), id = ids.find(left + right);
     if (left_id < 0 || right_id < 0 || id < 0)
       throw UsageError("tokenizer.json merges \"" + left + "\" and \"" + right + "\", but " +
-                       (left_id < 0 ? left : right_id < 0 ? right : left + right) + " is not in its vocabulary");
+                       (left_id < 0    ? left
+                        : right_id < 0 ? right
+                                       : left + right) +
+                       " is not in its vocabulary");
     table.insert(left_id, right_id, {rank++, id});
   }
   return table;
+}
+
+/// No merge joins a word to the space mark that begins the next one.
+bool merges_keep_words(const Json& merges) {
+  return std::ranges::none_of(merges, [](const Json& merge) {
+    const auto [left, right] = halves(merge);
+    return right.starts_with(space_mark) && !left.ends_with(space_mark);
+  });
 }
 
 /// What each token spells in the pieces that are encoded: raw bytes for byte-level models.
@@ -79,6 +93,8 @@ void read_bpe(const Json& model, TokenizerParts& parts) {
   if (model.contains("unk_token") && model["unk_token"].is_string())
     if (const int32_t unk = parts.ids.find(model["unk_token"].get<std::string>()); unk >= 0) settings.unk = unk;
   MergeTable merges = merge_table(model.at("merges"), parts.ids);
+  settings.words = !settings.byte_level && !settings.ignore_merges && parts.ids.find(space_mark) >= 0 &&
+                   merges_keep_words(model.at("merges"));
   parts.bpe.emplace(settings, piece_table(parts, settings.byte_level), std::move(merges),
                     static_cast<int32_t>(parts.tokens.size()));
 }
@@ -114,7 +130,8 @@ void read_template(const Json& processor, TokenizerParts& parts) {
       continue;
     }
     const std::string name = element.at("SpecialToken").at("id");
-    for (const int32_t id : processor.at("special_tokens").at(name).at("ids")) (before ? parts.prefix : parts.suffix).push_back(id);
+    for (const int32_t id : processor.at("special_tokens").at(name).at("ids"))
+      (before ? parts.prefix : parts.suffix).push_back(id);
   }
 }
 
@@ -129,7 +146,8 @@ void read_post_processor(const Json& processor, TokenizerParts& parts) {
     parts.prefix.push_back(processor.at("cls").at(1));
     parts.suffix.push_back(processor.at("sep").at(1));
   } else if (type != "ByteLevel") {
-    throw UsageError("the post-processor \"" + type + "\" of tokenizer.json is not supported; ByteLevel, TemplateProcessing and sequences of them are");
+    throw UsageError("the post-processor \"" + type +
+                     "\" of tokenizer.json is not supported; ByteLevel, TemplateProcessing and sequences of them are");
   }
 }
 
@@ -141,7 +159,8 @@ std::string content_of(const Json& token) {
 
 void read_special_tokens(const Json& config, TokenizerParts& parts) {
   SpecialTokens& special = parts.special_tokens;
-  for (const char* name : {"bos_token", "eos_token", "pad_token", "unk_token", "sep_token", "cls_token", "mask_token"}) {
+  for (const char* name :
+       {"bos_token", "eos_token", "pad_token", "unk_token", "sep_token", "cls_token", "mask_token"}) {
     const std::string content = config.contains(name) ? content_of(config[name]) : std::string();
     if (content.empty()) continue;
     special.text[name] = content;

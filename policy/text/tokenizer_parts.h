@@ -13,17 +13,17 @@
 namespace cohort {
 
 struct TokenizerParts {
-  std::vector<std::string> tokens;     // by id, as in the vocabulary file; empty where an id has none
-  std::vector<std::string> spelled;    // by id: the bytes the token adds to decoded text
-  std::vector<uint8_t> special;        // by id
-  TokenTable ids;                      // token → id, added tokens included
-  AddedTokenFinder raw_added;          // looked for in the text as it is
-  AddedTokenFinder normalized_added;   // looked for after normalisation
+  std::vector<std::string> tokens;    // by id, as in the vocabulary file; empty where an id has none
+  std::vector<std::string> spelled;   // by id: the bytes the token adds to decoded text
+  std::vector<uint8_t> special;       // by id
+  TokenTable ids;                     // token → id, added tokens included
+  AddedTokenFinder raw_added;         // looked for in the text as it is
+  AddedTokenFinder normalized_added;  // looked for after normalisation
   Normalizer normalizer;
   PreTokenizer pre_tokenizer;
   std::optional<Bpe> bpe;
   Decoder decoder;
-  std::vector<int32_t> prefix, suffix; // put around a text with add_special_tokens
+  std::vector<int32_t> prefix, suffix;  // put around a text with add_special_tokens
   SpecialTokens special_tokens;
   std::string chat_template;
   std::map<std::string, std::string> files;

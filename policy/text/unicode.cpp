@@ -24,8 +24,8 @@ std::vector<uint8_t> expand_runs() {
 }
 
 struct Form {
-  unsigned length;           // bytes of the whole character, 0 for a byte that starts none
-  unsigned char low, high;   // bounds of the second byte
+  unsigned length;          // bytes of the whole character, 0 for a byte that starts none
+  unsigned char low, high;  // bounds of the second byte
 };
 
 /// Table 3-7 of the Unicode standard: well-formed UTF-8 by its first byte.
@@ -33,8 +33,9 @@ Form form_of(unsigned char first) {
   if (first < 0x80) return {1, 0, 0};
   if (first < 0xC2 || first > 0xF4) return {0, 0, 0};
   if (first < 0xE0) return {2, 0x80, 0xBF};
-  if (first < 0xF0) return {3, static_cast<unsigned char>(first == 0xE0 ? 0xA0 : 0x80),
-                            static_cast<unsigned char>(first == 0xED ? 0x9F : 0xBF)};
+  if (first < 0xF0)
+    return {3, static_cast<unsigned char>(first == 0xE0 ? 0xA0 : 0x80),
+            static_cast<unsigned char>(first == 0xED ? 0x9F : 0xBF)};
   return {4, static_cast<unsigned char>(first == 0xF0 ? 0x90 : 0x80),
           static_cast<unsigned char>(first == 0xF4 ? 0x8F : 0xBF)};
 }

@@ -9,12 +9,42 @@
 namespace cohort::unicode {
 
 enum Category : uint8_t {
-  Lu, Ll, Lt, Lm, Lo, Mn, Mc, Me, Nd, Nl, No, Pc, Pd, Ps, Pe, Pi, Pf, Po, Sm, Sc, Sk, So, Zs, Zl, Zp, Cc, Cf, Co, Cn
+  Lu,
+  Ll,
+  Lt,
+  Lm,
+  Lo,
+  Mn,
+  Mc,
+  Me,
+  Nd,
+  Nl,
+  No,
+  Pc,
+  Pd,
+  Ps,
+  Pe,
+  Pi,
+  Pf,
+  Po,
+  Sm,
+  Sc,
+  Sk,
+  So,
+  Zs,
+  Zl,
+  Zp,
+  Cc,
+  Cf,
+  Co,
+  Cn
 };
 
 /// A set of categories, one bit each.
 using Categories = uint32_t;
-constexpr Categories bit(Category c) { return 1u << c; }
+constexpr Categories bit(Category c) {
+  return 1u << c;
+}
 constexpr Categories letters = bit(Lu) | bit(Ll) | bit(Lt) | bit(Lm) | bit(Lo);
 constexpr Categories marks = bit(Mn) | bit(Mc) | bit(Me);
 constexpr Categories numbers = bit(Nd) | bit(Nl) | bit(No);
@@ -28,8 +58,12 @@ constexpr char32_t last_code_point = 0x10FFFF;
 /// One byte for each code point, built on first use.
 const uint8_t* category_table();
 
-inline Category category(char32_t code) { return static_cast<Category>(category_table()[code]); }
-inline bool is_in(char32_t code, Categories set) { return (set >> category_table()[code]) & 1; }
+inline Category category(char32_t code) {
+  return static_cast<Category>(category_table()[code]);
+}
+inline bool is_in(char32_t code, Categories set) {
+  return (set >> category_table()[code]) & 1;
+}
 /// The White_Space property: `\s`.
 inline bool is_space(char32_t code) {
   return code == ' ' || (code >= 9 && code <= 13) || code == 0x85 || (code > 127 && is_in(code, separators));
@@ -57,7 +91,8 @@ size_t count(std::string_view text);  // code points in valid UTF-8
 
 /// Length of the valid UTF-8 at the start; `incomplete` tells whether what follows is a character cut short by the end.
 size_t valid_prefix(std::string_view bytes, bool* incomplete = nullptr);
-/// Ill-formed stretches replaced by U+FFFD, one for each maximal subpart (Unicode 16, section 3.9), as Rust and Python do.
+/// Ill-formed stretches replaced by U+FFFD, one for each maximal subpart (Unicode 16, section 3.9), as Rust and Python
+/// do.
 std::string repaired(std::string_view bytes);
 /// Bytes of the ill-formed stretch at the start of `bytes` that one U+FFFD stands for; at least 1.
 size_t ill_formed_length(std::string_view bytes);

@@ -17,7 +17,8 @@ std::string template_file(const std::string& name) {
 
 void expect_rendered(const std::string& source, const OrderedJson& variables, const OrderedJson& expected) {
   if (expected.contains("error")) {
-    EXPECT_THROW(ChatTemplate(source).render(variables), UsageError) << source.substr(0, 200) << "\nJinja2: " << expected["error"];
+    EXPECT_THROW(ChatTemplate(source).render(variables), UsageError)
+        << source.substr(0, 200) << "\nJinja2: " << expected["error"];
     return;
   }
   try {

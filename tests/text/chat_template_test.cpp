@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <chrono>
+#include <ctime>
 #include <nlohmann/json.hpp>
 
 #include "configs/error.h"
@@ -40,7 +40,8 @@ TEST(ChatTemplate, ErrorsNameLineAndConstruct) {
       {"{{ 'never ends }}", "string that does not end"},
       {"{{ a ? b }}", "'?'"},
   };
-  for (const auto& [source, named] : cases) EXPECT_NE(refusal(source).find(named), std::string::npos) << source << "\n" << refusal(source);
+  for (const auto& [source, named] : cases)
+    EXPECT_NE(refusal(source).find(named), std::string::npos) << source << "\n" << refusal(source);
 }
 
 TEST(ChatTemplate, KeepsTheOrderOfKeys) {
@@ -53,7 +54,9 @@ TEST(ChatTemplate, TellsTheTime) {
 }
 
 TEST(ChatTemplate, MacrosMayOutliveTheirBlock) {
-  EXPECT_EQ(render("{% set ns = namespace(f=none) %}{% for i in [7] %}{% macro m(x) %}{{ i }}{{ x }}{% endmacro %}{% set ns.f = m %}{% endfor %}{{ ns.f(8) }}"), "78");
+  EXPECT_EQ(render("{% set ns = namespace(f=none) %}{% for i in [7] %}{% macro m(x) %}{{ i }}{{ x }}{% endmacro %}{% "
+                   "set ns.f = m %}{% endfor %}{{ ns.f(8) }}"),
+            "78");
 }
 
 TEST(RenderChat, IsChatMlForTheByteTokenizer) {
@@ -64,7 +67,8 @@ TEST(RenderChat, IsChatMlForTheByteTokenizer) {
 }
 
 TEST(RenderChat, LeavesNullKeysOutAndPassesSpecialTokensAndExtras) {
-  Json config = {{"bos_token", {{"content", "<s>"}}}, {"chat_template", "{{ bos_token }}{{ tools is none }}{{ enable_thinking }}{{ messages | tojson }}"}};
+  Json config = {{"bos_token", {{"content", "<s>"}}},
+                 {"chat_template", "{{ bos_token }}{{ tools is none }}{{ enable_thinking }}{{ messages | tojson }}"}};
   const Tokenizer plain = byte_tokenizer({"<s>"});
   const Tokenizer tokenizer = tokenizer_from_json(Json::parse(plain.files().at("tokenizer.json")), config);
   const auto messages = OrderedJson::parse(R"([{"role": "assistant", "content": null, "reasoning": "r"}])");
@@ -95,7 +99,8 @@ TEST(ChatTemplateAttack, NothingRunsForever) {
       "{% set s = 'ab' * 30000000 %}{% for i in range(100000) %}{% set x = s.count('c') %}{% endfor %}",
       "{% set s = 'ab' * 30000000 %}{% for i in range(100000) %}{% set x = s | length %}{% endfor %}",
       "{% set s = 'ab' * 30000000 %}{% for i in range(100000) %}{% if s == s ~ 'c' %}{% endif %}{% endfor %}",
-      "{% set ns = namespace(a=[1]) %}{% for i in range(60) %}{% set ns.a = [ns.a, ns.a] %}{% endfor %}{{ ns.a == ns.a }}",
+      "{% set ns = namespace(a=[1]) %}{% for i in range(60) %}{% set ns.a = [ns.a, ns.a] %}{% endfor %}{{ ns.a == ns.a "
+      "}}",
       "{% set l = range(100000) | list %}{% for i in l %}{% set x = l.index(99999) %}{% endfor %}",
       "{% set l = range(100000) | list %}{% for i in l %}{% set x = l | unique | list %}{% endfor %}",
       "{% set l = range(100000) | list %}{% for i in l %}{% set x = l | join %}{% endfor %}",
@@ -119,9 +124,9 @@ TEST(ChatTemplateAttack, NothingRunsForever) {
       "{{ not " + std::string(0, ' ') + std::string(300'000, ' ') + "x(" + std::string(50'000, '[') + " }}",
   };
   for (const std::string& bomb : bombs) {
-    const auto start = std::chrono::steady_clock::now();
+    const std::clock_t start = std::clock();  // processor time: the machine may be busy
     EXPECT_EQ(refusal(bomb).find("not refused"), std::string::npos) << bomb.substr(0, 100);
-    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(10)) << bomb.substr(0, 100);
+    EXPECT_LT((std::clock() - start) / CLOCKS_PER_SEC, 10) << bomb.substr(0, 100);
   }
 }
 
@@ -132,7 +137,8 @@ TEST(ChatTemplateAttack, DeepVariablesAreRefused) {
 }
 
 TEST(ChatTemplateAttack, NothingOutsideIsReached) {
-  for (const char* source : {"{{ ''.__class__ }}", "{{ messages.__init__ }}", "{{ self }}", "{{ namespace.__globals__ }}", "{{ ''|attr('__class__') }}"})
+  for (const char* source : {"{{ ''.__class__ }}", "{{ messages.__init__ }}", "{{ self }}",
+                             "{{ namespace.__globals__ }}", "{{ ''|attr('__class__') }}"})
     EXPECT_EQ(render(source, {{"messages", OrderedJson::array()}}), "") << source;
 }
 

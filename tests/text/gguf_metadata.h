@@ -14,7 +14,8 @@ class GgufMetadata {
   explicit GgufMetadata(const std::filesystem::path& path) : in_(path, std::ios::binary) {}
 
   nlohmann::json read() {
-    if (number<uint32_t>() != 0x46554747 || number<uint32_t>() != 3) throw std::runtime_error("not a GGUF file of version 3");
+    if (number<uint32_t>() != 0x46554747 || number<uint32_t>() != 3)
+      throw std::runtime_error("not a GGUF file of version 3");
     number<uint64_t>();  // tensors
     nlohmann::json metadata = nlohmann::json::object();
     for (uint64_t left = number<uint64_t>(); left > 0; --left) {
@@ -38,25 +39,38 @@ class GgufMetadata {
   }
   nlohmann::json value(uint32_t type) {
     switch (type) {
-      case 0: return number<uint8_t>();
-      case 1: return number<int8_t>();
-      case 2: return number<uint16_t>();
-      case 3: return number<int16_t>();
-      case 4: return number<uint32_t>();
-      case 5: return number<int32_t>();
-      case 6: return number<float>();
-      case 7: return number<uint8_t>() != 0;
-      case 8: return text();
+      case 0:
+        return number<uint8_t>();
+      case 1:
+        return number<int8_t>();
+      case 2:
+        return number<uint16_t>();
+      case 3:
+        return number<int16_t>();
+      case 4:
+        return number<uint32_t>();
+      case 5:
+        return number<int32_t>();
+      case 6:
+        return number<float>();
+      case 7:
+        return number<uint8_t>() != 0;
+      case 8:
+        return text();
       case 9: {
         const auto element = number<uint32_t>();
         nlohmann::json array = nlohmann::json::array();
         for (uint64_t left = number<uint64_t>(); left > 0; --left) array.push_back(value(element));
         return array;
       }
-      case 10: return number<uint64_t>();
-      case 11: return number<int64_t>();
-      case 12: return number<double>();
-      default: throw std::runtime_error("a GGUF value of type " + std::to_string(type));
+      case 10:
+        return number<uint64_t>();
+      case 11:
+        return number<int64_t>();
+      case 12:
+        return number<double>();
+      default:
+        throw std::runtime_error("a GGUF value of type " + std::to_string(type));
     }
   }
   std::ifstream in_;

@@ -22,7 +22,8 @@ inline nlohmann::ordered_json read_golden(const std::string& name) {
 
 /// A folder of its own for one test, emptied first.
 inline std::filesystem::path test_folder(const std::string& name) {
-  const auto folder = std::filesystem::temp_directory_path() / ("cohort_text_" + name + "_" + std::to_string(::getpid()));
+  const auto folder =
+      std::filesystem::temp_directory_path() / ("cohort_text_" + name + "_" + std::to_string(::getpid()));
   std::filesystem::remove_all(folder);
   std::filesystem::create_directories(folder);
   return folder;

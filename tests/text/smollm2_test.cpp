@@ -22,7 +22,8 @@ std::filesystem::path smollm2_file() {
 class SmolLM2Golden : public testing::Test {
  protected:
   void SetUp() override {
-    if (!std::filesystem::exists(smollm2_file())) GTEST_SKIP() << "no " << smollm2_file() << " (COHORT_SMOLLM2_GGUF names another place)";
+    if (!std::filesystem::exists(smollm2_file()))
+      GTEST_SKIP() << "no " << smollm2_file() << " (COHORT_SMOLLM2_GGUF names another place)";
     tokenizer_.emplace(tokenizer_from_gguf(GgufMetadata(smollm2_file()).read()));
   }
   std::optional<Tokenizer> tokenizer_;

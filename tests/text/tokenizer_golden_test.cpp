@@ -37,7 +37,8 @@ TEST_P(TokenizerGolden, DecodesAnyIds) {
     EXPECT_EQ(tokenizer_.decode(drawn[i], true), expected_["decoded_without_special"][i].get<std::string>()) << i;
   }
   for (size_t i = 0; i < expected_["round_trip"].size(); ++i)
-    EXPECT_EQ(tokenizer_.decode(expected_["ids"][i].get<Ids>(), false), expected_["round_trip"][i].get<std::string>()) << i;
+    EXPECT_EQ(tokenizer_.decode(expected_["ids"][i].get<Ids>(), false), expected_["round_trip"][i].get<std::string>())
+        << i;
 }
 
 TEST_P(TokenizerGolden, StreamsWhatItDecodes) {
@@ -50,8 +51,9 @@ TEST_P(TokenizerGolden, StreamsWhatItDecodes) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, TokenizerGolden,
-                         testing::Values("gpt2", "gpt2_prefix_space", "smollm", "llama3", "qwen2", "deepseek3", "deepseek_coder", "case_aware",
-                                         "han", "behaviors", "llama2", "metaspace_first", "metaspace_always"),
+                         testing::Values("gpt2", "gpt2_prefix_space", "smollm", "llama3", "qwen2", "deepseek3",
+                                         "deepseek_coder", "case_aware", "han", "behaviors", "llama2",
+                                         "metaspace_first", "metaspace_always"),
                          [](const auto& info) { return std::string(info.param); });
 
 }  // namespace

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <chrono>
+#include <ctime>
 #include <thread>
 
 #include "configs/error.h"
@@ -25,9 +25,13 @@ std::string refusal(const std::function<void()>& action) {
   return "not refused";
 }
 
-void write_file(const std::filesystem::path& path, const std::string& text) { std::ofstream(path) << text; }
+void write_file(const std::filesystem::path& path, const std::string& text) {
+  std::ofstream(path) << text;
+}
 
-Tokenizer golden_tokenizer(const std::string& name) { return tokenizer_from_json(Json(read_golden(name + ".json")), Json::object()); }
+Tokenizer golden_tokenizer(const std::string& name) {
+  return tokenizer_from_json(Json(read_golden(name + ".json")), Json::object());
+}
 
 TEST(ByteTokenizer, HasOneTokenForEachByteAndSpecialTokensAfterThem) {
   const Tokenizer tokenizer = byte_tokenizer({"<|bos|>", "<|eos|>", "<|pad|>"});
@@ -49,7 +53,8 @@ TEST(ByteTokenizer, HasOneTokenForEachByteAndSpecialTokensAfterThem) {
 
 TEST(ByteTokenizer, KeepsEveryText) {
   const Tokenizer tokenizer = byte_tokenizer({"<|eos|>"});
-  for (const auto& text : read_golden("texts.json")) EXPECT_EQ(tokenizer.decode(tokenizer.encode(text.get<std::string>()), false), text.get<std::string>());
+  for (const auto& text : read_golden("texts.json"))
+    EXPECT_EQ(tokenizer.decode(tokenizer.encode(text.get<std::string>()), false), text.get<std::string>());
 }
 
 TEST(Tokenizer, IllFormedTextIsEncodedAsReplacementCharacters) {
@@ -64,7 +69,8 @@ TEST(Tokenizer, SavedFilesGiveTheSameTokenizer) {
     const auto folder = test_folder("saved");
     save_tokenizer(tokenizer, folder);
     const Tokenizer loaded = load_tokenizer(folder);
-    for (const auto& text : read_golden("texts.json")) EXPECT_EQ(loaded.encode(text.get<std::string>()), tokenizer.encode(text.get<std::string>()));
+    for (const auto& text : read_golden("texts.json"))
+      EXPECT_EQ(loaded.encode(text.get<std::string>()), tokenizer.encode(text.get<std::string>()));
     EXPECT_EQ(loaded.files(), tokenizer.files());
     std::filesystem::remove_all(folder);
   }
@@ -73,7 +79,8 @@ TEST(Tokenizer, SavedFilesGiveTheSameTokenizer) {
 TEST(Tokenizer, KeepsTheBytesOfTheFilesItWasLoadedFrom) {
   const auto folder = test_folder("bytes"), copy = test_folder("copy");
   save_tokenizer(byte_tokenizer({"<|eos|>"}), folder);
-  write_file(folder / "tokenizer_config.json", "{\n  \"eos_token\" : {\"content\": \"<|eos|>\"},\n\n \"unused\": 1.50}");
+  write_file(folder / "tokenizer_config.json",
+             "{\n  \"eos_token\" : {\"content\": \"<|eos|>\"},\n\n \"unused\": 1.50}");
   write_file(folder / "chat_template.jinja", "{{ messages[0].content }}\n");
   const Tokenizer loaded = load_tokenizer(folder);
   EXPECT_EQ(loaded.special_tokens().eos, 256);
@@ -81,7 +88,8 @@ TEST(Tokenizer, KeepsTheBytesOfTheFilesItWasLoadedFrom) {
   save_tokenizer(loaded, copy);
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     std::ifstream a(entry.path()), b(copy / entry.path().filename());
-    EXPECT_EQ(std::string(std::istreambuf_iterator<char>(a), {}), std::string(std::istreambuf_iterator<char>(b), {})) << entry.path();
+    EXPECT_EQ(std::string(std::istreambuf_iterator<char>(a), {}), std::string(std::istreambuf_iterator<char>(b), {}))
+        << entry.path();
   }
   EXPECT_EQ(hf_tokenizer_files(loaded)["tokenizer_config.json"]["unused"], 1.5);
   std::filesystem::remove_all(folder);
@@ -109,18 +117,27 @@ Json gguf_metadata(const std::string& name, const std::string& pre) {
   Json tokens = Json::array(), types = Json::array(), merges = Json::array();
   for (size_t i = 0; i < file["model"]["vocab"].size(); ++i) tokens.push_back(""), types.push_back(i < 3 ? 3 : 1);
   for (const auto& [token, id] : file["model"]["vocab"].items()) tokens[id.get<size_t>()] = token;
-  for (const Json& merge : file["model"]["merges"]) merges.push_back(merge[0].get<std::string>() + " " + merge[1].get<std::string>());
-  return {{"general.architecture", "llama"}, {"tokenizer.ggml.model", "gpt2"}, {"tokenizer.ggml.pre", pre}, {"tokenizer.ggml.tokens", tokens},
-          {"tokenizer.ggml.token_type", types}, {"tokenizer.ggml.merges", merges}, {"tokenizer.ggml.bos_token_id", 1},
-          {"tokenizer.ggml.eos_token_id", 2}, {"tokenizer.chat_template", "{{ bos_token }}"}};
+  for (const Json& merge : file["model"]["merges"])
+    merges.push_back(merge[0].get<std::string>() + " " + merge[1].get<std::string>());
+  return {{"general.architecture", "llama"},
+          {"tokenizer.ggml.model", "gpt2"},
+          {"tokenizer.ggml.pre", pre},
+          {"tokenizer.ggml.tokens", tokens},
+          {"tokenizer.ggml.token_type", types},
+          {"tokenizer.ggml.merges", merges},
+          {"tokenizer.ggml.bos_token_id", 1},
+          {"tokenizer.ggml.eos_token_id", 2},
+          {"tokenizer.chat_template", "{{ bos_token }}"}};
 }
 
 TEST(GgufTokenizer, IsTheTokenizerTheFileWasMadeFrom) {
-  for (const auto& [name, pre] : {std::pair("smollm", "smollm"), std::pair("deepseek3", "deepseek-v3"), std::pair("deepseek_coder", "deepseek-coder")}) {
+  for (const auto& [name, pre] : {std::pair("smollm", "smollm"), std::pair("deepseek3", "deepseek-v3"),
+                                  std::pair("deepseek_coder", "deepseek-coder")}) {
     const Tokenizer tokenizer = tokenizer_from_gguf(gguf_metadata(name, pre));
     const auto texts = read_golden("texts.json").get<std::vector<std::string>>();
     const auto expected = read_golden(std::string(name) + ".ids.json")["ids"];
-    for (size_t i = 0; i < texts.size(); ++i) EXPECT_EQ(tokenizer.encode(texts[i]), expected[i].get<Ids>()) << name << ": " << texts[i];
+    for (size_t i = 0; i < texts.size(); ++i)
+      EXPECT_EQ(tokenizer.encode(texts[i]), expected[i].get<Ids>()) << name << ": " << texts[i];
     EXPECT_EQ(tokenizer.special_tokens().bos, 1);
     EXPECT_EQ(tokenizer.special_tokens().eos, 2);
     EXPECT_EQ(tokenizer.chat_template(), "{{ bos_token }}");
@@ -138,7 +155,8 @@ TEST(GgufTokenizer, AddsBosWhereTheFileSaysSo) {
 }
 
 TEST(GgufTokenizer, NamesWhatItDoesNotKnow) {
-  EXPECT_NE(refusal([] { tokenizer_from_gguf(gguf_metadata("smollm", "klingon")); }).find("\"klingon\""), std::string::npos);
+  EXPECT_NE(refusal([] { tokenizer_from_gguf(gguf_metadata("smollm", "klingon")); }).find("\"klingon\""),
+            std::string::npos);
   Json metadata = gguf_metadata("smollm", "smollm");
   metadata["tokenizer.ggml.model"] = "bert";
   EXPECT_NE(refusal([&] { tokenizer_from_gguf(metadata); }).find("\"bert\""), std::string::npos);
@@ -195,7 +213,8 @@ TEST(Regex, WritesClassesOut) {
 
 TEST(Tokenizer, NamesWhatIsMissingOrBroken) {
   const auto folder = test_folder("broken");
-  EXPECT_NE(refusal([&] { load_tokenizer(folder); }).find("no tokenizer.json in " + folder.string()), std::string::npos);
+  EXPECT_NE(refusal([&] { load_tokenizer(folder); }).find("no tokenizer.json in " + folder.string()),
+            std::string::npos);
   write_file(folder / "tokenizer.json", "{\"model\": ");
   EXPECT_NE(refusal([&] { load_tokenizer(folder); }).find("not valid JSON"), std::string::npos);
   const std::pair<const char*, const char*> broken[] = {
@@ -214,7 +233,9 @@ TEST(Tokenizer, NamesWhatIsMissingOrBroken) {
   };
   for (const auto& [text, named] : broken) {
     write_file(folder / "tokenizer.json", text);
-    EXPECT_NE(refusal([&] { load_tokenizer(folder); }).find(named), std::string::npos) << text << "\n" << refusal([&] { load_tokenizer(folder); });
+    EXPECT_NE(refusal([&] { load_tokenizer(folder); }).find(named), std::string::npos)
+        << text << "\n"
+        << refusal([&] { load_tokenizer(folder); });
   }
   std::filesystem::remove_all(folder);
 }
@@ -229,17 +250,18 @@ TEST(TokenizerAttack, DeepNestingIsRefused) {
 }
 
 TEST(TokenizerAttack, LongRunsTakeNoSquareTime) {
-  const auto start = std::chrono::steady_clock::now();
+  const std::clock_t start = std::clock();  // processor time: the machine may be busy
   for (const char* name : {"gpt2", "deepseek3", "llama2", "case_aware"}) {
     const Tokenizer tokenizer = golden_tokenizer(name);
-    for (const char* unit : {"a", " ", "\n", "1", "!", "\u65E5", "\u0301", "'", "<", "<|im_", "ab", " \t\n", "\u00A0"}) {
+    for (const char* unit :
+         {"a", " ", "\n", "1", "!", "\u65E5", "\u0301", "'", "<", "<|im_", "ab", " \t\n", "\u00A0"}) {
       std::string text;
       while (text.size() < 100'000) text += unit;
       const std::string back = tokenizer.decode(tokenizer.encode(text), false);
       EXPECT_EQ(back.size() >= text.size() || std::string(name) == "llama2", true) << name << " " << unit;
     }
   }
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(30));
+  EXPECT_LT((std::clock() - start) / CLOCKS_PER_SEC, 30);
 }
 
 }  // namespace

@@ -1,0 +1,179 @@
+// Tokenizers whose files are not tokenizer.json: tiktoken vocabularies and sentencepiece models.
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <functional>
+
+#include "configs/error.h"
+#include "policy/text/decoder.h"
+#include "policy/text/sentencepiece.h"
+#include "policy/text/tiktoken.h"
+#include "policy/text/tokenizer.h"
+#include "policy/text/unicode.h"
+#include "tests/text/golden_files.h"
+
+namespace cohort {
+namespace {
+
+using Ids = std::vector<int32_t>;
+
+std::string base64(std::string_view bytes) {
+  constexpr char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string text;
+  for (size_t i = 0; i < bytes.size(); i += 3) {
+    uint32_t bits = 0;
+    for (size_t k = 0; k < 3; ++k)
+      bits = bits << 8 | (i + k < bytes.size() ? static_cast<unsigned char>(bytes[i + k]) : 0u);
+    for (size_t k = 0; k < 4; ++k) text += i + k > bytes.size() ? '=' : digits[bits >> (18 - 6 * k) & 63];
+  }
+  return text;
+}
+
+/// The tokens of a golden byte-level vocabulary after its three special ones, which stand in the order they merge.
+std::vector<std::string> golden_tokens(const std::string& name) {
+  const auto file = read_golden(name + ".json");
+  std::vector<std::string> tokens(file["model"]["vocab"].size() - 3);
+  for (const auto& [token, id] : file["model"]["vocab"].items())
+    if (id.get<size_t>() >= 3) from_byte_characters(token, tokens[id.get<size_t>() - 3]);
+  return tokens;
+}
+
+std::string ranks_file(const std::vector<std::string>& tokens) {
+  std::string file;
+  for (size_t rank = 0; rank < tokens.size(); ++rank) file += base64(tokens[rank]) + " " + std::to_string(rank) + "\n";
+  return file;
+}
+
+std::string refusal(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const UsageError& error) {
+    return error.what();
+  }
+  return "not refused";
+}
+
+TEST(TiktokenGolden, RanksGiveTheIdsOfTheMergesTheyCameFrom) {
+  for (const char* name : {"llama3", "deepseek_coder"}) {
+    const auto file = read_golden(std::string(name) + ".json");
+    TiktokenVocabulary vocabulary;
+    vocabulary.tokens = read_tiktoken_ranks(ranks_file(golden_tokens(name)));
+    vocabulary.first_id = 3;
+    vocabulary.special_tokens = {{0, "<|endoftext|>"}, {1, "<|im_start|>"}, {2, "<|im_end|>"}};
+    Json description = tiktoken_tokenizer_json(vocabulary);
+    EXPECT_EQ(description["model"]["merges"].size(), file["model"]["merges"].size());
+    description["pre_tokenizer"] = Json(file["pre_tokenizer"]);
+    const Tokenizer tokenizer = tokenizer_from_json(description, Json::object());
+    const auto texts = read_golden("texts.json").get<std::vector<std::string>>();
+    const auto expected = read_golden(std::string(name) + ".ids.json")["ids"];
+    for (size_t i = 0; i < texts.size(); ++i) EXPECT_EQ(tokenizer.encode(texts[i]), expected[i].get<Ids>()) << texts[i];
+  }
+}
+
+TEST(Tiktoken, FoldersAreKnownByTheNamesOfTheirFiles) {
+  const auto folder = test_folder("tiktoken");
+  const auto tokens = golden_tokens("llama3");
+  const auto end = static_cast<int32_t>(tokens.size());
+  std::ofstream(folder / "tokenizer.model") << ranks_file(tokens);
+  EXPECT_EQ(load_tokenizer(folder).id("<|eot_id|>"), end + 9);
+  std::ofstream(folder / "qwen.tiktoken") << ranks_file(tokens);
+  EXPECT_EQ(load_tokenizer(folder).id("<|im_end|>"), end + 2);
+  EXPECT_EQ(load_tokenizer(folder).encode("e\u0301"), load_tokenizer(folder).encode("\u00E9"));
+  std::filesystem::remove(folder / "qwen.tiktoken");
+  std::ofstream(folder / "tiktoken.model") << ranks_file(tokens);
+  std::ofstream(folder / "tokenizer_config.json")
+      << R"({"eos_token": "[EOS]", "added_tokens_decoder": {")" << end + 1 << R"(": {"content": "[EOS]"}}})";
+  EXPECT_EQ(load_tokenizer(folder).special_tokens().eos, end + 1);
+  std::filesystem::remove_all(folder);
+}
+
+TEST(Tiktoken, TekkenNumbersItsTokensAfterTheSpecialOnes) {
+  Json tekken = {
+      {"config", {{"pattern", R"(\p{L}+|\P{L})"}, {"default_num_special_tokens", 3}, {"default_vocab_size", 261}}},
+      {"vocab", Json::array()}};
+  for (int byte = 0; byte < 256; ++byte)
+    tekken["vocab"].push_back({{"rank", byte}, {"token_bytes", base64(std::string(1, static_cast<char>(byte)))}});
+  for (const char* token : {"ab", "abc", "beyond the size"})
+    tekken["vocab"].push_back({{"rank", tekken["vocab"].size()}, {"token_bytes", base64(token)}});
+  const Tokenizer tokenizer = tokenizer_from_json(tiktoken_tokenizer_json(read_tekken(tekken)), Json::object());
+  EXPECT_EQ(tokenizer.size(), 261);
+  EXPECT_EQ(tokenizer.encode("abc ab<s>"), (Ids{260, ' ' + 3, 259, 1}));
+}
+
+TEST(Tiktoken, NamesTheBrokenLine) {
+  EXPECT_NE(refusal([] { read_tiktoken_ranks("IQ== 0\nIg== 7\n"); }).find("line 2"), std::string::npos);
+  EXPECT_NE(refusal([] { read_tiktoken_ranks("no rank\n"); }).find("line 1"), std::string::npos);
+  EXPECT_NE(refusal([] { read_tiktoken_ranks("!! 0\n"); }).find("base64"), std::string::npos);
+  EXPECT_NE(refusal([] { read_tekken(Json::object()); }).find("tekken.json"), std::string::npos);
+}
+
+// A sentencepiece model, field by field.
+std::string field(int number, const std::string& bytes) {
+  return std::string(1, static_cast<char>(number << 3 | 2)) + static_cast<char>(bytes.size()) + bytes;
+}
+std::string varint_field(int number, int value) {
+  return {static_cast<char>(number << 3), static_cast<char>(value)};
+}
+
+std::string piece(const std::string& text, float score, SentencePieceType type = SentencePieceType::normal) {
+  std::string bytes(4, '\0');
+  std::memcpy(bytes.data(), &score, 4);
+  return field(1, field(1, text) + std::string(1, static_cast<char>(2 << 3 | 5)) + bytes +
+                      varint_field(3, static_cast<int>(type)));
+}
+
+std::string small_model() {
+  return piece("<unk>", 0, SentencePieceType::unknown) + piece("<s>", 0, SentencePieceType::control) +
+         piece("</s>", 0, SentencePieceType::control) + piece("<0xC3>", 0, SentencePieceType::byte) +
+         piece("<0xA9>", 0, SentencePieceType::byte) + piece("ab", -1) + piece("\u2581a", -2) + piece("bc", 0) +
+         piece("\u2581abc", -4) + piece("a", -5) + piece("b", -6) + piece("c", -7) + piece("\u2581", -8) +
+         field(2, varint_field(3, 2));
+}
+
+TEST(SentencePiece, MergesByTheScoreOfTheResult) {
+  const auto folder = test_folder("sentencepiece");
+  std::ofstream(folder / "tokenizer.model") << small_model();
+  const Tokenizer tokenizer = load_tokenizer(folder);
+  EXPECT_EQ(tokenizer.encode("abc"), (Ids{8}));     // bc (0), then ▁a (−2), then ▁abc (−4)
+  EXPECT_EQ(tokenizer.encode("ab"), (Ids{12, 5}));  // ab (−1) before ▁a (−2)
+  EXPECT_EQ(tokenizer.encode("b a"), (Ids{12, 10, 6}));
+  EXPECT_EQ(tokenizer.encode("\u00E9"), (Ids{12, 3, 4}));  // bytes
+  EXPECT_EQ(tokenizer.encode("xa"), (Ids{12, 0, 9}));      // no byte token for x
+  EXPECT_EQ(tokenizer.encode("a</s>", true), (Ids{1, 6, 2}));
+  EXPECT_EQ(tokenizer.decode(Ids{1, 8, 6, 3, 4}), "abc a\u00E9");
+  std::filesystem::remove_all(folder);
+}
+
+TEST(SentencePiece, OfGgufFilesToo) {
+  const SentencePieceModel model = read_sentencepiece(small_model());
+  Json metadata = {
+      {"tokenizer.ggml.model", "llama"}, {"tokenizer.ggml.bos_token_id", 1}, {"tokenizer.ggml.eos_token_id", 2}};
+  for (const SentencePiece& each : model.pieces) {
+    metadata["tokenizer.ggml.tokens"].push_back(each.text);
+    metadata["tokenizer.ggml.scores"].push_back(each.score);
+    metadata["tokenizer.ggml.token_type"].push_back(static_cast<int>(each.type));
+  }
+  const Tokenizer tokenizer = tokenizer_from_gguf(metadata);
+  EXPECT_EQ(tokenizer.encode("abc ab", true), (Ids{1, 8, 12, 5}));
+  EXPECT_EQ(tokenizer.special_tokens().eos, 2);
+}
+
+TEST(SentencePieceAttack, BrokenModelsAreRefused) {
+  const std::string model = small_model();
+  for (size_t length = 0; length < model.size(); ++length) {
+    try {
+      const SentencePieceModel read = read_sentencepiece(std::string_view(model).substr(0, length));
+      EXPECT_LE(read.pieces.size(), 13u);
+    } catch (const UsageError& error) {
+      EXPECT_NE(std::string(error.what()).find("sentencepiece"), std::string::npos);
+    }
+  }
+  EXPECT_NE(refusal([] { read_sentencepiece(std::string(40, '\xFF')); }).find("protocol buffer"), std::string::npos);
+  EXPECT_NE(refusal([&] {
+              sentencepiece_tokenizer_json(read_sentencepiece(model + field(2, varint_field(3, 1))));
+            }).find("Unigram"),
+            std::string::npos);
+}
+
+}  // namespace
+}  // namespace cohort
