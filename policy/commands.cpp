@@ -132,6 +132,7 @@ void add_policy_commands(CLI::App& app) {
 
   CLI::App* exporting = app.add_subcommand("export", "write a model for other programs: not available yet");
   exporting->allow_extras();
+  exporting->footer("Example (once it is there):\n  cohort export -m runs/demo/grpo/final --out exported");
   exporting->callback([] { throw MissingError("export is not available yet in this version: final/ of a run folder already is an HF folder that transformers loads"); });
 }
 

@@ -95,6 +95,8 @@ std::string prose_of(std::string_view thought) {
   return text;
 }
 
+constexpr size_t kMaxThought = 256'000;  // bytes that are looked at
+
 struct Counts {
   double target = 0, all = 0;
 };
@@ -132,7 +134,7 @@ Counts count_words(std::string_view text, Script target) {
 std::string_view thought_of(std::string_view text, const std::string& open, const std::string& close) {
   if (const size_t end = find_first(text, close); end != std::string_view::npos) text = text.substr(0, end);
   if (const size_t start = find_first(text, open); start != std::string_view::npos) text.remove_prefix(start + open.size());
-  return text;
+  return text.substr(0, kMaxThought);
 }
 
 }  // namespace

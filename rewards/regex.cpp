@@ -12,7 +12,7 @@
 namespace cohort {
 namespace {
 
-constexpr double kMaxWork = 1.5e6;  // about 20 ms
+constexpr double kMaxWork = 8e5;  // about 15 ms
 
 struct CodeFree {
   void operator()(pcre2_code* code) const { pcre2_code_free(code); }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
 
 #include "configs/error.h"
 #include "rewards/rules.h"
@@ -42,10 +43,10 @@ size_t number_start(std::string_view text, size_t end) {
 // Horspool's search: a byte that cannot stand in the pattern lets the whole pattern be passed over.
 size_t find_first(std::string_view text, std::string_view part, size_t from) {
   const size_t m = part.size();
-  if (m <= 2) return text.find(part, from);
-  std::array<size_t, 256> skip;
-  skip.fill(m);
-  for (size_t i = 0; i + 1 < m; ++i) skip[static_cast<unsigned char>(part[i])] = m - 1 - i;
+  if (m <= 2 || m > 255) return text.find(part, from);
+  std::array<uint8_t, 256> skip;
+  skip.fill(static_cast<uint8_t>(m));
+  for (size_t i = 0; i + 1 < m; ++i) skip[static_cast<unsigned char>(part[i])] = static_cast<uint8_t>(m - 1 - i);
   for (size_t at = from; at + m <= text.size();) {
     const char c = text[at + m - 1];
     if (c == part[m - 1] && text.compare(at, m, part) == 0) return at;
@@ -56,10 +57,10 @@ size_t find_first(std::string_view text, std::string_view part, size_t from) {
 
 size_t find_last(std::string_view text, std::string_view part, size_t from) {
   const size_t m = part.size();
-  if (m <= 2 || text.size() < m) return text.rfind(part, from);
-  std::array<size_t, 256> skip;
-  skip.fill(m);
-  for (size_t i = m - 1; i > 0; --i) skip[static_cast<unsigned char>(part[i])] = i;
+  if (m <= 2 || m > 255 || text.size() < m) return text.rfind(part, from);
+  std::array<uint8_t, 256> skip;
+  skip.fill(static_cast<uint8_t>(m));
+  for (size_t i = m - 1; i > 0; --i) skip[static_cast<unsigned char>(part[i])] = static_cast<uint8_t>(i);
   for (size_t at = std::min(from, text.size() - m);;) {
     const char c = text[at];
     if (c == part[0] && text.compare(at, m, part) == 0) return at;

@@ -132,6 +132,7 @@ void add_rollout_commands(CLI::App& app) {
   add_eval(app);
   CLI::App* serve = app.add_subcommand("serve", "OpenAI-compatible HTTP service: not available yet");
   serve->allow_extras();
+  serve->footer("Example (once it is there):\n  cohort serve -m runs/demo/grpo/final --port 8000");
   serve->callback([] { throw MissingError("serve is not available yet in this version: use cohort sample"); });
 }
 

@@ -164,6 +164,22 @@ ParsedSource parse_source(const std::string& reference) {
   return parse_source(source);
 }
 
+/// The examples as a user's turn and an answer each, behind the system message.
+static Messages with_examples(const TaskSource& source, Messages prompt) {
+  if (!source.examples.empty() && !is_chat(prompt))
+    throw UsageError(source.reference + ": examples need a chat, and its prompts are plain; set chat to true");
+  auto place = prompt.begin() + (!prompt.empty() && prompt[0].role == "system" ? 1 : 0);
+  Messages turns;
+  for (const Json& example : source.examples) {
+    if (!example.is_object() || !example.contains("prompt") || !example.contains("completion") || !example["prompt"].is_string() || !example["completion"].is_string())
+      throw UsageError(source.reference + ": an example is " + example.dump() + ", expected {\"prompt\": text, \"completion\": text}");
+    turns.push_back({"user", filled(source.prompt_template, example["prompt"])});
+    turns.push_back({"assistant", example["completion"]});
+  }
+  prompt.insert(place, turns.begin(), turns.end());
+  return prompt;
+}
+
 void apply_prompt_template(const TaskSource& source, Task& task) {
   const bool was_chat = is_chat(task.prompt);
   if (!was_chat && !source.chat && !source.system_prompt.empty())
@@ -176,13 +192,14 @@ void apply_prompt_template(const TaskSource& source, Task& task) {
   if (target != prompt.rend()) target->content = filled(source.prompt_template, target->content);
   const bool has_system = !prompt.empty() && prompt[0].role == "system";
   if (!source.system_prompt.empty() && !has_system) prompt.insert(prompt.begin(), {"system", source.system_prompt});
+  prompt = with_examples(source, std::move(prompt));
   const Json before = prompt_to_json(task.prompt);
   if (prompt_to_json(prompt) != before && !task.extra.contains("raw_prompt")) task.extra["raw_prompt"] = before;
   task.prompt = std::move(prompt);
 }
 
 std::string template_digest(const TaskSource& source) {
-  return Json({source.chat, source.system_prompt, source.prompt_template}).dump();
+  return Json({source.chat, source.system_prompt, source.prompt_template, source.examples}).dump();
 }
 
 void read_value(const Json& value, const KeyPath& at, const Constraint& allowed, TaskSource& source) {

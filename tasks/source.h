@@ -25,6 +25,7 @@ struct TaskSource {
   bool chat = false;
   std::string system_prompt;
   std::string prompt_template = "{prompt}";
+  std::vector<Json> examples;
 };
 
 template <class V>
@@ -44,6 +45,7 @@ void visit_fields(V& v, TaskSource& c) {
   v.field("system_prompt", c.system_prompt, "system message put before a chat that has none");
   v.field("prompt_template", c.prompt_template,
           "text around the prompt (of a chat: its last user message), with {prompt} in it");
+  v.field("examples", c.examples, "solved examples as earlier turns of the chat: a list of {prompt, completion}");
 }
 
 /// A reference taken apart. `source.reference` is the bare file or generator name, its options stand in the other

@@ -1,5 +1,6 @@
 // DeepSeek-V3 (arXiv 2412.19437): latent attention, first dense layers, then sigmoid-routed experts with a correction
-// bias and a shared expert. Rules: DeepSeek's inference/model.py and transformers models/deepseek_v3.
+// bias and a shared expert. Rules: DeepSeek's inference/model.py and transformers models/deepseek_v3, whose defaults
+// stand for absent keys (a config.json that transformers writes leaves them out).
 #include <cmath>
 
 #include "configs/error.h"
@@ -22,7 +23,8 @@ float softmax_scale(const Json& config, int32_t qk_dim) {
 AttentionSpec attention(const Json& c) {
   AttentionSpec a{.latent = true, .heads = required_int(c, "num_attention_heads"), .kv_heads = 1};
   if (c.value("attention_bias", false)) throw UsageError("config.json has attention_bias true, which deepseek_v3 models do not use: set it to false");
-  a.q_lora_rank = c.contains("q_lora_rank") && c["q_lora_rank"].is_number() ? c["q_lora_rank"].get<int32_t>() : 0;
+  Json q_lora = c.value("q_lora_rank", Json(1536));  // null: a plain projection
+  a.q_lora_rank = q_lora.is_number_integer() ? q_lora.get<int32_t>() : 0;
   a.kv_lora_rank = required_int(c, "kv_lora_rank"), a.nope_dim = required_int(c, "qk_nope_head_dim"), a.rope_dim = required_int(c, "qk_rope_head_dim");
   a.head_dim = a.nope_dim + a.rope_dim, a.value_head_dim = required_int(c, "v_head_dim");
   a.scale = softmax_scale(c, a.head_dim);
@@ -30,10 +32,10 @@ AttentionSpec attention(const Json& c) {
 }
 
 MoeSpec mixture(const Json& c) {
-  MoeSpec m{.experts = required_int(c, "n_routed_experts"), .top_k = required_int(c, "num_experts_per_tok"), .groups = c.value("n_group", 1),
-            .top_groups = c.value("topk_group", 1), .expert_dim = required_int(c, "moe_intermediate_size")};
+  MoeSpec m{.experts = required_int(c, "n_routed_experts"), .top_k = required_int(c, "num_experts_per_tok"), .groups = c.value("n_group", 8),
+            .top_groups = c.value("topk_group", 4), .expert_dim = required_int(c, "moe_intermediate_size")};
   m.shared_dim = m.expert_dim * c.value("n_shared_experts", 1);
-  m.normalize = c.value("norm_topk_prob", true), m.scale = c.value("routed_scaling_factor", 1.0f), m.correction_bias = true;
+  m.normalize = c.value("norm_topk_prob", true), m.scale = c.value("routed_scaling_factor", 2.5f), m.correction_bias = true;
   if (m.experts % m.groups || m.top_k > m.experts / m.groups * m.top_groups)
     throw UsageError("config.json: num_experts_per_tok " + std::to_string(m.top_k) + " cannot be chosen from n_group " + std::to_string(m.groups) +
                      ", topk_group " + std::to_string(m.top_groups) + " of " + std::to_string(m.experts) + " experts");
@@ -80,7 +82,7 @@ ModelSpec deepseek_v3_spec(const Json& c) {
   spec.tied_embeddings = c.value("tie_word_embeddings", false);
   AttentionSpec a = attention(c);
   spec.rope = rope_spec(c, a.rope_dim, c.value("rope_interleave", true));
-  int32_t first_dense = c.value("first_k_dense_replace", 0), dense = c.value("intermediate_size", 0);
+  int32_t first_dense = c.value("first_k_dense_replace", 3), dense = c.value("intermediate_size", 0);
   spec.embedding = add_parameter(spec, "model.embed_tokens.weight", {spec.vocab, spec.dim});
   for (int32_t l = 0; l < required_int(c, "num_hidden_layers"); ++l) {
     std::string at = "model.layers." + std::to_string(l) + ".";

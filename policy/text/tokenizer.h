@@ -49,7 +49,8 @@ class Tokenizer {
 };
 
 /// A Hugging Face folder: tokenizer.json, and beside it tokenizer_config.json, special_tokens_map.json and
-/// chat_template.jinja where they exist. Throws UsageError naming the file that is missing or broken.
+/// chat_template.jinja where they exist. Without tokenizer.json one is made from tekken.json, a tiktoken vocabulary or a
+/// sentencepiece BPE model. Throws UsageError naming the file that is missing or broken.
 Tokenizer load_tokenizer(const std::filesystem::path& folder);
 Tokenizer tokenizer_from_json(const Json& tokenizer_json, const Json& tokenizer_config);
 

@@ -8,6 +8,9 @@
 
 #include "configs/error.h"
 #include "policy/text/decoder.h"
+#include "policy/text/sentencepiece.h"
+#include "policy/text/tiktoken.h"
+#include "policy/text/tokenizer_description.h"
 #include "policy/text/tokenizer_parts.h"
 
 namespace cohort {
@@ -53,8 +56,30 @@ constexpr const char* chatml =
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
 
-Json added_token(int32_t id, const std::string& content) {
-  return {{"id", id}, {"content", content}, {"single_word", false}, {"lstrip", false}, {"rstrip", false}, {"normalized", false}, {"special", true}};
+/// tokenizer.json made from a vocabulary file of another kind; null when the folder has none.
+Json converted(const fs::path& folder, const Json& config) {
+  if (const auto tekken = read_if_there(folder / "tekken.json")) return tiktoken_tokenizer_json(read_tekken(parsed(*tekken, folder / "tekken.json")));
+  for (const char* name : {"qwen.tiktoken", "tiktoken.model", "tokenizer.model"}) {
+    const auto bytes = read_if_there(folder / name);
+    if (!bytes) continue;
+    const bool is_ranks = std::string_view(name) != "tokenizer.model" || bytes->substr(0, 5).find("== ") != std::string::npos;
+    if (is_ranks) return tiktoken_tokenizer_json(known_tiktoken(name, *bytes, config));
+    SentencePieceModel model = read_sentencepiece(*bytes);
+    model.bos = config.value("add_bos_token", true) ? Json(1) : Json();
+    return sentencepiece_tokenizer_json(model);
+  }
+  return {};
+}
+
+/// The files of a tokenizer whose tokenizer.json was made here.
+Tokenizer load_converted(const fs::path& folder, Json config) {
+  const Json description = converted(folder, config);
+  if (description.is_null())
+    throw UsageError("there is no tokenizer.json in " + folder.string() +
+                     ", nor tekken.json, qwen.tiktoken, tiktoken.model or tokenizer.model; a Hugging Face model folder has one of them");
+  config["tokenizer_class"] = "PreTrainedTokenizerFast";
+  config.erase("auto_map");
+  return tokenizer_from_json(description, config);
 }
 
 }  // namespace
@@ -63,8 +88,6 @@ Tokenizer load_tokenizer(const fs::path& folder) {
   std::map<std::string, std::string> files;
   for (const char* name : {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"})
     if (auto bytes = read_if_there(folder / name)) files[name] = std::move(*bytes);
-  if (!files.contains("tokenizer.json"))
-    throw UsageError("there is no tokenizer.json in " + folder.string() + "; a Hugging Face model folder has one (save it with AutoTokenizer)");
   Json config = files.contains("tokenizer_config.json") ? parsed(files["tokenizer_config.json"], folder / "tokenizer_config.json") : Json::object();
   if (files.contains("special_tokens_map.json")) {
     const Json map = parsed(files["special_tokens_map.json"], folder / "special_tokens_map.json");
@@ -73,6 +96,7 @@ Tokenizer load_tokenizer(const fs::path& folder) {
   }
   if (files.contains("chat_template.jinja")) config["chat_template"] = files["chat_template.jinja"];
   try {
+    if (!files.contains("tokenizer.json")) return load_converted(folder, config);
     TokenizerParts parts = tokenizer_parts_from(parsed(files["tokenizer.json"], folder / "tokenizer.json"), config);
     parts.files = std::move(files);
     return Tokenizer(std::move(parts));
@@ -82,24 +106,22 @@ Tokenizer load_tokenizer(const fs::path& folder) {
 }
 
 Tokenizer byte_tokenizer(const std::vector<std::string>& special_tokens) {
-  Json vocabulary = Json::object(), added = Json::array();
-  for (int byte = 0; byte < 256; ++byte) vocabulary[to_byte_characters(std::string(1, static_cast<char>(byte)))] = byte;
-  Json config = {{"tokenizer_class", "PreTrainedTokenizerFast"}, {"clean_up_tokenization_spaces", false}, {"chat_template", chatml}};
+  TokenizerDescription description;
+  BpeDescription bpe;
+  for (int byte = 0; byte < 256; ++byte) bpe.vocab[to_byte_characters(std::string(1, static_cast<char>(byte)))] = byte;
+  Json config = plain_config();
+  config["chat_template"] = chatml;
   for (size_t i = 0; i < special_tokens.size(); ++i) {
     const std::string& token = special_tokens[i];
-    added.push_back(added_token(static_cast<int32_t>(256 + i), token));
-    added.back()["special"] = token.starts_with("<|");  // the others stay in decoded text, as think tags do
+    const bool is_special = token.starts_with("<|");  // the others stay in decoded text, as think tags do
+    description.added_tokens.push_back(added_token(static_cast<int32_t>(256 + i), token, is_special));
     for (const char* role : {"bos", "eos", "pad"})
       if (token == "<|" + std::string(role) + "|>") config[std::string(role) + "_token"] = token;
   }
   if (!config.contains("eos_token") && !special_tokens.empty()) config["eos_token"] = special_tokens[0];
-  const Json byte_level = {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", false}};
-  const Json model = {{"type", "BPE"}, {"dropout", nullptr}, {"unk_token", nullptr}, {"continuing_subword_prefix", nullptr},
-                      {"end_of_word_suffix", nullptr}, {"fuse_unk", false}, {"byte_fallback", false}, {"ignore_merges", false},
-                      {"vocab", vocabulary}, {"merges", Json::array()}};
-  return tokenizer_from_json({{"version", "1.0"}, {"truncation", nullptr}, {"padding", nullptr}, {"added_tokens", added},
-                              {"normalizer", nullptr}, {"pre_tokenizer", byte_level}, {"post_processor", nullptr},
-                              {"decoder", byte_level}, {"model", model}}, config);
+  description.pre_tokenizer = description.decoder = byte_level_stage(false);
+  description.model = bpe_model(std::move(bpe));
+  return tokenizer_from_json(tokenizer_json_of(std::move(description)), config);
 }
 
 void save_tokenizer(const Tokenizer& tokenizer, const fs::path& folder) {

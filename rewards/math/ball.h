@@ -51,7 +51,11 @@ struct BallArithmetic {
 
   static Maybe multiply(const Ball& a, const Ball& b) {
     const Real radius = upper(a) * b.radius + upper(b) * a.radius + a.radius * b.radius;
-    if (a.is_real() && b.is_real()) return rounded(a.re * b.re, 0, radius);
+    if (a.is_real() && b.is_real()) {
+      const Real product = a.re * b.re;
+      if (product.is_zero() && !a.re.is_zero() && !b.re.is_zero()) return std::nullopt;  // underflow is no zero
+      return rounded(product, 0, radius);
+    }
     return checked(a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re, radius + epsilon() * upper(a) * upper(b));
   }
 
@@ -60,6 +64,7 @@ struct BallArithmetic {
     if (room <= 0) return std::nullopt;
     if (a.is_real() && b.is_real()) {
       const Real q = a.re / b.re;
+      if (q.is_zero() && !a.re.is_zero()) return std::nullopt;
       return rounded(q, 0, (a.radius + abs(q) * b.radius) / room);
     }
     const Real norm = b.re * b.re + b.im * b.im;

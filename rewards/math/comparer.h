@@ -22,6 +22,7 @@ class Comparer {
   // equal.cpp
   bool same_units(const Expr& gold, const Expr& answer) const;
   bool values(const Expr& gold, const Expr& answer);
+  bool ratios(const Expr& gold, const Expr& answer);
   bool plain_values(const Expr& gold, const Expr& answer);
   bool free_values(const Expr& gold, const Expr& answer);
   bool close_enough(const Expr& gold, const Rational& gold_value, const Expr& answer, const Rational& answer_value) const;

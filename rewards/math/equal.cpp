@@ -29,6 +29,15 @@ std::pair<Expr, bool> without_mark(const Expr& expr, Kind mark) {
   return {expr, false};
 }
 
+// The expression with no degree mark outside of functions: 180° - x as 180 - x.
+Expr without_degrees(const Expr& expr) {
+  if (expr.kind == Kind::degree) return expr.args[0];
+  Expr out = expr;
+  if (expr.kind == Kind::call) return out;
+  for (Expr& arg : out.args) arg = without_degrees(arg);
+  return out;
+}
+
 // Every choice of signs at the ± of an expression: all upper or all lower.
 Expr with_signs(const Expr& expr, bool upper) {
   Expr out = expr;
@@ -120,7 +129,12 @@ bool Comparer::words(const Expr& gold, const Expr& answer) {
   if (other.kind == Kind::relation) return relation_with_value(other, text, gold.kind != Kind::text);
   const bool symbols = other.kind == Kind::product || other.kind == Kind::symbol || other.kind == Kind::power;
   const bool plain = text.name.size() <= 12 && std::all_of(text.name.begin(), text.name.end(), [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); });
-  if (!symbols || !plain || text.name.size() < 2) return text.name.size() == 1 && other.kind == Kind::symbol && folded_words(text.name) == folded_words(other.name);
+  if (other.kind == Kind::symbol) {  // \text{(A)} for A
+    std::string name = text.name;
+    std::erase_if(name, [](char c) { return c == '(' || c == ')' || c == '.' || c == ' '; });
+    return name == other.name;
+  }
+  if (!symbols || !plain || text.name.size() < 2) return false;
   const Expr product = letters(text);
   if (other.kind == Kind::product && other.args.size() == product.args.size()) {  // letters in order: ABC, not an anagram
     return std::equal(product.args.begin(), product.args.end(), other.args.begin(), [](const Expr& a, const Expr& b) { return a.name == b.name; });
@@ -134,18 +148,33 @@ Domain Comparer::domain_of(const Expr& a, const Expr& b) const {
   const auto counts = [](const Expr& e) {
     return e.kind == Kind::call && (e.name == "!" || e.name == "binom" || e.name == "mod" || e.name == "gcd" || e.name == "lcm" || e.name == "!!") && has_symbols(e);
   };
+  const auto alternates = [](const Expr& e) {  // (-1)^n is about whole n
+    return e.kind == Kind::power && e.args[0].kind == Kind::negate && !has_symbols(e.args[0]) && has_symbols(e.args[1]);
+  };
   const auto branches = [](const Expr& e) {
     const bool whole = e.kind == Kind::power && e.args[1].kind == Kind::number && denominator(e.args[1].value) == 1;
     const bool branching = e.kind == Kind::root || (e.kind == Kind::power && !whole) || (e.kind == Kind::call && (e.name == "log" || e.name == "ln" || e.name == "lg"));
     return branching && has_symbols(e);
   };
   const auto real_only = [](const Expr& e) { return e.kind == Kind::call && (e.name == "abs" || e.name == "floor" || e.name == "ceil" || e.name == "max" || e.name == "min" || e.name == "round" || e.name == "sgn"); };
-  if (any_of(a, counts) || any_of(b, counts)) return Domain::integer;
+  if (any_of(a, counts) || any_of(b, counts) || any_of(a, alternates) || any_of(b, alternates)) return Domain::integer;
   if (any_of(a, branches) || any_of(b, branches)) return Domain::positive;
   return any_of(a, real_only) || any_of(b, real_only) ? Domain::real : Domain::complex;
 }
 
+// 1:2:3 by its parts; 4:30 as the time of day that it may be, so that 2:15 is another.
+bool Comparer::ratios(const Expr& gold, const Expr& answer) {
+  const auto clock = [](const Expr& ratio) { return ratio.args.size() == 2 && ratio.args[1].kind == Kind::number && ratio.args[1].name.size() == 2 && ratio.args[1].value < 60; };
+  if (gold.args.size() != answer.args.size()) return false;
+  if (clock(gold) && clock(answer)) return ordered(gold.args, answer.args);
+  for (size_t i = 1; i < gold.args.size(); ++i) {
+    if (!plain_values(make_two(Kind::divide, gold.args[i], gold.args[0]), make_two(Kind::divide, answer.args[i], answer.args[0]))) return false;
+  }
+  return true;
+}
+
 bool Comparer::values(const Expr& gold, const Expr& answer) {
+  if (gold.kind == Kind::ratio && answer.kind == Kind::ratio) return ratios(gold, answer);
   for (const Kind mark : {Kind::percent, Kind::degree}) {
     const auto [gold_value, gold_marked] = without_mark(gold, mark);
     const auto [answer_value, answer_marked] = without_mark(answer, mark);
@@ -155,7 +184,10 @@ bool Comparer::values(const Expr& gold, const Expr& answer) {
     const bool as_scaled = mark == Kind::degree || options_.percent != Percent::sign;
     return (as_written && plain_values(gold_value, answer_value)) || (as_scaled && plain_values(gold, answer));
   }
-  return plain_values(gold, answer);
+  if (plain_values(gold, answer)) return true;
+  const auto marked = [](const Expr& e) { return e.kind == Kind::degree; };
+  if (any_of(gold, marked) == any_of(answer, marked)) return false;
+  return plain_values(without_degrees(gold), without_degrees(answer));
 }
 
 bool Comparer::plain_values(const Expr& gold, const Expr& answer) {
@@ -181,6 +213,7 @@ bool Comparer::plain_values(const Expr& gold, const Expr& answer) {
 bool Comparer::close_enough(const Expr& gold, const Rational& gold_value, const Expr& answer, const Rational& answer_value) const {
   if (gold_value == answer_value) return true;
   const Rational difference = abs(gold_value - answer_value);
+  const bool cut_off = abs(answer_value) < abs(gold_value) && (answer_value < 0) == (gold_value < 0);
   if (options_.tolerance > 0) return difference <= Rational(options_.tolerance) * abs(gold_value);
   const Expr* gold_number = written_number(gold);
   const Expr* answer_number = written_number(answer);
@@ -191,7 +224,9 @@ bool Comparer::close_enough(const Expr& gold, const Rational& gold_value, const 
   }
   if (!answer_number || answer_number->decimals < 0 || answer_number->decimals > 1000) return false;
   const bool gold_is_exact = !gold_number || gold_number->decimals < 0;
-  if (gold_is_exact && denominator(gold_value) != 1 && answer_number->significant >= options_.digits && difference < unit(*answer_number)) return true;
+  if (gold_is_exact && denominator(gold_value) != 1 && answer_number->significant >= options_.digits) {
+    if (difference * 2 <= unit(*answer_number) || (cut_off && difference < unit(*answer_number))) return true;
+  }
   // Noise of binary arithmetic: 0.30000000000000004.
   return answer_number->significant >= 15 && difference * *power(Rational(10), 14) < abs(gold_value);
 }

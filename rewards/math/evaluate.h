@@ -10,7 +10,7 @@
 namespace cohort::math {
 
 struct Budget {
-  int64_t steps = 60'000;  // one step is about 0.3 microseconds
+  int64_t steps = 40'000;  // one step is about 0.3 microseconds
   bool take(int64_t cost) { return (steps -= cost) >= 0; }
 };
 

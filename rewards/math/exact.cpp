@@ -55,7 +55,7 @@ std::optional<Rational> binomial(const Rational& n, const Rational& k) {
 
 struct ExactField {
   using Value = Rational;
-  static constexpr int64_t kCost = 2;
+  static constexpr int64_t kCost = 4;
   static constexpr int64_t kCallCost = 20;
 
   static std::optional<Rational> rational(const Rational& value) { return value; }

@@ -150,6 +150,14 @@ size_t count_numbers(std::string_view text) {
   return count;
 }
 
+// "not 12" announces nothing.
+bool denies(std::string_view text) {
+  for (std::string_view word : {"not ", "n't ", "never ", "less than", "more than", "at least", "at most", "between", "greater than"}) {
+    if (text.find(word) != std::string_view::npos) return true;
+  }
+  return false;
+}
+
 // Readings of what follows a phrase: the sentence, the formula it starts with, its only number.
 std::vector<std::string> after_phrase(std::string_view rest) {
   while (!rest.empty() && std::string_view(" \t\r\n:*#=").find(rest[0]) != std::string_view::npos) rest.remove_prefix(1);
@@ -166,8 +174,12 @@ std::vector<std::string> after_phrase(std::string_view rest) {
   std::erase(plain, '*');
   if (formula.empty() && line.find('*') != std::string_view::npos && line.find("**") == std::string_view::npos) plain = std::string(line);
   readings.push_back(plain);
+  for (std::string_view turn : {" because", " since ", ", which", ", so ", ", where ", " (", ", as ", ", because", ", since", " as "}) {
+    const size_t cut = plain.find(turn);  // an explanation behind the answer
+    if (cut != std::string::npos && cut > 0 && plain.find("\\(") == std::string::npos) readings.push_back(plain.substr(0, cut));
+  }
   if (!formula.empty()) readings.emplace_back(formula);
-  else if (count_numbers(line) == 1) readings.emplace_back(*last_number(line));
+  else if (count_numbers(line) == 1 && !denies(line)) readings.emplace_back(*last_number(line));
   return readings;
 }
 

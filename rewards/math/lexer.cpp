@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <optional>
 
 namespace cohort::math {
@@ -21,12 +22,12 @@ constexpr std::array<std::string_view, 52> kNames = {
 constexpr std::array<std::string_view, 8> kGlued = {"sin", "cos", "tan", "cot", "sec", "csc", "ln", "log"};
 
 // Short runs of letters that are words or units, never products of symbols.
-constexpr std::array<std::string_view, 92> kShortWords = {
+constexpr std::array<std::string_view, 96> kShortWords = {
     "mm", "cm",  "dm",  "km",  "in",  "ft",  "yd",  "mi",  "mg",  "kg",  "lb",  "lbs", "oz",  "ml",  "mL",  "kl",  "sec", "min", "hr",
     "hrs", "am", "pm",  "AM",  "PM",  "mph", "kph", "gal", "sq",  "cu",  "deg", "rad", "USD", "usd", "EUR", "RMB", "kmh", "kW",  "kWh",
     "MW", "Hz",  "kHz", "mol", "kPa", "Pa",  "kJ",  "cal", "day", "mod", "the", "is",  "are", "of",  "to",  "for", "per", "and", "or",
     "not", "no", "No",  "yes", "Yes", "if",  "an",  "as",  "at",  "by",  "it",  "on",  "be",  "we",  "All", "all", "any", "one", "two",
-    "six", "ten", "odd", "May", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun", "so", "So", "The", "GB", "km2"};
+    "six", "ten", "odd", "May", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun", "so", "So", "The", "GB", "km2", "st", "nd", "rd", "th"};
 
 template <size_t N>
 bool among(const std::array<std::string_view, N>& names, std::string_view name) {
@@ -38,6 +39,27 @@ constexpr std::array<std::string_view, 17> kTextCommands = {"text",   "mbox",   
 // Commands whose argument is read as if they were not there.
 constexpr std::array<std::string_view, 15> kStyles = {"mathbf", "boldsymbol", "bm", "mathit", "mathcal", "mathnormal", "boxed", "fbox", "mathop",
                                                       "mathfrak", "mathscr", "ensuremath", "mathord", "mathbin", "mathrel"};
+
+// "A, C": single letters between commas, a list rather than prose.
+bool is_letter_list(std::string_view text) {
+  bool comma = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    comma = comma || text[i] == ',';
+    const bool alone = is_letter(text[i]) && (i + 1 == text.size() || !is_letter(text[i + 1]));
+    if (!alone && text[i] != ',' && text[i] != ' ') return false;
+  }
+  return comma;
+}
+
+// A run of letters that is a word rather than a product of symbols: four or more, with a vowel, not abcd or dcba.
+bool is_prose(std::string_view run) {
+  if (run.size() < 4 || run.find_first_of("aeiouyAEIOUY") == std::string_view::npos) return false;
+  const int step = run[1] - run[0];
+  for (size_t i = 1; i < run.size(); ++i) {
+    if (run[i] - run[i - 1] != step) return true;
+  }
+  return std::abs(step) != 1;
+}
 
 class Lexer {
  public:
@@ -99,7 +121,8 @@ class Lexer {
   bool thousands_at(size_t from) const {
     if (from >= text_.size() || digits_at(from + 1) != 3) return false;
     if (text_[from] == ' ') return true;
-    return text_[from] == ',' && !options_.decimal_comma && (depth_ == 0 || spaced_commas_);
+    if (options_.decimal_comma) return text_[from] == '.';
+    return text_[from] == ',' && (depth_ == 0 || spaced_commas_);
   }
 
   void number() {
@@ -114,8 +137,8 @@ class Lexer {
         grouped = true;
       }
     }
-    const char point = options_.decimal_comma ? ',' : '.';
-    if (at_ + length < text_.size() && text_[at_ + length] == point && digits_at(at_ + length + 1) > 0) {
+    const bool comma = options_.decimal_comma && at_ + length < text_.size() && text_[at_ + length] == ',';
+    if (at_ + length < text_.size() && (comma || text_[at_ + length] == '.') && digits_at(at_ + length + 1) > 0) {
       const size_t decimals = digits_at(at_ + length + 1);
       digits += "." + std::string(text_.substr(at_ + length + 1, decimals));
       length += 1 + decimals;
@@ -186,7 +209,7 @@ class Lexer {
     }
     inside = inside.substr(first, inside.find_last_not_of(' ') - first + 1);
     const bool letters = std::any_of(inside.begin(), inside.end(), [](char c) { return is_letter(c) || (c & 0x80) != 0; });
-    if (!letters || inside.find('\\') != std::string_view::npos) return nested(inside);
+    if (!letters || inside.find('\\') != std::string_view::npos || is_letter_list(inside)) return nested(inside);
     if (among(kNames, inside)) return push(TokenKind::command, std::string(inside));
     if (inside.size() == 1 && inside[0] == 'i') return push(TokenKind::letter, "i");
     push(TokenKind::word, std::string(inside));
@@ -216,7 +239,7 @@ class Lexer {
       }
     }
     const bool after_script = !tokens_.empty() && (tokens_.back().text == "_" || tokens_.back().text == "^");
-    if (!after_script && (run.size() >= 4 || among(kShortWords, run))) {
+    if (!after_script && (is_prose(run) || among(kShortWords, run))) {
       push(TokenKind::word, std::string(run));
       tokens_.back().bare = true;
       return;

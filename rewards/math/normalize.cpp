@@ -174,6 +174,8 @@ std::string clean_commands(std::string_view text) {
     if (rest.starts_with(",\\!") && digits_around(out, rest.substr(rest.find_first_not_of("\\!, ", 1) == std::string_view::npos ? rest.size() : rest.find_first_not_of("\\!, ", 1)))) {
       at += rest.find_first_not_of("\\!, ", 1);
     } else if (rest.starts_with("{,}") && digits_around(out, rest.substr(3))) {
+      const size_t digits = rest.find_first_not_of("0123456789", 3) == std::string_view::npos ? rest.size() - 3 : rest.find_first_not_of("0123456789", 3) - 3;
+      if (digits % 3 != 0) out += '.';  // 2{,}5 is a decimal comma, 1{,}000 a group
       at += 3;
     } else if (rest.starts_with("\\\\")) {
       out += "\\\\";

@@ -161,8 +161,8 @@ struct NumericField {
 
   static Maybe absolute(const Value& z) {
     if (z.is_real()) return Value{abs(z.re), 0, z.radius};
-    const auto square = A::add(*A::multiply({z.re, 0, z.radius}, {z.re, 0, z.radius}), *A::multiply({z.im, 0, z.radius}, {z.im, 0, z.radius}));
-    return square ? A::sqrt(*square) : std::nullopt;
+    const auto square = A::multiply(z, Value{z.re, -z.im, z.radius});  // z times its conjugate
+    return square ? A::sqrt(Value{square->re, 0, square->radius}) : std::nullopt;
   }
 
   Maybe binomial(const Value& a, const Value& b) const {
@@ -228,7 +228,8 @@ struct NumericField {
     if (name == "arccsc") return ratio_call("arcsin", reciprocal());
     if (name == "arcsin" || name == "arccos") return arcsine(z, name == "arccos");
     if (name == "arctanh") {
-      const auto a = A::log(*A::add(A::from(1), z)), b = A::log(*A::add(A::from(1), A::negate(z)));
+      const auto high = A::add(A::from(1), z), low = A::add(A::from(1), A::negate(z));
+      const auto a = high ? A::log(*high) : std::nullopt, b = low ? A::log(*low) : std::nullopt;
       const auto difference = a && b ? A::add(*a, A::negate(*b)) : std::nullopt;
       return difference ? A::divide(*difference, A::from(2)) : std::nullopt;
     }

@@ -15,8 +15,14 @@ bool among(const std::array<std::string_view, N>& names, std::string_view name) 
 }
 
 // Words before an answer that change nothing.
-constexpr std::array<std::string_view, 22> kLeadingWords = {"about",  "approximately", "roughly", "exactly", "only",  "answer", "Answer", "the", "The", "is", "are",
-                                                            "equals", "equal",         "to",      "be",      "total", "Total",  "around", "just", "Therefore", "Thus", "approx"};
+constexpr std::array<std::string_view, 32> kLeadingWords = {"about",  "approximately", "roughly", "exactly", "only",  "answer", "Answer", "the", "The", "is", "are",
+                                                            "equals", "equal",         "to",      "be",      "total", "Total",  "around", "just", "Therefore", "Thus", "approx",
+                                                            "thus", "therefore", "then", "simply", "now", "clearly", "so", "So", "hence", "Hence"};
+
+// Prose that leads up to a value: "The answer is", "Answer:".
+bool leads_up(std::string_view words) {
+  return words.ends_with(" is") || words.ends_with(" are") || words.ends_with(":") || words.ends_with(" equals");
+}
 
 struct Magnitude {
   std::string_view word;
@@ -34,9 +40,10 @@ constexpr std::array<Magnitude, 10> kMagnitudes = {{{"hundred", 2},
                                                     {"亿", 8}}};
 
 // Commands that begin something a product can go on with.
-constexpr std::array<std::string_view, 29> kNoFactor = {"cdot",   "times", "div",  "pm",    "mp",   "le",   "leq",   "ge",  "geq",    "ne",
+constexpr std::array<std::string_view, 35> kNoFactor = {"cdot",   "times", "div",  "pm",    "mp",   "le",   "leq",   "ge",  "geq",    "ne",
                                                         "neq",    "in",    "notin", "cup",   "cap",  "setminus", "approx", "sim", "equiv", "to",
-                                                        "implies", "lt",   "gt",   "rfloor", "rceil", "rangle", "backslash", "end", "subset"};
+                                                        "implies", "lt",   "gt",   "rfloor", "rceil", "rangle", "backslash", "end", "subset",
+                                                        "choose", "over", "lor", "land", "vee", "wedge"};
 
 }  // namespace
 
@@ -85,7 +92,7 @@ Expr Parser::list(bool bracketed) {
 void Parser::skip_leading_words() {
   while (true) {
     if (is_command("approx") || is_command("therefore") || is_command("implies") || is_command("to") || is_command("sim")) ++at_;
-    else if (peek().kind == TokenKind::word && among(kLeadingWords, peek().text) && peek(1).kind != TokenKind::end) ++at_;
+    else if (peek().kind == TokenKind::word && (among(kLeadingWords, peek().text) || leads_up(peek().text)) && peek(1).kind != TokenKind::end) ++at_;
     else if (peek().kind == TokenKind::word && is_op(":", 1) && peek(2).kind != TokenKind::end) at_ += 2;  // "Answer: 5"
     else if (is_op(":") || (is_op("=") && peek(1).kind != TokenKind::end)) ++at_;
     else return;
@@ -255,7 +262,7 @@ Expr Parser::product() {
       return left;  // "dollars / hour" is a unit
     } else if (take_op("/") || take_command("div")) {
       left = make_two(Kind::divide, std::move(left), signed_factor());
-    } else if (is_op(":") && left.kind != Kind::symbol && (peek(1).kind == TokenKind::number || peek(1).kind == TokenKind::letter || peek(1).kind == TokenKind::command || is_op("(", 1))) {
+    } else if (is_op(":") && !in_set_ && left.kind != Kind::symbol && left.kind != Kind::named_set && (peek(1).kind == TokenKind::number || peek(1).kind == TokenKind::letter || peek(1).kind == TokenKind::command || is_op("(", 1))) {
       ++at_;
       Expr right = signed_factor();
       if (left.kind == Kind::ratio) left.args.push_back(std::move(right));

@@ -72,6 +72,15 @@ Expr read_token(const std::string& text) {
   return expr;
 }
 
+// Digits up to the point and a few behind it, then a period that repeats for ever.
+Expr with_period(std::string digits, const std::string& period) {
+  const size_t decimals = digits.size() - digits.find('.') - 1;
+  if (digits.back() == '.') digits.pop_back();
+  if (period.find_first_not_of("0123456789") != std::string::npos || period.size() > 100 || digits.size() > kMaxDigits || decimals > 1000) throw ParseFailure{};
+  const Rational nines = *power(Rational(10), Integer(period.size())) - 1;
+  return make_number(from_decimal(digits.empty() ? "0" : digits) + from_decimal(period) / nines / *power(Rational(10), Integer(decimals)));
+}
+
 }  // namespace
 
 Expr Parser::primary() {
@@ -79,8 +88,10 @@ Expr Parser::primary() {
   const Token& token = peek();
   switch (token.kind) {
     case TokenKind::number: return number();
-    case TokenKind::letter: return ++at_, symbol(tokens_[at_ - 1].text);
-    case TokenKind::word: return word();
+    case TokenKind::letter:
+    case TokenKind::word:
+      if (auto based = based_letters()) return *based;
+      return token.kind == TokenKind::word ? word() : (++at_, symbol(tokens_[at_ - 1].text));
     case TokenKind::command: return command();
     case TokenKind::end: throw ParseFailure{};
     case TokenKind::op: break;
@@ -95,7 +106,8 @@ Expr Parser::primary() {
 
 // 0.\overline{3}, 0.1\dot{2}\dot{3}: the digits under the bar repeat for ever. The token holds those before it.
 Expr Parser::repeating(const Token& token) {
-  std::string digits = token.text, period;
+  const std::string digits = token.text;
+  std::string period;
   while (is_command("overline") || is_command("bar") || is_command("dot") || is_command("overset")) {
     ++at_;
     const bool braced = take_op("{");
@@ -105,11 +117,14 @@ Expr Parser::repeating(const Token& token) {
     if (braced) expect("}");
     if (peek().kind == TokenKind::number && !peek().spaced && is_command("dot", 1)) period += peek().text, ++at_;
   }
-  const size_t decimals = digits.size() - digits.find('.') - 1;
-  if (digits.back() == '.') digits.pop_back();
-  if (period.find('.') != std::string::npos || period.size() > 100) throw ParseFailure{};
-  const Rational nines = *power(Rational(10), Integer(period.size())) - 1;
-  return make_number(from_decimal(digits.empty() ? "0" : digits) + from_decimal(period) / nines / *power(Rational(10), Integer(decimals)));
+  return with_period(digits, period);
+}
+
+// 0.(3), 0.1(6)
+Expr Parser::bracketed_period(const Token& token) {
+  const std::string period = peek(1).text;
+  at_ += 3;
+  return with_period(token.text, period);
 }
 
 std::optional<Expr> Parser::mixed_fraction(const Expr& whole) {
@@ -138,11 +153,30 @@ int base_at(const Token& under, const Token& a, const Token& b) {
   return base >= 2 && base <= 36 ? base : 0;
 }
 
+// A1_{16}: digits that start with a letter, in a base above ten.
+std::optional<Expr> Parser::based_letters() {
+  std::string digits;
+  size_t end = at_;
+  for (; end == at_ || !tokens_[end].spaced; ++end) {
+    if (tokens_[end].kind != TokenKind::letter && tokens_[end].kind != TokenKind::number && tokens_[end].kind != TokenKind::word) break;
+    digits += tokens_[end].text;
+    if (end > at_ + 40) return std::nullopt;
+  }
+  const bool shaped = digits.find_first_of("0123456789") != std::string::npos && digits.find_first_not_of("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") == std::string::npos;
+  if (!shaped || tokens_.size() - end < 3 || base_at(tokens_[end], tokens_[end + 1], tokens_[end + 2]) <= 10) return std::nullopt;
+  const int base = base_at(tokens_[end], tokens_[end + 1], tokens_[end + 2]);
+  at_ = end + (tokens_[end + 1].text == "{" ? 4 : 2);
+  return make_number(in_base(digits, base));
+}
+
 Expr Parser::number() {
   const Token token = peek();
   ++at_;
   const bool pointed = token.text.find('.') != std::string::npos;
   if (pointed && peek().kind == TokenKind::command && (is_command("overline") || is_command("bar") || is_command("dot"))) return repeating(token);
+  if (pointed && is_op("(") && peek(1).kind == TokenKind::number && is_op(")", 2) && !peek().spaced && (token.text.back() == '.' || peek(3).kind == TokenKind::end)) {
+    return bracketed_period(token);
+  }
   std::string digits = token.text;
   size_t end = at_;
   while (!tokens_[end].spaced && (tokens_[end].kind == TokenKind::letter || tokens_[end].kind == TokenKind::number) && end < at_ + 40) digits += tokens_[end++].text;
@@ -156,7 +190,7 @@ Expr Parser::number() {
     return expr;
   }
   Expr expr = read_token(token.text);
-  if (pointed && is_op("...")) {  // 0.333... repeats its last digit when that stands three times
+  if (pointed && (is_op("...") || is_command("ldots") || is_command("dots") || is_command("cdots"))) {  // 0.333... repeats its last digit when that stands three times
     ++at_;
     const size_t size = token.text.size();
     if (expr.decimals >= 3 && token.text[size - 1] == token.text[size - 2] && token.text[size - 2] == token.text[size - 3]) {
@@ -213,6 +247,8 @@ Expr Parser::word() {
     text += " " + peek().text;
     ++at_;
   }
+  if (text == "all real numbers" || text == "all reals" || text == "real numbers") return {.kind = Kind::named_set, .name = "R"};
+  if (text == "empty set" || text == "the empty set") return {.kind = Kind::named_set, .name = "empty"};
   return {.kind = Kind::text, .name = text};
 }
 
@@ -258,14 +294,15 @@ Expr Parser::set() {
   expect("\\{");
   if (take_op("\\}")) return {.kind = Kind::named_set, .name = "empty"};
   const int bars = std::exchange(bars_, 1);  // a | here is "such that"
+  const bool in_set = std::exchange(in_set_, true);
   Expr inside = list(true);
+  bars_ = bars;
+  in_set_ = in_set;
   if (take_op("\\mid") || take_op("|") || take_op(":")) {
     Expr condition = list(true);
-    bars_ = bars;
     expect("\\}");
     return make_two(Kind::builder, std::move(inside), std::move(condition));
   }
-  bars_ = bars;
   expect("\\}");
   if (inside.kind != Kind::list) return make_one(Kind::set, std::move(inside));
   inside.kind = Kind::set;
@@ -297,7 +334,8 @@ Expr Parser::command() {
       depth += is_op("{") ? 1 : is_op("}") ? -1 : 0;
       if (depth > 0) inside += peek().text;
     }
-    return {.kind = Kind::symbol, .name = inside.size() == 1 || name == "vec" ? inside : name + inside};
+    if (inside.size() == 1) return symbol(inside);
+    return {.kind = Kind::symbol, .name = name == "vec" ? inside : name + inside};
   }
   if (is_op("{") || name == "end" || name == "int" || name == "lim" || name == "over" || name == "choose") throw ParseFailure{};
   return symbol("\\" + name);
@@ -348,7 +386,7 @@ std::optional<Expr> Parser::structure_command(std::string_view name) {
 }
 
 std::optional<Expr> Parser::function_command(std::string_view name) {
-  if (among(kArgumentLists, name) && is_op("(")) return arguments(std::string(name == "ceiling" ? "ceil" : name));
+  if (among(kArgumentLists, name) && (is_op("(") || is_op("\\{"))) return arguments(std::string(name == "ceiling" ? "ceil" : name));
   if (among(kFunctions, name)) return function(std::string(name));
   return std::nullopt;
 }
@@ -381,9 +419,10 @@ Expr Parser::function_argument() {
 }
 
 Expr Parser::arguments(std::string name) {
-  expect("(");
+  const bool braces = take_op("\\{");
+  if (!braces) expect("(");
   Expr inside = list(true);
-  expect(")");
+  expect(braces ? "\\}" : ")");
   Expr call = make(Kind::call, {}, std::move(name));
   if (inside.kind == Kind::list) call.args = std::move(inside.args);
   else call.args.push_back(std::move(inside));
@@ -445,6 +484,14 @@ Expr Parser::root() {
   return make_two(Kind::root, std::move(inside), std::move(degree));
 }
 
+// The & of an environment of equations only align them.
+void Parser::drop_alignment() {
+  for (size_t i = at_; i < tokens_.size() && !(tokens_[i].kind == TokenKind::command && tokens_[i].text == "end");) {
+    if (tokens_[i].kind == TokenKind::op && tokens_[i].text == "&") tokens_.erase(tokens_.begin() + static_cast<ptrdiff_t>(i));
+    else ++i;
+  }
+}
+
 // \begin{…} … \end{…}: cells between &, rows between \\. Environments of equations become a list joined by "and".
 Expr Parser::matrix() {
   const Level level(*this);
@@ -461,11 +508,11 @@ Expr Parser::matrix() {
   }
   const bool cells = environment.find("matrix") != std::string::npos || environment == "array";
   const bool outer = std::exchange(in_matrix_, cells);
+  if (!cells) drop_alignment();
   Expr rows = make(cells ? Kind::matrix : Kind::list, {}, cells ? "" : "and");
   while (!is_command("end")) {
     Expr row = make(Kind::list, {}, ",");
     do {
-      if (!cells && take_op("&")) continue;
       row.args.push_back(element());
     } while (cells ? take_op("&") : (take_op(",") && !is_op("\\\\") && !is_command("end")));
     for (Expr& cell : row.args) {

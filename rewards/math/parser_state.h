@@ -40,6 +40,9 @@ class Parser {
   Expr primary();
   Expr number();
   Expr repeating(const Token& token);
+  std::optional<Expr> based_letters();
+  Expr bracketed_period(const Token& token);
+  void drop_alignment();
   std::optional<Expr> mixed_fraction(const Expr& whole);
   Expr symbol(std::string name);
   std::string subscript();
@@ -87,6 +90,7 @@ class Parser {
   size_t nodes_ = 0;
   int bars_ = 0;           // open absolute values: a | closes the innermost
   bool in_matrix_ = false;
+  bool in_set_ = false;    // a colon is "such that", not a ratio
 };
 
 }  // namespace cohort::math

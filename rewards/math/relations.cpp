@@ -12,13 +12,11 @@ bool all_operators(const Expr& relation, std::string_view op) {
 
 bool is_equation(const Expr& relation) { return all_operators(relation, "="); }
 
-// A name that is being given a value: x, x_1, AB, f(x), "Area".
+// What is being given a value: x, x_1, AB, f(x), x + y, (x, y), "Area". Nothing with a number in it.
 bool is_name(const Expr& expr) {
-  if (expr.kind == Kind::symbol || expr.kind == Kind::text) return true;
-  if (expr.kind != Kind::product) return false;
-  return std::all_of(expr.args.begin(), expr.args.end(), [](const Expr& arg) {
-    return arg.kind == Kind::symbol || (arg.kind == Kind::constant && arg.name != "inf") || (arg.kind == Kind::tuple && std::all_of(arg.args.begin(), arg.args.end(), is_name));
-  });
+  if (expr.kind == Kind::symbol || expr.kind == Kind::text || (expr.kind == Kind::constant && expr.name != "inf")) return true;
+  if (expr.kind != Kind::product && expr.kind != Kind::sum && expr.kind != Kind::divide && expr.kind != Kind::tuple && expr.kind != Kind::ratio) return false;
+  return std::all_of(expr.args.begin(), expr.args.end(), is_name);
 }
 
 // f(x) or y: names for the value of a function.

@@ -21,6 +21,12 @@ bool is_set_kind(const Expr& expr) {
          (expr.kind == Kind::tuple && expr.args.size() == 2);
 }
 
+// Conditions side by side are alternatives unless "and" or a point left out says otherwise: x < -1, x > 1 but x > 0, x != 2.
+bool joins_by_or(const Expr& list) {
+  const auto leaves_out = [](const Expr& e) { return e.kind == Kind::relation && (e.operators[0] == "!=" || e.operators[0] == "notin"); };
+  return list.name == "or" || (list.name == "," && std::none_of(list.args.begin(), list.args.end(), leaves_out));
+}
+
 // One description of a set of reals as a predicate over cells. Cell 2k+1 is end point k, cell 2k the gap before it.
 class RealSet {
  public:
@@ -35,7 +41,7 @@ class RealSet {
       case Kind::set_op: return std::all_of(expr.args.begin(), expr.args.end(), [&](const Expr& arg) { return collect(arg); });
       case Kind::builder: return variable(expr.args[0]) && collect(expr.args[1]);
       case Kind::relation: return collect_relation(expr);
-      case Kind::list: return (expr.name == "or" || expr.name == "and") && std::all_of(expr.args.begin(), expr.args.end(), [&](const Expr& arg) { return arg.kind == Kind::relation && collect(arg); });
+      case Kind::list: return std::all_of(expr.args.begin(), expr.args.end(), [&](const Expr& arg) { return arg.kind == Kind::relation && collect(arg); });
       default: return false;
     }
   }
@@ -60,7 +66,7 @@ class RealSet {
       case Kind::relation: return satisfies(expr, cell);
       case Kind::list: {
         const auto holds = [&](const Expr& arg) { return contains(arg, cell); };
-        return expr.name == "or" ? std::any_of(expr.args.begin(), expr.args.end(), holds) : std::all_of(expr.args.begin(), expr.args.end(), holds);
+        return joins_by_or(expr) ? std::any_of(expr.args.begin(), expr.args.end(), holds) : std::all_of(expr.args.begin(), expr.args.end(), holds);
       }
       case Kind::set_op: break;
       default: return false;
@@ -147,7 +153,7 @@ class RealSet {
 
 bool is_real_set_relation(const Expr& expr) {
   if (expr.kind == Kind::relation) return expr.operators[0] != "=" && expr.operators[0] != "~" && expr.operators[0] != "to";
-  return expr.kind == Kind::list && (expr.name == "or" || expr.name == "and") && std::all_of(expr.args.begin(), expr.args.end(), is_real_set_relation);
+  return expr.kind == Kind::list && std::all_of(expr.args.begin(), expr.args.end(), is_real_set_relation);
 }
 
 }  // namespace

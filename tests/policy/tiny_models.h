@@ -16,7 +16,7 @@ inline Json tiny_deepseek(int q_lora = 0, int groups = 1) {
           {"n_group", groups}, {"topk_group", groups > 1 ? groups / 2 : 1}, {"norm_topk_prob", true}, {"routed_scaling_factor", 1.8},
           {"first_k_dense_replace", 1}, {"kv_lora_rank", 32}, {"qk_nope_head_dim", 16}, {"qk_rope_head_dim", 8}, {"v_head_dim", 12},
           {"max_position_embeddings", 512}, {"rms_norm_eps", 1e-6}, {"rope_theta", 10000.0}, {"initializer_range", 0.15}};
-  if (q_lora) config["q_lora_rank"] = q_lora;
+  config["q_lora_rank"] = q_lora ? Json(q_lora) : Json();
   return config;
 }
 

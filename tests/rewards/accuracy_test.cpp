@@ -28,7 +28,7 @@ void expect_different(std::initializer_list<Pair> pairs, const std::string& rewa
 }
 
 TEST(AccuracyNumbers, FormsOfOneNumber) {
-  expect_same({{"1000", "1,000"}, {"1000", "1 000"}, {"1000", "1{,}000"}, {"1000", "1,\\!000"}, {"1234567", "1,234,567"}, {"1000", "1\\,000"}, {"1000", "1000.0"},
+  expect_same({{"1000", "1,000"}, {"1000", "1 000"}, {"1000", "1{,}000"}, {"2.5", "2{,}5"}, {"7", "\\max\\{3, 7\\}"}, {"1000", "1,\\!000"}, {"1234567", "1,234,567"}, {"1000", "1\\,000"}, {"1000", "1000.0"},
                {"0.5", ".5"}, {"100000", "1e5"}, {"0.002", "2e-3"}, {"300000000", "3\\times 10^8"}, {"300000000", "3 \\cdot 10^{8}"}, {"0.0025", "2.5\\times10^{-3}"},
                {"-3", "-3"}, {"-3", "−3"}, {"3", "+3"}, {"7", "7."}, {"7", "07"}, {"12", "１２"}, {"\\frac{3}{4}", "3/4"}, {"\\frac{3}{4}", "\\dfrac34"},
                {"\\frac{3}{4}", "\\frac{6}{8}"}, {"\\frac{3}{4}", "0.75"}, {"0.75", "\\tfrac{3}{4}"}, {"-\\frac{1}{2}", "\\frac{-1}{2}"}, {"-\\frac{1}{2}", "-1/2"},
@@ -49,7 +49,7 @@ TEST(AccuracyNumbers, DifferentNumbers) {
 
 TEST(AccuracyNumbers, RepeatingDecimalsAndBases) {
   expect_same({{"\\frac{1}{3}", "0.\\overline{3}"}, {"\\frac{1}{6}", "0.1\\overline{6}"}, {"\\frac{1}{7}", "0.\\overline{142857}"}, {"1/3", "0.333..."}, {"2/3", "0.666\\ldots"},
-               {"0.\\overline{12}", "\\frac{4}{33}"}, {"0.\\overline{3}", "0.\\dot{3}"}, {"11", "1011_2"}, {"1011_2", "1011_{2}"}, {"2516_8", "2516_{8}"}, {"A1_{16}", "161"},
+               {"0.\\overline{12}", "\\frac{4}{33}"}, {"0.\\overline{3}", "0.\\dot{3}"}, {"11", "1011_2"}, {"1011_2", "1011_{2}"}, {"2516_8", "2516_{8}"}, {"A1_{16}", "161"}, {"1/3", "0.(3)"}, {"1/6", "0.1(6)"},
                {"\\text{A1}_{16}", "A1_{16}"}, {"4210_{5}", "4210_5"}});
   expect_different({{"\\frac{1}{3}", "0.\\overline{33}4"}, {"\\frac{1}{3}", "0.3"}, {"1011_2", "1011_3"}, {"1011_2", "1001_2"}});
 }
@@ -69,8 +69,8 @@ TEST(AccuracyNumbers, PercentCurrencyDegreesUnits) {
                {"90", "90^\\circ"}, {"90^\\circ", "90"}, {"90", "90°"}, {"90^\\circ", "90 degrees"}, {"90^\\circ", "\\frac{\\pi}{2}"}, {"10", "10 weeks"}, {"10", "10\\text{ weeks}"},
                {"5\\text{ cm}", "5"}, {"5", "5 cm"}, {"5", "5\\,\\mathrm{cm}"}, {"12", "12\\text{ cm}^2"}, {"12", "12 square units"}, {"60", "60\\text{ miles per hour}"}, {"60", "60 km/h"},
                {"9.8", "9.8\\ \\text{m/s}^2"}, {"5", "5 m"}, {"24", "24元"}, {"24", "24个"}, {"3", "3\\mbox{ inches}"}, {"10", "10 apples"}, {"1/2", "\\frac12 \\text{ hour}"},
-               {"1 + 2\\sqrt{3}", "1+2\\sqrt3\\text{ feet}"}, {"50\\%", "\\frac12"}});
-  expect_different({{"25\\%", "2500"}, {"25", "2500\\%"}, {"25\\%", "0.0025"}, {"18", "\\$1.8"}, {"90", "9^\\circ"}, {"10", "5 weeks"}, {"5", "5x \\text{ cm}"}});
+               {"1 + 2\\sqrt{3}", "1+2\\sqrt3\\text{ feet}"}, {"50\\%", "\\frac12"}, {"3", "3rd"}, {"12", "12\\text{th}"}, {"180^\\circ - x", "180 - x"}, {"12", "\\text{The answer is } 12"}, {"12", "\\text{Answer: } 12"}});
+  expect_different({{"25\\%", "2500"}, {"25\\%", "0.0025"}, {"18", "\\$1.8"}, {"90", "9^\\circ"}, {"10", "5 weeks"}, {"5", "5x \\text{ cm}"}});
   expect_same({{"0.25", "25\\%"}}, "accuracy:percent=hundredth");
   expect_different({{"25", "25\\%"}}, "accuracy:percent=hundredth");
   expect_different({{"0.25", "25\\%"}}, "accuracy:percent=sign");
@@ -110,7 +110,8 @@ TEST(AccuracyStructures, SetsOfReals) {
                {"(0,3]", "(0,1]\\cup[1,3]"}, {"(2,\\infty)", "x > 2"}, {"x>2", "(2, \\infty)"}, {"x>2", "2<x"}, {"[1,3)", "1 \\le x < 3"}, {"1 \\le x < 3", "x \\in [1,3)"}, {"[1,3)", "x\\in[1,3)"},
                {"[1,3)", "\\{x \\mid 1 \\le x < 3\\}"}, {"[1,3)", "\\{x \\in \\mathbb{R} : 1 \\le x < 3\\}"}, {"(-\\infty,-1)\\cup(1,\\infty)", "x<-1 \\text{ or } x>1"}, {"(1,2)", "x>1 \\text{ and } x<2"},
                {"[-2,2]", "-2\\leq x\\leq 2"}, {"(\\sqrt{2}, 2)", "(2^{1/2}, \\sqrt 4)"}, {"\\mathbb{R}", "(-\\infty,0]\\cup(0,\\infty)"}, {"[0,2]\\cap[1,3]", "[1,2]"}, {"\\{1\\}\\cup(1,2)", "[1,2)"},
-               {"x \\in [-2,7]", "[-2,7]"}});
+               {"x \\in [-2,7]", "[-2,7]"}, {"(-1,0)\\cup(0,1)", "-1<x<1, x \\ne 0"}, {"(-\\infty,-1)\\cup(1,\\infty)", "x<-1, x>1"},
+               {"\\mathbb{R}", "\\text{all real numbers}"}, {"\\mathbb{R}", "-\\infty < x < \\infty"}, {"\\mathbb{R}", "x \\in \\mathbb{R}"}});
   expect_different({{"(2,\\infty)", "x \\ge 2"}, {"(2,\\infty)", "x<2"}, {"(-\\infty,2)\\cup(2,\\infty)", "\\mathbb{R}"}, {"(-\\infty,2)\\cup(2,\\infty)", "(-\\infty,2)"}, {"[1,3)", "1 < x < 3"},
                     {"(0,3]", "(0,1)\\cup(1,3]"}, {"(-\\infty,-1)\\cup(1,\\infty)", "x<-1 \\text{ and } x>1"}, {"(2,\\infty)", "y > 3"}});
 }
@@ -119,7 +120,9 @@ TEST(AccuracyStructures, EquationsAndAssignments) {
   expect_same({{"x=5", "5"}, {"5", "x=5"}, {"5", "x = 5"}, {"y=2x+1", "2x+1"}, {"y=2x+1", "y = 1 + 2x"}, {"2x+1", "y=2x+1"}, {"2x+1", "f(x)=2x+1"}, {"y=2x+1", "f(x)=2x+1"}, {"y=2x+1", "2x-y+1=0"},
                {"3x-y+13=0", "y=3x+13"}, {"x^2+y^2=1", "y^2=1-x^2"}, {"x^2+y^2=4", "2x^2+2y^2-8=0"}, {"x=\\frac12", "\\frac{1}{2} = x"}, {"8", "5+3=8"}, {"8", "5+3 = 4 \\cdot 2 = 8"}, {"AB=5", "5"},
                {"x+2y=7", "2y = 7 - x"}, {"x+y \\le 3", "3 \\ge x+y"}, {"x+y<3", "2x+2y<6"}, {"-x+1<0", "x-1>0"}, {"\\text{Area} = 12", "12"}, {"7/8 \\approx 0.875", "7/8"}, {"x=1,y=2", "y=2,x=1"},
-               {"x=3", "x = 6/2 = 3"}, {"0.875", "\\frac78 \\approx 0.875"}, {"y = \\frac{x}{2}", "x = 2y"}});
+               {"x=3", "x = 6/2 = 3"}, {"0.875", "\\frac78 \\approx 0.875"}, {"y = \\frac{x}{2}", "x = 2y"}, {"x=1, y=2", "\\begin{cases} x = 1 \\\\ y = 2 \\end{cases}"}, {"x=1, y=2", "\\begin{aligned} x &= 1 \\\\ y &= 2 \\end{aligned}"},
+               {"12", "x+y=12"}, {"3/4", "\\frac{a}{b} = \\frac34"}, {"2x", "\\frac{dy}{dx} = 2x"}, {"40^\\circ", "m\\angle A = 40^\\circ"}, {"x=1,y=2", "(1,2)"}, {"(x,y)=(1,2)", "x=1, y=2"},
+               {"\\frac{9}{4}", "\\frac94 \\text{ or } 2.25"}});
   expect_different({{"x=5", "6"}, {"5", "x=6"}, {"3x-y+13=0", "3x+4y+14=0"}, {"y=2x+1", "y=2x"}, {"x^2+y^2=1", "x^2+y^2=2"}, {"x=5", "y=5"}, {"x+y<3", "x+y>3"}, {"x+y<3", "x+y \\le 3"}, {"x+y=3", "x+y<3"},
                     {"y=2x+1", "2x+1=0"}, {"5", "x^2 = 5"}, {"x^2=4", "4"}, {"x=1,y=2", "x=2,y=1"}});
   expect_same({{"x=5", "y=5"}}, "accuracy:strict_names=false");
@@ -135,16 +138,17 @@ TEST(AccuracyStructures, Matrices) {
 
 TEST(AccuracyStructures, Words) {
   expect_same({{"\\text{Evelyn}", "Evelyn"}, {"Evelyn", "\\text{Evelyn}"}, {"\\text{(A)}", "A"}, {"A", "\\text{(A)}"}, {"C", "(C)"}, {"\\text{east}", "East"}, {"\\text{June 20}", "June 20"}, {"\\text{neither}", "\\textbf{neither}"},
-               {"\\text{odd}", "odd"}, {"\\text{Yes}", "yes"}, {"\\text{Navin}", "\\mathrm{Navin}"}, {"\\text{B, E, G}", "B,E,G"}, {"B", "B) 12"}, {"\\text{square}", "square."}, {"\\mbox{four}", "4"}});
+               {"\\text{odd}", "odd"}, {"\\text{Yes}", "yes"}, {"\\text{Navin}", "\\mathrm{Navin}"}, {"\\text{B, E, G}", "B,E,G"}, {"B", "B) 12"}, {"\\text{square}", "square."}, {"\\mbox{four}", "4"}, {"\\text{A, C}", "\\text{C, A}"}});
   expect_different({{"\\text{Evelyn}", "Devon"}, {"A", "B"}, {"\\text{odd}", "even"}, {"\\text{Evelyn}", "nylevE"}, {"\\text{ACF}", "\\text{ACD}"}, {"\\text{Yes}", "No"}, {"\\text{east}", "5"}, {"5", "\\text{east}"}, {"B", "A) B"}});
 }
 
 TEST(AccuracyExpressions, Polynomials) {
   expect_same({{"x^2+2x+1", "(x+1)^2"}, {"x^2+2x+1", "1+2x+x^2"}, {"(x-1)(x+1)", "x^2-1"}, {"6x^2", "2x\\cdot 3x"}, {"ab", "ba"}, {"\\frac{x+1}{2}", "0.5x+0.5"}, {"\\frac{x^2-1}{x-1}", "x+1"}, {"x^{2}y", "yx^2"},
                {"2(a+b)", "2a+2b"}, {"-x+1", "1-x"}, {"\\frac{1}{x}", "x^{-1}"}, {"x^3-1", "(x-1)(x^2+x+1)"}, {"x^2+y^2", "(x+iy)(x-iy)"}, {"\\theta^2", "\\theta\\theta"}, {"x_1+x_2", "x_2+x_{1}"}, {"3\\alpha", "α·3"},
-               {"\\frac{2ab}{a^2+b^2}", "2ab/(a^2+b^2)"}, {"x^2", "x**2"}, {"2*x", "2x"}, {"n(n+1)/2", "\\frac{n^2+n}{2}"}, {"\\frac{\\pi r}{h+r}", "\\pi r/(h+r)"}, {"p+q-r", "q-r+p"}, {"12z^{16}(1+2z^{17})", "12z^{16}+24z^{33}"}});
+               {"\\frac{2ab}{a^2+b^2}", "2ab/(a^2+b^2)"}, {"x^2", "x**2"}, {"2*x", "2x"}, {"n(n+1)/2", "\\frac{n^2+n}{2}"}, {"\\frac{\\pi r}{h+r}", "\\pi r/(h+r)"}, {"p+q-r", "q-r+p"}, {"4mnpq", "4qpnm"}, {"abcd", "dcba"}, {"12z^{16}(1+2z^{17})", "12z^{16}+24z^{33}"}, {"\\binom{n}{2}", "\\frac{n(n-1)}{2}"}, {"n!", "n(n-1)!"},
+               {"(-1)^n", "\\cos(n\\pi)"}, {"\\mathbf{i}+2\\mathbf{j}", "2\\hat{j}+\\hat{i}"}, {"\\frac{2^{n+1}-2}{2}", "2^n-1"}});
   expect_different({{"x^2+2x+1", "x^2+2x+2"}, {"x^2", "x^3"}, {"x^2", "2x"}, {"a+b", "a-b"}, {"ab", "a+b"}, {"x", "y"}, {"x^2-1", "(x-1)^2"}, {"\\frac{x}{y}", "\\frac{y}{x}"}, {"x^2+2x+1", "(x+1)^2+10^{-12}"}, {"x_1", "x_2"},
-                    {"|x|", "x"}, {"f(x)", "f(y)"}, {"2^n", "2^{n+1}"}, {"x", "1"}, {"x", "X"}});
+                    {"|x|", "x"}, {"f(x)", "f(y)"}, {"2^n", "2^{n+1}"}, {"x", "1"}, {"x", "X"}, {"4mnpq", "4"}, {"2abcd", "2"}});
 }
 
 TEST(AccuracyExpressions, RadicalsAndPowers) {
@@ -177,7 +181,7 @@ TEST(AccuracyExpressions, ComplexNumbers) {
 
 TEST(AccuracyExpressions, BeyondComputing) {
   expect_same({{"9^{9^{9^9}}", "9^{9^{9^{9}}}"}, {"(10^9)!", "(10^9)!"}, {"\\infty", "∞"}, {"-\\infty", "-\\infty"}, {"+\\infty", "\\infty"}});
-  expect_different({{"9^{9^{9^9}}", "8^{9^{9^9}}"}, {"(10^9)!", "(10^9+1)!"}, {"\\infty", "-\\infty"}, {"\\infty", "10^{100}"}, {"0", "\\infty"}});
+  expect_different({{"9^{9^{9^9}}", "8^{9^{9^9}}"}, {"(10^9)!", "(10^9+1)!"}, {"\\infty", "-\\infty"}, {"\\infty", "10^{100}"}, {"0", "\\infty"}, {"0", "(10^{-300000})^{1000000}"}, {"(10^{-300000})^{1000000}", "0"}});
 }
 
 Status extracted(const char* gold, const char* completion, const char* reward = "accuracy") { return score_of(reward, gold, completion).status; }
@@ -187,7 +191,8 @@ TEST(AccuracyExtraction, WhereAnAnswerStands) {
                            "the answer is **12**", "Answer: 12", "**Answer:** 12", "**Answer: 12**", "Answer:\n12", "ANSWER: $12$", "So 5+7=12\n#### 12", "#### 12 apples", "<answer>12</answer>", "<answer>\\boxed{12}</answer>",
                            "<answer>The answer is 12.</answer>", "<think>13</think>12", "<think>\\boxed{13}</think> \\boxed{12}", "<think>a</think><answer> 12 </answer>", "Hence\nA: 12", "Thus the total is\n**12**", "12", "$12$", "So $x+y = 12$.",
                            "We get \\[ 12 \\]", "We get \\(12\\) in all", "答案是12。", "答案：12", "The answer is: 12", "The correct answer is 12 dollars.", "The answer is x = 12.", "Thus the answer is \\(12\\).", "The answer is $\\boxed{12}$ dollars",
-                           "\\boxed{12}\\text{ apples}", "x</think>\nThe answer is 12", "The answer is 12, since 5 + 7 is that. The answer is 12.", "\\[\\boxed{12}\\]\n</answer>", "The answer is that she has 12 apples left."}) {
+                           "\\boxed{12}\\text{ apples}", "x</think>\nThe answer is 12", "The answer is 12, since 5 + 7 is that. The answer is 12.", "\\[\\boxed{12}\\]\n</answer>", "The answer is that she has 12 apples left.",
+                           "The answer is 12 (a dozen).", "The answer is 12, which is 5 + 7.", "The answer is 12 because 5+7=12.", "The answer is therefore 12."}) {
     EXPECT_EQ(extracted("12", text), Status::correct) << text;
   }
 }

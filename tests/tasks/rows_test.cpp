@@ -70,7 +70,7 @@ TEST(Rows, FilesThatCannotBeRead) {
   EXPECT_THROW(read_bytes("/nowhere/at/all.jsonl"), UsageError);
   EXPECT_NE(MESSAGE_OF(UsageError, read_bytes("/nowhere/at/all.jsonl")).find("/nowhere/at/all.jsonl"),
             std::string::npos);
-  EXPECT_THROW(read_bytes("/tmp"), UsageError);
+  EXPECT_THROW(read_bytes(std::filesystem::temp_directory_path().string()), UsageError);
   EXPECT_THROW(read_bytes("some.parquet"), MissingError);
 }
 

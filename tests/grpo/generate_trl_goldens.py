@@ -1,0 +1,194 @@
+"""Writes tests/grpo/golden/{trl_loss,trl_advantage,adamw}.json: what TRL's own GRPOTrainer and torch.optim.AdamW give for
+stored random cases. The trainer's methods run unbound on a stand-in that holds only the attributes they read, in fp64 on
+fp32 inputs.
+
+Usage: python generate_trl_goldens.py [golden folder]      (trl 1.16.0, torch)
+"""
+import collections
+import contextlib
+import itertools
+import json
+import pathlib
+import sys
+import types
+
+import torch
+import trl
+from trl import GRPOTrainer
+
+HERE = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent / "golden")
+VERSIONS = {"trl": trl.__version__, "torch": torch.__version__.split("+")[0]}
+MAX_LENGTH = 16
+
+
+def digits(values, count=9):
+    return [float(f"{v:.{count}g}") for v in values]
+
+
+def batch(seed, lengths, truncated=(), hidden=(), on_policy=False):
+    """Padded fp32 tensors [B, T]; `truncated` rows are masked whole, `hidden` are (row, column) of masked tokens."""
+    draw = torch.Generator().manual_seed(seed)
+    shape = (len(lengths), max(lengths))
+    old = -torch.rand(shape, generator=draw) * 3 - 0.01
+    new = old if on_policy else (old + 0.3 * torch.randn(shape, generator=draw)).clamp(max=-1e-3)
+    tokens = torch.zeros(shape, dtype=torch.long)
+    for row, length in enumerate(lengths):
+        tokens[row, :length] = 1
+    mask = tokens.clone()
+    for row in truncated:
+        mask[row] = 0
+    for row, column in hidden:
+        mask[row, column] = 0
+    return {"tokens": tokens, "mask": mask, "old_logprobs": old, "logprobs": new,
+            "ref_logprobs": (new + 0.4 * torch.randn(shape, generator=draw)).clamp(max=-1e-3),
+            "entropies": torch.rand(shape, generator=draw) * 2,
+            "advantages": torch.randn(len(lengths), generator=draw) if seed % 2 else torch.tensor([1.5, 0.0, -0.75, -2.0, 0.5, 1.0])[:len(lengths)]}
+
+
+BATCHES = {
+    "whole": batch(1, [5, 9, 1, 7]),
+    "truncated rows": batch(2, [6, 12, 4, 12, 3, 8], truncated=[1, 3]),
+    "hidden tokens": batch(3, [7, 5, 8], hidden=[(0, 0), (0, 3), (2, 7), (1, 2)]),
+    "on-policy": batch(4, [4, 3, 6], on_policy=True),
+}
+SETTINGS = {
+    "plain": {},
+    "clip-higher": {"epsilon_high": 0.28},
+    "delta": {"delta": 1.5},
+    "kl": {"beta": 0.3, "use_bias_correction_kl": False},
+    "kl corrected": {"beta": 0.3, "use_bias_correction_kl": True},
+    "all": {"epsilon": 0.1, "epsilon_high": 0.28, "delta": 1.4, "beta": 0.1, "use_bias_correction_kl": True},
+}
+
+
+class Accelerator:
+    num_processes, process_index, device = 1, 0, torch.device("cpu")
+    gather = staticmethod(lambda x: x)
+    gather_for_metrics = staticmethod(lambda x: x)
+    reduce = staticmethod(lambda x, reduction: x)
+    unwrap_model = staticmethod(lambda model: model)
+
+
+def stand_in(**attributes):
+    """What both methods read, in train mode."""
+    return types.SimpleNamespace(
+        accelerator=Accelerator, model=types.SimpleNamespace(training=True), use_vllm=False, beta=0.0, aux_loss_enabled=False,
+        _metrics={"train": collections.defaultdict(list)}, **attributes)
+
+
+def trl_loss(config, inputs, num_items, micro_batches):
+    logprobs = inputs["logprobs"].double().requires_grad_(True)
+    trainer = stand_in(
+        args=types.SimpleNamespace(delta=config["delta"], use_bias_correction_kl=config["use_bias_correction_kl"],
+                                   steps_per_generation=micro_batches),
+        _get_per_token_logps_and_entropies=lambda *a, **k: (logprobs, inputs["entropies"].double(), None),
+        top_entropy_quantile=1.0, off_policy_mask_threshold=None, importance_sampling_level=config["importance_sampling_level"],
+        loss_type=config["loss_type"], epsilon_low=config["epsilon"], epsilon_high=config["epsilon_high"] or config["epsilon"],
+        max_completion_length=MAX_LENGTH, current_gradient_accumulation_steps=micro_batches, _entropy_bonus_enabled=False)
+    trainer.beta = config["beta"]
+    ids = torch.zeros_like(inputs["tokens"])
+    loss = GRPOTrainer._compute_loss(trainer, None, {
+        "prompt_ids": ids[:, :1], "prompt_mask": torch.ones_like(ids[:, :1]), "completion_ids": ids, "completion_mask": inputs["mask"],
+        "advantages": inputs["advantages"].double(), "old_per_token_logps": inputs["old_logprobs"].double(),
+        "ref_per_token_logps": inputs["ref_logprobs"].double(), "num_items_in_batch": num_items})
+    loss.backward()
+    metrics = {name: values[0] for name, values in trainer._metrics["train"].items()}
+    return loss.item(), logprobs.grad[inputs["tokens"].bool()], metrics
+
+
+def loss_case(name, level, loss_type, setting, micro_batches=1):
+    config = {"loss_type": loss_type, "importance_sampling_level": level, "epsilon": 0.2, "epsilon_high": None, "delta": None,
+              "beta": 0.0, "use_bias_correction_kl": True, **SETTINGS[setting]}
+    whole, rows = BATCHES[name], len(BATCHES[name]["tokens"]) // micro_batches
+    parts = [{key: value[i * rows:(i + 1) * rows] for key, value in whole.items()} for i in range(micro_batches)]
+    results = [trl_loss(config, part, whole["mask"].sum(), micro_batches) for part in parts]
+    case = {"batch": name, "setting": setting, "micro_batches": micro_batches, "config": config, "loss": digits([sum(r[0] for r in results)], 12)[0],
+            "gradient": digits(torch.cat([r[1] for r in results]).tolist(), 7)}
+    if micro_batches == 1:
+        case["metrics"] = {key: digits([value])[0] for key, value in results[0][2].items()}
+    return case
+
+
+def loss_goldens():
+    stored = {}
+    for name, b in BATCHES.items():
+        kept = b["tokens"].bool()
+        stored[name] = {"lengths": b["tokens"].sum(1).tolist(), "advantages": digits(b["advantages"].tolist()), "mask": b["mask"][kept].tolist()}
+        for key in ["logprobs", "old_logprobs", "ref_logprobs", "entropies"]:
+            stored[name][key] = digits(b[key][kept].tolist())
+    types_, levels = ["grpo", "bnpo", "dr_grpo", "dapo"], ["token", "sequence"]
+    cases = [loss_case(*c) for c in itertools.product(BATCHES, levels, types_, SETTINGS)]
+    # bnpo divides by its micro-batch's tokens in TRL: only the others promise that accumulation changes nothing
+    cases += [loss_case("truncated rows", level, loss_type, "all", micro) for level in levels for loss_type in ["grpo", "dr_grpo", "dapo"] for micro in (2, 3)]
+    return {"source": VERSIONS, "max_completion_length": MAX_LENGTH, "batches": stored, "cases": cases}
+
+
+class Grouped:
+    """Stands where the trainer would sample: one token a completion, rewards as given."""
+
+    def __init__(self, rewards, group, scale):
+        count, nothing = len(rewards), collections.defaultdict(list)
+        table = torch.tensor([[float("nan") if r is None else r] for r in rewards], dtype=torch.float64)
+        self.trainer = stand_in(
+            environment_factories=None, environments=None, tools=None, scale_rewards=scale, num_generations=group, num_iterations=1, chat_template_kwargs={},
+            multi_objective_aggregation="sum_then_normalize", reward_weights=torch.ones(1, dtype=torch.float64), reward_func_names=["reward"], reward_funcs=[None],
+            mask_truncated_completions=False, pad_to_multiple_of=None, _tokenizer=types.SimpleNamespace(pad_token_id=0), eos_token_ids=[0],
+            args=types.SimpleNamespace(per_device_train_batch_size=count, steps_per_generation=1, gradient_accumulation_steps=1, gradient_checkpointing_kwargs=None),
+            _generate=lambda prompts: ([[1]] * count, [[0]] * count, None, [""] * count, None, {}, None, None),
+            _calculate_rewards=lambda *a: table, _pending_extra_logs={}, _pending_metrics={}, log_multimodal=False,
+            _logs={"prompt": [], "completion": [], "rewards": nothing, "advantages": [], "extra": collections.defaultdict(list)})
+        self.trainer.model.is_gradient_checkpointing = False
+
+    def advantages(self):
+        return GRPOTrainer._generate_and_score_completions(self.trainer, [{"prompt": ""}] * len(self.trainer._calculate_rewards()))["advantages"]
+
+
+def advantage_goldens():
+    draw = torch.Generator().manual_seed(11)
+    some = [round(v, 6) for v in torch.randn(12, generator=draw).tolist()]
+    rewards = {
+        "binary": (4, [1, 0, 0, 1, 0, 0, 0, 1, 1, 1, 1, 1, 0, 0, 0, 0]),
+        "real": (4, some),
+        "without some": (4, [1, None, 0, 0.5, None, None, 0.25, 2, None, None, None, None, 1, 1, None, 1]),
+        "one left": (3, [None, 0.75, None, 0, 1, 0]),
+        "pairs": (2, [0.1, 0.2, -3, 3, 7, 7]),
+    }
+    cases = []
+    for name, (group, values) in rewards.items():
+        for scale in ["group", "batch", "none"]:
+            cases.append({"name": name, "scale_rewards": scale, "num_generations": group, "rewards": values,
+                          "advantages": digits(Grouped(values, group, scale).advantages().tolist())})
+    return {"source": VERSIONS, "cases": cases}
+
+
+def adamw_goldens():
+    """Weights after each of six steps, in fp64, gradients as given; weight decay on, clipping by norm on and off."""
+    draw = torch.Generator().manual_seed(13)
+    start = torch.randn(8, generator=draw)
+    gradients = torch.randn(6, 8, generator=draw) * torch.tensor([[1.0], [0.1], [3.0], [0.0], [1e-3], [0.5]])
+    cases = []
+    for weight_decay, clip in itertools.product([0.0, 0.1], [0.0, 1.0]):
+        weight = torch.nn.Parameter(start.double())
+        optimizer = torch.optim.AdamW([weight], lr=0.02, betas=(0.9, 0.95), eps=1e-8, weight_decay=weight_decay)
+        after, norms = [], []
+        for gradient in gradients.double():
+            weight.grad = gradient.clone()
+            norms.append(gradient.norm().item())
+            if clip:
+                torch.nn.utils.clip_grad_norm_([weight], clip)
+            optimizer.step()
+            after.append(digits(weight.tolist()))
+        cases.append({"weight_decay": weight_decay, "max_grad_norm": clip, "after": after, "norms": digits(norms)})
+    return {"source": VERSIONS, "learning_rate": 0.02, "beta1": 0.9, "beta2": 0.95, "epsilon": 1e-8, "start": digits(start.tolist()),
+            "gradients": [digits(g) for g in gradients.tolist()], "cases": cases}
+
+
+def write(name, content):
+    rows = json.dumps(content, allow_nan=False).replace('{"batch"', '\n{"batch"').replace('{"name"', '\n{"name"')
+    (HERE / name).write_text(rows + "\n")
+
+
+with contextlib.redirect_stdout(sys.stderr):
+    write("trl_loss.json", loss_goldens())
+    write("trl_advantage.json", advantage_goldens())
+    write("adamw.json", adamw_goldens())

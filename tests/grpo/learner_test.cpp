@@ -1,0 +1,189 @@
+// The learner's gradient: against autograd, and unmoved by how groups are packed; what counts in a step and what not.
+#include "grpo/learner.h"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include "policy/reference.h"
+#include "tests/grpo/tiny_groups.h"
+
+namespace cohort {
+namespace {
+
+struct Outcome {
+  StepStats stats;
+  std::vector<float> gradient;
+  size_t micro_batches;
+};
+
+Outcome gradient_of(StillLearner& still, std::span<const Group> groups, const LossConfig& loss, const PackConfig& pack_config = {}, Keep keep = Keep::all) {
+  std::vector<MicroBatch> batches = pack(groups, pack_config, keep);
+  LossScale scale = loss_scale(groups, pack_config, 24);
+  StepStats stats = still.learner.step(batches, [&](const TokenBatch& b, std::span<float> d) { return grpo_loss(loss, b, scale, d); }, 10);
+  return {stats, copy_of(still.learner.gradient), batches.size()};
+}
+
+std::vector<Json> models() { return {tiny_llama(), tiny_deepseek(24)}; }
+
+TEST(Learner, PackingChangesNeitherLossNorGradient) {
+  for (const Json& config : models()) {
+    StillLearner still(config);
+    std::vector<Group> groups = tiny_groups();
+    store_logprobs(groups, still.learner, 0.4f);
+    for (const char* type : {"dapo", "grpo", "bnpo", "dr_grpo"}) {
+      LossConfig loss{.loss_type = type, .importance_sampling_level = type == std::string("grpo") ? "sequence" : "token"};
+      Outcome whole = gradient_of(still, groups, loss, {.max_tokens_per_batch = 1 << 20});
+      ASSERT_EQ(whole.micro_batches, 1u);
+      EXPECT_GT(whole.stats.grad_norm, 0);
+      for (auto [max_tokens, count] : {std::pair(1, 12), std::pair(40, 5), std::pair(100, 2)}) {
+        Outcome parts = gradient_of(still, groups, loss, {.max_tokens_per_batch = max_tokens});
+        EXPECT_GE(parts.micro_batches, size_t(count));
+        EXPECT_LT(relative_difference(parts.gradient, whole.gradient), 1e-5) << type << " " << max_tokens;
+        EXPECT_NEAR(parts.stats.sums.loss, whole.stats.sums.loss, 1e-12) << type << " " << max_tokens;
+        EXPECT_EQ(parts.stats.sums.tokens, whole.stats.sums.tokens);
+      }
+    }
+  }
+}
+
+TEST(Learner, DroppingWhatHasNoSignalChangesNoGradient) {
+  for (const Json& config : models()) {
+    StillLearner still(config);
+    std::vector<Group> groups = tiny_groups();
+    store_logprobs(groups, still.learner, 0.4f);
+    for (const char* type : {"dapo", "grpo", "dr_grpo"}) {
+      Outcome all = gradient_of(still, groups, {.loss_type = type}, {.max_tokens_per_batch = 1 << 20}, Keep::all);
+      Outcome kept = gradient_of(still, groups, {.loss_type = type}, {.max_tokens_per_batch = 1 << 20}, Keep::with_signal);
+      EXPECT_LT(kept.stats.learner_tokens, all.stats.learner_tokens);
+      EXPECT_LT(relative_difference(kept.gradient, all.gradient), 1e-6) << type;
+      EXPECT_EQ(kept.stats.sums.loss, all.stats.sums.loss);
+      // Each completion alone: what is dropped adds zeros, so the bits agree.
+      all = gradient_of(still, groups, {.loss_type = type}, {.max_tokens_per_batch = 1}, Keep::all);
+      kept = gradient_of(still, groups, {.loss_type = type}, {.max_tokens_per_batch = 1}, Keep::with_signal);
+      EXPECT_EQ(kept.micro_batches, 8u);
+      EXPECT_TRUE(kept.gradient == all.gradient) << type;
+    }
+  }
+}
+
+TEST(Learner, KeptAndDroppedAreTheWhole) {
+  std::vector<Group> groups = tiny_groups();
+  for (bool mask : {false, true}) {
+    PackConfig config{.max_tokens_per_batch = 50, .mask_truncated_completions = mask};
+    auto sequences = [&](Keep keep) {
+      size_t count = 0;
+      for (const MicroBatch& m : pack(groups, config, keep)) count += m.loss.advantages.size();
+      return count;
+    };
+    EXPECT_EQ(sequences(Keep::all), 12u);
+    EXPECT_EQ(sequences(Keep::with_signal), mask ? 5u : 8u);  // 0, 3 and 9 of the others are cut off
+    EXPECT_EQ(sequences(Keep::with_signal) + sequences(Keep::without_signal), 12u);
+  }
+}
+
+TEST(Learner, MaskedTruncatedCompletionsCountInNothing) {
+  StillLearner still(tiny_llama());
+  std::vector<Group> groups = tiny_groups(), without = groups;
+  store_logprobs(groups, still.learner, 0.4f);
+  without = groups;
+  int64_t tokens = 0;
+  for (Group& group : without)
+    for (Rollout& r : group.rollouts) {
+      if (r.completion.finish == FinishReason::length) r.completion.tokens.clear(), r.completion.logprobs.clear();
+      tokens += int64_t(r.completion.tokens.size());
+    }
+  PackConfig masking{.max_tokens_per_batch = 1 << 20, .mask_truncated_completions = true};
+  EXPECT_EQ(loss_scale(groups, masking, 24).num_tokens, double(tokens));
+  EXPECT_EQ(loss_scale(groups, masking, 24).num_sequences, 12);
+  Outcome masked = gradient_of(still, groups, {}, masking), gone = gradient_of(still, without, {});
+  EXPECT_NEAR(masked.stats.sums.loss, gone.stats.sums.loss, 1e-12);
+  EXPECT_EQ(masked.stats.sums.tokens, double(tokens));
+  EXPECT_LT(relative_difference(masked.gradient, gone.gradient), 1e-6);
+  Outcome unmasked = gradient_of(still, groups, {});
+  EXPECT_GT(relative_difference(unmasked.gradient, gone.gradient), 1e-2);
+}
+
+TEST(Learner, TokensThePolicyDidNotChooseCountInNothing) {
+  StillLearner still(tiny_llama());
+  std::vector<Group> groups = tiny_groups();
+  store_logprobs(groups, still.learner, 0.4f);
+  Completion& c = groups[0].rollouts[2].completion;
+  c.loss_mask.assign(c.tokens.size(), 1);
+  c.loss_mask[4] = c.loss_mask[11] = 0;
+  EXPECT_EQ(loss_scale(groups, {}, 24).num_tokens, 117 - 2);
+  Outcome before = gradient_of(still, groups, {});
+  c.logprobs[4] = -50, c.logprobs[11] = -0.1f;
+  Outcome after = gradient_of(still, groups, {});
+  EXPECT_TRUE(before.gradient == after.gradient);
+  EXPECT_EQ(before.stats.sums.tokens, 115);
+}
+
+/// The share of the largest gradient by which a parameter's gradients may differ.
+void expect_same_gradient(const CausalLM& model, const Buffer& gradient, const at::Tensor& theirs) {
+  at::Tensor ours = at::from_blob(const_cast<float*>(gradient.data()), {gradient.size()});
+  for (const ParameterSpec& p : model.spec.parameters) {
+    if (!p.gradient) continue;
+    at::Tensor a = ours.narrow(0, p.offset, p.size()), b = theirs.narrow(0, p.offset, p.size());
+    double largest = b.abs().max().item<double>();
+    EXPECT_GT(largest, 0) << p.name;
+    EXPECT_LT((a - b).abs().max().item<double>(), 2e-3 * std::max(largest, 1e-5)) << p.name;
+  }
+}
+
+TEST(Learner, DapoGradientIsThatOfAutograd) {
+  for (const Json& config : models()) {
+    StillLearner still(config);
+    std::vector<Group> groups = tiny_groups();
+    store_logprobs(groups, still.learner, 0.4f);
+    LossConfig loss{.loss_type = "dapo", .epsilon_high = 0.28};
+    Outcome ours = gradient_of(still, groups, loss, {.max_tokens_per_batch = 64});
+    at::Tensor parameters = parameter_tensor(still.model), total = at::zeros({}, at::kDouble);
+    double tokens = 0, clipped = 0;
+    for (const Group& group : groups)
+      for (const Rollout& r : group.rollouts) {
+        std::vector<int32_t> ids = group.prompt;
+        ids.insert(ids.end(), r.completion.tokens.begin(), r.completion.tokens.end());
+        int64_t R = int64_t(r.completion.tokens.size());
+        at::Tensor logprobs = reference_logprobs(still.model.spec, parameters.to(at::kDouble), ids, 0.9).narrow(0, int64_t(group.prompt.size()) - 1, R);
+        at::Tensor old = at::tensor(at::ArrayRef<float>(r.completion.logprobs)).to(at::kDouble), ratio = (logprobs - old).exp();
+        total = total - at::min(ratio * r.advantage, ratio.clamp(0.8, 1.28) * r.advantage).sum();
+        clipped += ((ratio < 0.8).logical_or(ratio > 1.28)).sum().item<double>(), tokens += double(R);
+      }
+    total = total / tokens;
+    total.backward();
+    EXPECT_GT(clipped, 10);
+    EXPECT_NEAR(ours.stats.sums.loss, total.item<double>(), 1e-5);
+    expect_same_gradient(still.model, still.learner.gradient, parameters.grad());
+  }
+}
+
+TEST(Learner, CrossEntropyGradientIsThatOfAutograd) {
+  for (const Json& config : models()) {
+    StillLearner still(config);
+    std::vector<SftSequence> rows;
+    double learned = 0;
+    for (uint32_t i = 0; i < 5; ++i) {
+      SftSequence& row = rows.emplace_back(SftSequence{.tokens = tiny_ids(9 + 6 * i, 400 + i)});
+      for (size_t t = 0; t < row.tokens.size(); ++t) row.mask.push_back(t > 3 && t % 5 != i);
+      for (uint8_t m : row.mask) learned += m;
+    }
+    rows.push_back({.tokens = tiny_ids(6, 500), .mask = std::vector<uint8_t>(6, 0)});
+    std::vector<MicroBatch> batches = pack_sequences(rows, {.max_tokens_per_batch = 40});
+    EXPECT_GT(batches.size(), 2u);
+    LossScale scale{.num_tokens = learned};
+    StepStats stats = still.learner.step(batches, [&](const TokenBatch& b, std::span<float> d) { return cross_entropy_loss(b, scale, d); }, 10);
+    at::Tensor parameters = parameter_tensor(still.model), total = at::zeros({}, at::kDouble);
+    for (const SftSequence& row : rows) {
+      at::Tensor logprobs = reference_logprobs(still.model.spec, parameters.to(at::kDouble), row.tokens, 0.9);
+      for (size_t t = 1; t < row.tokens.size(); ++t)
+        if (row.mask[t]) total = total - logprobs[int64_t(t) - 1] / learned;
+    }
+    total.backward();
+    EXPECT_NEAR(stats.sums.loss, total.item<double>(), 1e-5);
+    EXPECT_EQ(stats.sums.tokens, learned);
+    expect_same_gradient(still.model, still.learner.gradient, parameters.grad());
+  }
+}
+
+}  // namespace
+}  // namespace cohort

@@ -1,0 +1,98 @@
+// Losses, their gradients and metrics, and advantages, against TRL's own trainer on stored cases.
+#include <gtest/gtest.h>
+
+#include "grpo/advantage.h"
+#include "grpo/loss.h"
+#include "grpo/train_metrics.h"
+#include "tests/grpo/golden_file.h"
+#include "tests/grpo/token_batch.h"
+
+namespace cohort {
+namespace {
+
+std::optional<double> optional_of(const Json& value) { return value.is_null() ? std::nullopt : std::optional(value.get<double>()); }
+
+LossConfig config_of(const Json& c) {
+  return {.loss_type = c.at("loss_type"), .importance_sampling_level = c.at("importance_sampling_level"), .epsilon = c.at("epsilon"),
+          .epsilon_high = optional_of(c.at("epsilon_high")), .delta = optional_of(c.at("delta")), .beta = c.at("beta"),
+          .use_bias_correction_kl = c.at("use_bias_correction_kl")};
+}
+
+TokenBatch batch_of(const Json& stored, bool with_reference) {
+  TokenBatch batch{.sequence_begin = {0}, .advantages = stored.at("advantages"), .logprobs = stored.at("logprobs"), .entropies = stored.at("entropies"),
+                   .old_logprobs = stored.at("old_logprobs"), .mask = stored.at("mask")};
+  if (with_reference) batch.ref_logprobs = stored.at("ref_logprobs").get<std::vector<float>>();
+  for (int64_t length : stored.at("lengths")) batch.sequence_begin.push_back(batch.sequence_begin.back() + length);
+  return batch;
+}
+
+/// The loss over `micro_batches` equal parts, gradients one after another.
+LossSums loss_in_parts(const LossConfig& config, const TokenBatch& batch, const LossScale& scale, size_t micro_batches, std::vector<float>& gradient) {
+  LossSums sums;
+  size_t sequences = batch.advantages.size() / micro_batches;
+  gradient.clear();
+  for (size_t i = 0; i < micro_batches; ++i) {
+    TokenBatch part = part_of(batch, i * sequences, (i + 1) * sequences);
+    std::vector<float> d(part.logprobs.size(), NAN);
+    sums.add(grpo_loss(config, part, scale, d));
+    gradient.insert(gradient.end(), d.begin(), d.end());
+  }
+  return sums;
+}
+
+bool has_masked_sequence(const TokenBatch& b) {
+  for (size_t s = 0; s + 1 < b.sequence_begin.size(); ++s)
+    if (std::all_of(b.mask.begin() + b.sequence_begin[s], b.mask.begin() + b.sequence_begin[s + 1], [](float m) { return m == 0; })) return true;
+  return false;
+}
+
+/// TRL counts a sequence whose tokens are all masked as one ratio that was not clipped; here it has none.
+bool counts_differ(const LossConfig& config, const TokenBatch& batch) {
+  return config.importance_sampling_level == "sequence" && has_masked_sequence(batch);
+}
+
+TEST(LossGolden, ValueGradientAndMetricsAreTrls) {
+  Json golden = read_golden("trl_loss.json");
+  int64_t clipped_cases = 0;
+  for (const Json& expected : golden.at("cases")) {
+    LossConfig config = config_of(expected.at("config"));
+    size_t micro_batches = expected.at("micro_batches");
+    SCOPED_TRACE(expected.at("batch").get<std::string>() + ", " + expected.at("setting").get<std::string>() + ", " + config.loss_type + ", " +
+                 config.importance_sampling_level + ", micro-batches " + std::to_string(micro_batches));
+    TokenBatch batch = batch_of(golden.at("batches").at(expected.at("batch").get<std::string>()), config.beta > 0);
+    std::vector<float> gradient;
+    LossSums sums = loss_in_parts(config, batch, scale_of(batch, golden.at("max_completion_length")), micro_batches, gradient);
+    EXPECT_NEAR(sums.loss, expected.at("loss").get<double>(), 1e-6);
+    ASSERT_EQ(gradient.size(), expected.at("gradient").size());
+    for (size_t n = 0; n < gradient.size(); ++n) EXPECT_NEAR(gradient[n], expected.at("gradient")[n].get<double>(), 1e-6) << "token " << n;
+    if (!expected.contains("metrics")) continue;
+    Json ours = step_metrics({.sums = sums}, config, 0);
+    clipped_cases += ours.at("clip_ratio/region_mean") > 0;
+    for (const auto& [name, value] : expected.at("metrics").items()) {
+      if (name.starts_with("clip_ratio/") && counts_differ(config, batch)) continue;
+      EXPECT_NEAR(ours.at(name).get<double>(), value.get<double>(), 1e-6) << name;
+    }
+  }
+  EXPECT_EQ(golden.at("cases").size(), 204u);
+  EXPECT_GT(clipped_cases, 60);
+}
+
+TEST(AdvantageGolden, AreTrls) {
+  for (const Json& expected : read_golden("trl_advantage.json").at("cases")) {
+    size_t size = expected.at("num_generations");
+    const Json& rewards = expected.at("rewards");
+    std::vector<Group> groups(rewards.size() / size);
+    for (size_t i = 0; i < rewards.size(); ++i) {
+      Rollout rollout;
+      if (!rewards[i].is_null()) rollout.score.value = rewards[i].get<float>();
+      groups[i / size].rollouts.push_back(rollout);
+    }
+    compute_advantages(groups, {.scale_rewards = expected.at("scale_rewards")});
+    for (size_t i = 0; i < rewards.size(); ++i)
+      EXPECT_NEAR(groups[i / size].rollouts[i % size].advantage, expected.at("advantages")[i].get<double>(), 2e-6)
+          << expected.at("name") << " " << expected.at("scale_rewards") << " " << i;
+  }
+}
+
+}  // namespace
+}  // namespace cohort
