@@ -22,11 +22,12 @@ export COHORT_TORCH_DIR
 deps:
 	@configs/setup.sh
 
-# Configures when there is nothing yet or a LibTorch is named, and builds; one make at a time in a folder.
+# $(call build_in,FOLDER,OPTIONS,TARGET): configures when there is nothing yet or a LibTorch is named, and builds the
+# target, or all of it. One make at a time in a folder.
 define build_in
 	@mkdir -p $(1) && exec 9>$(1)/.make.lock && flock 9 && \
-	{ { [ -e $(1)/build.ninja ] && [ -z "$(3)" ]; } || cmake -G Ninja -B $(1) $(2) $(3); } && \
-	ninja -C $(1) -j$(JOBS)
+	{ { [ -e $(1)/build.ninja ] && [ -z "$(COHORT_TORCH_DIR)" ]; } || cmake -G Ninja -B $(1) $(2); } && \
+	ninja -C $(1) -j$(JOBS) $(3)
 endef
 
 # ctest's own closing line, last on stdout.
@@ -35,13 +36,16 @@ define test_in
 	grep 'tests passed' $(1)/ctest.log; exit $$status
 endef
 
+torch_option := $(if $(COHORT_TORCH_DIR),-DCOHORT_TORCH_DIR=$(COHORT_TORCH_DIR))
+
 build: deps
-	$(call build_in,$(BUILD),,$(if $(COHORT_TORCH_DIR),-DCOHORT_TORCH_DIR=$(COHORT_TORCH_DIR)))
+	$(call build_in,$(BUILD),$(torch_option),cohort)
 
 demo: build
 	@$(BUILD)/cohort run configs/demo.json --out runs/demo $(DEMO_FLAGS)
 
-test: build
+test: deps
+	$(call build_in,$(BUILD),$(torch_option))
 	$(call test_in,$(BUILD))
 
 test-all: export COHORT_TEST_ALL = 1
