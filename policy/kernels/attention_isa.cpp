@@ -91,14 +91,13 @@ inline void weighted_rows(const float* weights, int64_t ld, const float* base, i
 template <int HT>
 void weighted_rows_of(const float* weights, int64_t ld, const float* base, int64_t stride, int64_t row, const int32_t* blocks, int begin, int end,
                       int64_t dim, float* out, int64_t out_row) {
-#if defined(COHORT_ISA_avx512)
-  constexpr int kWide = HT <= 4 ? 5 : 4;
-#else
-  constexpr int kWide = HT <= 2 ? 2 : 1;
-#endif
   int64_t column = 0;
-  for (; column + kWide * kLanes <= dim; column += kWide * kLanes)
-    weighted_rows<HT, kWide>(weights, ld, base, stride, row, blocks, begin, end, column, kLanes, out, out_row);
+#if defined(COHORT_ISA_avx512)
+  for (; column + 4 * kLanes <= dim; column += 4 * kLanes)
+    weighted_rows<HT, 4>(weights, ld, base, stride, row, blocks, begin, end, column, kLanes, out, out_row);
+  for (; column + 2 * kLanes <= dim; column += 2 * kLanes)
+    weighted_rows<HT, 2>(weights, ld, base, stride, row, blocks, begin, end, column, kLanes, out, out_row);
+#endif
   for (; column < dim; column += kLanes) {
     int count = dim - column < kLanes ? int(dim - column) : kLanes;
     weighted_rows<HT, 1>(weights, ld, base, stride, row, blocks, begin, end, column, count, out, out_row);

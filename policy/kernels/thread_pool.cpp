@@ -16,17 +16,20 @@ void pause() {
 #endif
 }
 
-/// Spins for at most 5 µs: longer spinning makes steps 10–50 times slower where cores are shared.
+/// Spins for 5 µs (longer spinning makes steps 10–50 times slower where cores are shared), then offers the core to
+/// others for 200 µs, which costs nothing where nobody wants it and saves the 50 µs that a sleeping thread takes to wake.
 template <class Ready>
 bool spin_until(Ready ready) {
-  auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(5);
-  do {
+  auto start = std::chrono::steady_clock::now();
+  while (true) {
     for (int i = 0; i < 32; ++i) {
       if (ready()) return true;
       pause();
     }
-  } while (std::chrono::steady_clock::now() < end);
-  return false;
+    auto waited = std::chrono::steady_clock::now() - start;
+    if (waited > std::chrono::microseconds(200)) return false;
+    if (waited > std::chrono::microseconds(5)) sched_yield();
+  }
 }
 
 }  // namespace
