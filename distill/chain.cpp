@@ -6,6 +6,7 @@
 #include "configs/durable_file.h"
 #include "configs/error.h"
 #include "grpo/report/report.h"
+#include "tasks/task_set.h"
 
 namespace cohort {
 namespace {
@@ -32,22 +33,23 @@ void resolve_stages(Json& value, const fs::path& folder, const ChainConfig& conf
   std::string name = value.get<std::string>().substr(6);
   for (const StageConfig& earlier : config.stages) {
     if (earlier.name == stage) break;
-    if (earlier.name == name) return void(value = (folder / name / "final").string());
+    if (earlier.name == name) return void(value = fs::absolute(folder / name / "final").lexically_normal().string());
   }
   throw UsageError("stage \"" + stage + "\" names the model stage:" + name + ", which is no earlier stage");
 }
 
 Json stage_config(const ChainConfig& chain, const StageConfig& stage, const fs::path& folder, const Json& finished) {
   Json config = stage.config;
+  if (!config.is_object()) throw UsageError("stage \"" + stage.name + "\": config is " + config.dump() + ", expected an object");
   resolve_stages(config, folder, chain, stage.name);
   uint64_t seed = chain.seed + stage.seed_offset;
   if (!config.contains("seed")) config["seed"] = seed;
   if (!config.contains("threads")) config["threads"] = chain.threads;
-  if (stage.kind == "distill" && config.contains("student")) {
+  if (stage.kind == "distill" && config.contains("student") && config["student"].is_object()) {
     config["student"]["seed"] = config["seed"], config["student"]["threads"] = config["threads"];
     if (!config["student"].contains("tasks")) config["student"]["tasks"] = "-";  // the traces take its place
   }
-  if (config.contains("model")) {
+  if (config.contains("model") && config["model"].is_string()) {
     std::string model = config["model"];
     if (model.starts_with("init:") && model.find('?') == std::string::npos) config["model"] = model + "?seed=" + std::to_string(seed);
   }
@@ -58,17 +60,43 @@ Json stage_config(const ChainConfig& chain, const StageConfig& stage, const fs::
   return config;
 }
 
-/// Configs are read before anything runs, so that a misspelt key of the last stage costs no time.
 template <class C>
 C read_stage(const Json& config, const StageConfig& stage) {
   C parsed;
   read_config(config, parsed, "stage \"" + stage.name + "\"");
   return parsed;
 }
+
+/// A model that no stage makes has to be there already.
+void check_model(const Json& config, const char* key) {
+  const std::string model = config.value(key, "");
+  if (!model.starts_with("stage:")) load_spec(model);
+}
+
 void check_stage(const Json& config, const StageConfig& stage) {
-  if (stage.kind == "sft") read_stage<SftConfig>(config, stage);
-  else if (stage.kind == "train") validate(read_stage<TrainConfig>(config, stage));
-  else read_stage<DistillConfig>(config, stage);
+  if (stage.kind == "sft") {
+    const SftConfig c = read_stage<SftConfig>(config, stage);
+    open_sft_set(c.tasks, c.seed), check_model(stage.config, "model");
+  } else if (stage.kind == "train") {
+    const TrainConfig c = read_stage<TrainConfig>(config, stage);
+    validate(c);
+    reward_specs(c.rewards), open_task_set(c.tasks, c.seed), read_all_tasks(c.eval_tasks), check_model(stage.config, "model");
+  } else {
+    const DistillConfig c = read_stage<DistillConfig>(config, stage);
+    reward_specs(c.rewards), open_task_set(c.tasks, c.seed), check_model(stage.config, "teacher"), check_model(stage.config.value("student", Json::object()), "model");
+  }
+}
+
+/// A name is that of a folder, and no other stage's; seconds_of is an earlier one.
+void check_names(const ChainConfig& chain, const StageConfig& stage) {
+  const auto here = std::find_if(chain.stages.begin(), chain.stages.end(), [&](const StageConfig& s) { return &s == &stage; });
+  const auto is_earlier = [&](const std::string& name) { return std::any_of(chain.stages.begin(), here, [&](const StageConfig& s) { return s.name == name; }); };
+  const std::vector<std::string> taken = {"checkpoints", "final", "sampled", "completions", "evaluations"};
+  if (stage.name.front() == '.' || stage.name.find('/') != stage.name.npos || std::find(taken.begin(), taken.end(), stage.name) != taken.end())
+    throw UsageError("the stage name \"" + stage.name + "\" cannot be that of its folder: choose one without slashes and leading dot, and not final, checkpoints, completions, evaluations or sampled");
+  if (is_earlier(stage.name)) throw UsageError("two stages have the name \"" + stage.name + "\": every stage needs its own");
+  if (!stage.seconds_of.empty() && (stage.kind != "train" || !is_earlier(stage.seconds_of)))
+    throw UsageError("stage \"" + stage.name + "\" has seconds_of \"" + stage.seconds_of + "\": expected an earlier stage, in a stage of kind train");
 }
 
 TrainResult run_stage(const Json& config, const StageConfig& stage, const RunRequest& request) {
@@ -142,17 +170,30 @@ std::string chain_summary(const fs::path& folder) {
   return text + examples(folder, stages) + "\nreport: " + (folder / "report.html").string() + "\n";
 }
 
+void validate(const ChainConfig& chain, const fs::path& folder) {
+  if (chain.stages.empty()) throw UsageError("stages is empty: a chain needs at least one");
+  for (const StageConfig& stage : chain.stages) check_names(chain, stage);
+  for (const StageConfig& stage : chain.stages) check_stage(stage_config(chain, stage, folder, Json::array()), stage);
+  const bool is_evaluated = std::any_of(chain.stages.begin(), chain.stages.end(), [](const StageConfig& stage) { return stage.evaluate; });
+  if (is_evaluated && chain.eval.tasks.empty()) throw UsageError("eval.tasks is empty, but stages are to be evaluated: name held-out tasks there");
+  reward_specs(chain.eval.rewards), reward_specs(chain.eval.lenient_rewards), read_all_tasks(chain.eval.tasks);
+}
+
 void run_chain(const ChainConfig& chain, const RunRequest& request) {
-  Json finished = request.overwrite ? Json::array() : read_stages(request.out);
-  if (!finished.empty() && !request.resume) throw UsageError(request.out.string() + " already holds a chain: give --resume to go on with it, --overwrite to replace it, or another --out");
-  make_writable_folder(request.out);
-  RunLock lock(request.out);
-  for (const StageConfig& stage : chain.stages) check_stage(stage_config(chain, stage, request.out, finished), stage);
+  if (!request.resume_from.empty()) throw UsageError("run goes on in its own folder: give --resume alone, and the folder with --out");
+  validate(chain, request.out);  // before anything runs, so that a misspelt key of the last stage costs no time
+  watch_interrupts();
+  Run run = open_run(request, dump_config(chain));
+  Json finished = run.overwrite ? Json::array() : read_stages(request.out);
+  if (finished.size() == chain.stages.size() && fs::exists(request.out / "report.html")) return;
+  for (const StageConfig& stage : chain.stages)
+    if (run.overwrite) fs::remove_all(request.out / stage.name);
+  begin_run(run, 0);
   for (const StageConfig& stage : chain.stages) {
     if (find_stage(finished, stage.name)) continue;
     std::fprintf(stderr, "== %s\n", (stage.title.empty() ? stage.name : stage.title).c_str());
     fs::path folder = request.out / stage.name;
-    TrainResult result = run_stage(stage_config(chain, stage, request.out, finished), stage, {.out = folder, .resume = request.resume, .overwrite = true});
+    TrainResult result = run_stage(stage_config(chain, stage, request.out, finished), stage, {.out = folder, .resume = request.resume, .overwrite = !request.resume});
     Json row = {{"name", stage.name}, {"kind", stage.kind}, {"title", stage.title.empty() ? stage.name : stage.title}, {"folder", stage.name}, {"tokens", result.tokens}, {"seconds", result.seconds}};
     if (stage.evaluate) row.update(evaluate_stage(chain, folder));
     finished.push_back(row);

@@ -41,6 +41,10 @@ void visit_fields(V& v, ChainConfig& c) {
   v.field("threads", c.threads, "threads; 0: all usable cores", at_least(0));
 }
 
+/// Throws UsageError naming the stage for what no run of the chain could go through with: a key or value its kind refuses,
+/// a name given twice, a stage:NAME or seconds_of that is no earlier stage. `folder` is where the chain will run.
+void validate(const ChainConfig& config, const std::filesystem::path& folder);
+
 /// Runs (or resumes) all stages into folders of `request.out`; writes stages.json and report.html.
 void run_chain(const ChainConfig& config, const RunRequest& request);
 

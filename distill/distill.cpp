@@ -51,9 +51,9 @@ Sampled sampled_so_far(const fs::path& file) {
 }
 
 /// Goes on where an earlier attempt stopped: pieces are fixed by index, traces of an unfinished one are cut off.
-Sampled sample_traces(const DistillConfig& config, const fs::path& folder) {
-  fs::path progress_file = folder / "sampling.json";
-  Sampled s = sampled_so_far(progress_file);
+Sampled sample_traces(const DistillConfig& config, Run& run) {
+  fs::path progress_file = run.folder / "sampling.json";
+  Sampled s = run.overwrite ? Sampled() : sampled_so_far(progress_file);
   int64_t pieces = ceil_div(config.num_prompts, config.prompts_per_step);
   if (s.pieces == pieces) return s;
   TaskSet tasks = open_task_set(config.tasks, config.seed);
@@ -62,10 +62,11 @@ Sampled sample_traces(const DistillConfig& config, const fs::path& folder) {
   LoadedModel teacher = load_with_tokenizer(config.teacher, compute);
   Scorer scorer(reward_specs(config.rewards), compute.pool.num_threads());
   std::unique_ptr<Engine> engine = engine_for(teacher.model, compute, *teacher.tokenizer, all, config.sampling, config.engine);
-  DurableLog log(folder / "traces.jsonl");
+  if (interrupted()) throw Interrupted("interrupted before the first trace: go on with the same command and --resume");
+  begin_run(run, 0);
+  DurableLog log(run.folder / "traces.jsonl");
   log.keep_first(s.traces);
   Progress progress("sampling traces", "prompts", config.num_prompts, s.pieces * config.prompts_per_step);
-  watch_interrupts();
   for (; s.pieces < pieces; ++s.pieces) {
     Clock clock;
     size_t begin = size_t(s.pieces * config.prompts_per_step), count = std::min(size_t(config.prompts_per_step), all.size() - begin);
@@ -87,15 +88,13 @@ Sampled sample_traces(const DistillConfig& config, const fs::path& folder) {
 }  // namespace
 
 TrainResult distill(const DistillConfig& config, const RunRequest& request) {
-  make_writable_folder(request.out);
-  if (!request.resume && fs::exists(request.out / "traces.jsonl")) {
-    if (!request.overwrite) throw UsageError(request.out.string() + " already holds traces: give --resume to go on, --overwrite to start again, or another --out");
-    fs::remove(request.out / "traces.jsonl"), fs::remove(request.out / "sampling.json");
-  }
-  Sampled sampled = sample_traces(config, request.out);
+  watch_interrupts();
+  Run run = open_run(request, dump_config(config));
+  load_spec(config.student.model);  // refused before the teacher samples
+  Sampled sampled = sample_traces(config, run);
   SftConfig student = config.student;
-  student.tasks = {TaskSource{.reference = (request.out / "traces.jsonl").string(), .split = "all"}};
-  TrainResult result = sft(student, request);
+  student.tasks = {TaskSource{.reference = (run.folder / "traces.jsonl").string(), .split = "all"}};
+  TrainResult result = sft(student, std::move(run));
   result.seconds += sampled.seconds, result.tokens += sampled.tokens;
   return result;
 }

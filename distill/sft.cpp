@@ -42,8 +42,8 @@ SftSequence encode_chat(const Tokenizer& tokenizer, const SftRow& row) {
 }
 
 struct Job {
-  Job(const SftConfig& c, const RunRequest& request)
-      : config(c), rows(open_sft_set(c.tasks, c.seed)), run(open_run(request, dump_config(c))), compute(c.threads ? c.threads : usable_cores()),
+  Job(const SftConfig& c, Run opened)
+      : config(c), rows(open_sft_set(c.tasks, c.seed)), run(std::move(opened)), compute(c.threads ? c.threads : usable_cores()),
         loaded(load_with_tokenizer(c.model, compute, c.bf16)), learner(loaded.model, compute, c.optimizer, 1.0) {
     extend_rope(loaded.model, std::min(c.max_length, loaded.model.spec.max_position));
   }
@@ -94,14 +94,20 @@ SftSequence encode_row(const Tokenizer& tokenizer, const SftRow& row, int32_t ma
 }
 
 TrainResult sft(const SftConfig& config, const RunRequest& request) {
-  Job job(config, request);
+  watch_interrupts();
+  return sft(config, open_run(request, dump_config(config)));
+}
+
+TrainResult sft(const SftConfig& config, Run run) {
+  Job job(config, std::move(run));
   resume(job);
   TrainResult result{.final_folder = job.run.folder / "final"};
   auto summed = [&] { return result.seconds = job.seconds, result.tokens = job.num_tokens, result; };
   if (job.run.finished && job.learner.step() >= config.max_steps) return summed();
+  if (interrupted()) throw Interrupted("interrupted before the first step, nothing to save: go on with the same command and --resume");
+  begin_run(job.run, job.learner.step());
   RunMetrics metrics(job.run.folder, job.learner.step());
   Progress progress("tuning", "steps", config.max_steps, job.learner.step());
-  watch_interrupts();
   while (job.learner.step() < config.max_steps) {
     Clock clock;
     Json row = learn(job);
@@ -116,9 +122,9 @@ TrainResult sft(const SftConfig& config, const RunRequest& request) {
       throw Interrupted("interrupted at step " + std::to_string(job.learner.step()) + ", a checkpoint is written: go on with the same command and --resume");
   }
   progress.finish();
-  write_folder_durably(job.run.folder / "final", [&](const fs::path& folder) { save_model(job.loaded.model, job.loaded.tokenizer.get(), folder); });
   fs::path folders[] = {job.run.folder};
   write_report(folders, job.run.folder / "report.html");
+  write_folder_durably(job.run.folder / "final", [&](const fs::path& folder) { save_model(job.loaded.model, job.loaded.tokenizer.get(), folder); });
   return summed();
 }
 

@@ -43,5 +43,7 @@ SftSequence encode_row(const Tokenizer& tokenizer, const SftRow& row, int32_t ma
 
 /// Runs (or resumes) to max_steps.
 TrainResult sft(const SftConfig& config, const RunRequest& request);
+/// The same in a run folder that is open already.
+TrainResult sft(const SftConfig& config, Run run);
 
 }  // namespace cohort

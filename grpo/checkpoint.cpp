@@ -85,8 +85,8 @@ std::string checkpoint_fault(const fs::path& checkpoint) {
   if (!files.is_object()) return "COMPLETE is broken";
   for (const auto& [name, expected] : files.items()) {
     fs::path path = checkpoint / name;
-    if (!fs::exists(path)) return name + " is missing";
-    if (fs::file_size(path) != expected.value("bytes", uint64_t(0)) || file_crc32c(path) != expected.value("crc32c", uint32_t(0)))
+    if (!fs::is_regular_file(path)) return name + " is missing";
+    if (!expected.is_object() || fs::file_size(path) != expected.value("bytes", uint64_t(0)) || file_crc32c(path) != expected.value("crc32c", uint32_t(0)))
       return name + " does not match its recorded size and checksum";
   }
   return "";
@@ -120,6 +120,11 @@ RunState load_checkpoint(const fs::path& checkpoint, Learner& learner, CausalLM&
   for (std::string line; std::getline(groups, line);) state.unused.push_back(group_from_json(Json::parse(line)));
   model.version = state.step;
   return state;
+}
+
+void forget_later_checkpoints(const fs::path& run, int64_t step) {
+  for (const fs::path& checkpoint : checkpoints_of(run))
+    if (checkpoint.filename().string() > step_name(step)) fs::remove_all(checkpoint);
 }
 
 void limit_checkpoints(const fs::path& run, int64_t keep) {

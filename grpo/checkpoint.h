@@ -29,6 +29,9 @@ std::string checkpoint_fault(const std::filesystem::path& checkpoint);
 /// Restores parameters, optimizer state and run state. Throws UsageError naming what does not fit.
 RunState load_checkpoint(const std::filesystem::path& checkpoint, Learner& learner, CausalLM& model, const Compute& compute, CausalLM* reference);
 
+/// Removes the checkpoints of steps after `step`, which a run that goes on from there will take anew.
+void forget_later_checkpoints(const std::filesystem::path& run, int64_t step);
+
 /// Removes all but the newest `keep` checkpoints; 0 keeps all.
 void limit_checkpoints(const std::filesystem::path& run, int64_t keep);
 

@@ -3,9 +3,9 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
-#include <cmath>
-#include <fstream>
+#include <utility>
 
 #include "configs/error.h"
 #include "grpo/checkpoint.h"
@@ -23,47 +23,67 @@ void on_interrupt(int) {
 
 const std::vector<std::string> kMayChange = {"max_steps", "save_steps", "eval_steps", "out", "threads", "save_total_limit", "log_completions_steps"};
 
-void expect_same_config(const Json& saved, const Json& now, const fs::path& folder) {
-  Json keys = saved;
-  keys.update(now);
-  for (const auto& [key, value] : keys.items()) {
-    if (std::find(kMayChange.begin(), kMayChange.end(), key) != kMayChange.end()) continue;
-    Json before = saved.value(key, Json()), after = now.value(key, Json());
-    if (before != after)
-      throw UsageError("config key \"" + key + "\" is " + after.dump() + ", the run in " + folder.string() + " has " + before.dump() +
-                       ": resume with the same value, or start a new run with another --out");
+/// `key` is where the two stand, dotted; empty at the top.
+void expect_same_config(const Json& saved, const Json& now, const std::string& key, const fs::path& folder) {
+  if (saved.is_object() && now.is_object()) {
+    Json keys = saved;
+    keys.update(now);
+    for (const auto& [name, value] : keys.items())
+      if (std::find(kMayChange.begin(), kMayChange.end(), name) == kMayChange.end())
+        expect_same_config(saved.value(name, Json()), now.value(name, Json()), key.empty() ? name : key + "." + name, folder);
+  } else if (saved.is_array() && now.is_array() && saved.size() == now.size()) {
+    for (size_t i = 0; i < saved.size(); ++i) expect_same_config(saved[i], now[i], key + "." + std::to_string(i), folder);
+  } else if (saved != now) {
+    throw UsageError("config key \"" + key + "\" is " + now.dump() + ", the run in " + folder.string() + " has " + saved.dump() +
+                     ": resume with the same value, or start a new run with another --out");
   }
 }
 
+/// All that runs leave in their folder; config.json goes last, so that a folder half cleared still holds a run.
+const std::vector<std::string> kLeftByRuns = {"checkpoints",   "final",       "sampled",     "completions", "evaluations", "traces.jsonl",
+                                              "sampling.json", "report.html", "events.out.tfevents.cohort", "stages.json", "metrics.jsonl", "config.json"};
+
 bool holds_run(const fs::path& folder) { return fs::exists(folder / "config.json") || fs::exists(folder / "metrics.jsonl") || fs::exists(folder / "checkpoints"); }
 
-void clear_run(const fs::path& folder) {
-  for (const char* name : {"config.json", "metrics.jsonl", "checkpoints", "completions", "final", "sampled", "report.html", "events.out.tfevents.cohort", "evaluations"})
-    fs::remove_all(folder / name);
+void remove_temporary_names(const fs::path& folder) {
+  for (const char* part : {"", "checkpoints", "completions", "evaluations"})
+    if (fs::is_directory(folder / part)) remove_unfinished(folder / part);
+}
+
+/// A checkpoint folder as it is given, or the newest of a run folder; config.json stands beside both.
+void resume_run(Run& run, fs::path from) {
+  from = fs::absolute(from).lexically_normal();
+  if (!from.has_filename()) from = from.parent_path();
+  if (!fs::is_directory(from)) throw UsageError("--resume=" + from.string() + " is not a folder");
+  const bool is_checkpoint = fs::exists(from / "COMPLETE"), is_elsewhere = !fs::equivalent(from, run.folder);
+  run.checkpoint = is_checkpoint ? std::optional(from) : newest_checkpoint(from);
+  if (!run.checkpoint && is_elsewhere) throw UsageError("--resume=" + from.string() + " holds no whole checkpoint");
+  const fs::path home = is_checkpoint ? from.parent_path().parent_path() : from;
+  for (const fs::path& folder : {home, run.folder})
+    if (fs::exists(folder / "config.json")) expect_same_config(parse_config_file(folder / "config.json"), run.config, "", folder);
 }
 
 }  // namespace
 
 Run open_run(const RunRequest& request, const Json& effective_config) {
-  Run run{.folder = request.out};
+  Run run{.folder = request.out, .config = effective_config, .overwrite = request.overwrite && !request.resume};
   make_writable_folder(run.folder);
   run.lock = std::make_unique<RunLock>(run.folder);
   if (holds_run(run.folder) && !request.resume && !request.overwrite)
     throw UsageError(run.folder.string() + " already holds a run: give --resume to go on with it, --overwrite to replace it, or another --out");
-  if (request.overwrite && !request.resume) clear_run(run.folder);
-  for (const fs::path& folder : {run.folder, run.folder / "checkpoints"})
-    if (fs::is_directory(folder)) remove_unfinished(folder);
-  if (request.resume) {
-    fs::path from = request.resume_from.empty() ? run.folder : request.resume_from;
-    if (!request.resume_from.empty() && !fs::is_directory(from)) throw UsageError("--resume=" + from.string() + " is not a folder");
-    bool is_checkpoint = fs::exists(from / "COMPLETE");
-    run.checkpoint = is_checkpoint ? std::optional(from) : newest_checkpoint(from);
-    fs::path config = (is_checkpoint ? from.parent_path().parent_path() : from) / "config.json";
-    if (run.checkpoint && fs::exists(config)) expect_same_config(parse_config_file(config), effective_config, from);
-    run.finished = fs::exists(run.folder / "final" / "config.json");
-  }
-  write_durably(run.folder / "config.json", effective_config.dump(2) + "\n");
+  remove_temporary_names(run.folder);
+  if (request.resume) resume_run(run, request.resume_from.empty() ? run.folder : request.resume_from);
+  run.finished = request.resume && fs::exists(run.folder / "final" / "config.json");
   return run;
+}
+
+void begin_run(Run& run, int64_t step) {
+  if (std::exchange(run.overwrite, false))
+    for (const std::string& name : kLeftByRuns) fs::remove_all(run.folder / name);
+  fs::remove(run.folder / "final" / "config.json");  // first: half a folder is no finished run
+  fs::remove_all(run.folder / "final");
+  forget_later_checkpoints(run.folder, step);
+  write_durably(run.folder / "config.json", run.config.dump(2) + "\n");
 }
 
 RunMetrics::RunMetrics(const fs::path& folder, int64_t last_step)

@@ -19,14 +19,21 @@ struct RunRequest {
 
 struct Run {
   std::filesystem::path folder;
+  Json config;                                      // effective
+  bool overwrite = false;                           // a run that stands there is to be replaced
   std::optional<std::filesystem::path> checkpoint;  // to start from
-  bool finished = false;                            // final/ exists: nothing to do
+  bool finished = false;                            // final/ exists
   std::unique_ptr<RunLock> lock;
 };
 
-/// Opens or makes the run folder. Throws UsageError when it holds a run and neither resume nor overwrite is asked for,
-/// when another process holds it, or when a key other than those that may change differs from the run's config.
+/// Opens or makes the run folder; what a run there holds stays as it is. Throws UsageError when it holds a run and
+/// neither resume nor overwrite is asked for, when another process holds it, or when a key other than those that may
+/// change differs from the run's config.
 Run open_run(const RunRequest& request, const Json& effective_config);
+
+/// To be called once nothing refuses the input any more, before anything is written: removes what is to be replaced
+/// and what lies after `step`, writes config.json.
+void begin_run(Run& run, int64_t step);
 
 /// Metrics and TensorBoard events, one row an optimizer step.
 class RunMetrics {

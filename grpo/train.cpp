@@ -137,15 +137,42 @@ void sample(Job& job, Progress& progress) {
   compute_advantages(job.groups, c.advantage);
 }
 
-void read_groups(Job& job, const std::string& file) {
+/// The frozen groups of --groups, with advantages from their scores; none without a file.
+std::vector<Group> read_groups(const TrainConfig& config, const std::string& file) {
+  std::vector<Group> groups;
+  if (file.empty()) return groups;
   std::ifstream in(file);
-  if (!in) throw UsageError("--groups " + file + " cannot be read");
-  job.groups.clear();
-  for (std::string line; std::getline(in, line);)
-    if (!line.empty()) job.groups.push_back(group_from_json(parse_config_text(line, file)));
-  if (job.groups.empty() || job.groups.size() % size_t(job.config.steps_per_generation))
-    throw UsageError("--groups " + file + " has " + std::to_string(job.groups.size()) + " groups, steps_per_generation wants a multiple of " + std::to_string(job.config.steps_per_generation));
-  compute_advantages(job.groups, job.config.advantage);
+  if (!in || fs::is_directory(file)) throw UsageError("--groups " + file + " cannot be read");
+  int64_t number = 0;
+  for (std::string line; std::getline(in, line);) {
+    const std::string where = file + ":" + std::to_string(++number);
+    if (line.empty()) continue;
+    try {
+      groups.push_back(group_from_json(parse_config_text(line, where)));
+    } catch (const Json::exception&) {
+      throw UsageError(where + ": no group, expected {\"task\", \"prompt_ids\", \"rollouts\": [{\"completion_ids\", \"logprobs\", \"score\"}]}");
+    }
+  }
+  if (groups.empty() || groups.size() % size_t(config.steps_per_generation))
+    throw UsageError("--groups " + file + " has " + std::to_string(groups.size()) + " groups, steps_per_generation wants a multiple of " + std::to_string(config.steps_per_generation));
+  const bool is_scored = std::any_of(groups.begin(), groups.end(), [](const Group& g) { return std::any_of(g.rollouts.begin(), g.rollouts.end(), [](const Rollout& r) { return r.score.value.has_value(); }); });
+  if (!is_scored) throw UsageError("--groups " + file + " has no score: each rollout needs {\"score\": {\"value\", \"status\"}}, as cohort eval --out writes it");
+  compute_advantages(groups, config.advantage);
+  return groups;
+}
+
+/// Frozen groups may come from another model: their ids and lengths must be those of this one.
+void expect_fit(std::span<const Group> groups, const ModelSpec& spec) {
+  for (const Group& group : groups)
+    for (const Rollout& r : group.rollouts) {
+      const std::string where = "--groups: task " + group.task.id + ", member " + std::to_string(r.completion.member);
+      int64_t length = int64_t(group.prompt.size() + r.completion.tokens.size());
+      if (group.prompt.empty() || length > spec.max_position)
+        throw UsageError(where + " has " + std::to_string(group.prompt.size()) + " prompt ids and " + std::to_string(length) + " in all, expected at least 1 and at most the model's context of " + std::to_string(spec.max_position));
+      for (std::span<const int32_t> ids : {std::span(group.prompt), std::span(r.completion.tokens)})
+        for (int32_t id : ids)
+          if (id < 0 || id >= spec.vocab) throw UsageError(where + " has the token id " + std::to_string(id) + ", the model's vocabulary has " + std::to_string(spec.vocab));
+    }
 }
 
 Keep kept(const TrainConfig& c) { return c.loss.beta > 0 ? Keep::all : Keep::with_signal; }
@@ -268,12 +295,12 @@ void expect_ratio_one(const Json& row) {
   if (row.at("logprob_bit_mismatches") != 0) throw std::runtime_error("self-test: logprob_bit_mismatches is " + row.at("logprob_bit_mismatches").dump() + ", must be 0");
 }
 
+/// final/ comes last: once it stands, the run is finished.
 void finish(Job& job) {
-  write_folder_durably(job.run.folder / "final", [&](const fs::path& folder) { save_model(job.model(), job.loaded.tokenizer.get(), folder); });
-  forget_sampled_groups(job.run.folder, job.step() + 1);
-  fs::remove(job.run.folder / "sampled");
+  fs::remove_all(job.run.folder / "sampled");
   fs::path folders[] = {job.run.folder};
   write_report(folders, job.run.folder / "report.html");
+  write_folder_durably(job.run.folder / "final", [&](const fs::path& folder) { save_model(job.model(), job.loaded.tokenizer.get(), folder); });
 }
 
 }  // namespace
@@ -290,26 +317,29 @@ void validate(const TrainConfig& c) {
 
 TrainResult train(const TrainConfig& given, const RunRequest& request, const std::string& groups_file, bool self_test) {
   TrainConfig config = given;
-  if (self_test) config.optimizer.learning_rate = 0;
+  if (self_test) config.optimizer.learning_rate = config.optimizer.router_bias_update_rate = 0;
   validate(config);
+  watch_interrupts();
+  const std::vector<Group> frozen = read_groups(config, groups_file);
   Job job(config, request);
+  expect_fit(frozen, job.model().spec);
   resume(job);
   if (job.run.finished && (job.step() >= config.max_steps || out_of_time(job)))
     return {.seconds = job.seconds, .tokens = job.sampled_tokens, .final_folder = job.run.folder / "final"};
   make_engine(job);
+  if (interrupted()) throw Interrupted("interrupted before the first step, nothing to save: start again with the same command");
+  begin_run(job.run, job.step());
   RunMetrics metrics(job.run.folder, job.step());
   Progress progress("training", "steps", config.max_steps, job.step());
-  watch_interrupts();
-  if (interrupted()) throw Interrupted("interrupted before the first step: nothing to save");
   while (job.step() < config.max_steps && !out_of_time(job)) {
     Clock clock;
     Json row, evaluation = Json::object();
     if (due(job.step(), config.eval_steps)) evaluation = evaluate(job);
     double eval_seconds = clock.lap();
     if (job.step() % job.inner_steps() == 0) {
-      if (groups_file.empty()) sample(job, progress);
-      else read_groups(job, groups_file);
-      if (self_test || groups_file.empty()) check_sampling(job);
+      if (frozen.empty()) sample(job, progress);
+      else job.groups = frozen;
+      if (self_test || frozen.empty()) check_sampling(job);
       else job.checks.assign(size_t(config.steps_per_generation), empty_check());
     }
     double rollout_seconds = clock.lap();
