@@ -11,9 +11,10 @@
 namespace cohort {
 namespace {
 
-constexpr int64_t kSide = 1024;                  // of the product's square matrix: 4 MB
-constexpr int64_t kLargestRows = 256;            // of a product
-constexpr int64_t kRounds = 1 << 14;             // of the chains, about a tenth of a millisecond
+constexpr int64_t kSide = 512;                   // of the product's square matrix: 1 MB
+constexpr int64_t kLargestRows = 256;            // of a product: a millisecond
+constexpr int64_t kRounds = 1 << 14;             // of the chains in one task, about a tenth of a millisecond
+constexpr int64_t kTasks = 16;                   // for each thread: waking the threads takes as long as one task
 constexpr int64_t kCacheBytes = 16 << 20, kMemoryBytes = 256 << 20;
 constexpr int64_t kReadBytes = 1 << 18;          // of one task
 
@@ -62,7 +63,7 @@ double measure_gemm(const Compute& compute, int64_t rows, double seconds) {
   std::fill_n(a.data(), a.size(), 0.5f);
   std::fill_n(b.data(), b.size(), 0.25f);
   Gemm g{.a = a.data(), .a_row = kSide, .b = b.data(), .n = kSide, .k = kSide, .c = c.data(), .c_row = kSide};
-  int64_t repeats = ceil_div(kLargestRows, rows);  // so that a repetition is long enough to time
+  int64_t repeats = ceil_div(kLargestRows / 4, rows);  // so that a repetition is long enough to time
   double taken = fastest_seconds(seconds, [&] {
     for (int64_t i = 0; i < repeats; ++i) gemm(compute, g, rows);
   });
@@ -101,7 +102,7 @@ std::string megabytes(int64_t bytes) { return std::to_string(bytes >> 20) + " MB
 double measure_peak_flops(const Compute& compute, double seconds) {
   Chains chains = chains_for(compute.kernels->isa);
   if (!chains.run) return measure_gemm(compute, kLargestRows, seconds);
-  int64_t tasks = compute.pool.num_threads();
+  int64_t tasks = kTasks * compute.pool.num_threads();
   std::vector<float> sums(static_cast<size_t>(tasks));
   double taken = fastest_seconds(seconds, [&] { compute.pool.parallel_for(tasks, [&](int64_t i) { sums[size_t(i)] = chains.run(kRounds); }); });
   return chains.flops_per_round * double(kRounds * tasks) / taken;
