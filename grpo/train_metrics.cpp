@@ -48,27 +48,25 @@ Json to_json(const SamplingCheck& c) {
 
 Json group_metrics(std::span<const Group> groups) {
   Json row;
-  Values length, terminated, reward, group_std;
+  Values length, terminated, reward;
   std::map<std::string, Values> components;
   int64_t clipped = 0, zero_std = 0, errors = 0, total = 0;
   for (const Group& group : groups) {
-    Values of_group;
     for (const Rollout& r : group.rollouts) {
       double tokens = double(r.completion.tokens.size());
       length.add(tokens), ++total;
       if (r.completion.finish == FinishReason::length) ++clipped;
       else terminated.add(tokens);
       errors += r.score.status == Status::error;
-      if (r.score.value) reward.add(*r.score.value), of_group.add(*r.score.value);
+      if (r.score.value) reward.add(*r.score.value);
       for (const auto& [name, value] : r.score.components) components[name].add(value);
     }
-    group_std.add(of_group.std());
     zero_std += has_zero_std(group);
   }
   put_lengths(row, "length", length), put_lengths(row, "terminated_length", terminated);
   row["completions/clipped_ratio"] = total ? double(clipped) / double(total) : 0;
   for (const auto& [name, values] : components) row["rewards/" + name + "/mean"] = values.mean(), row["rewards/" + name + "/std"] = values.std();
-  row["reward"] = reward.mean(), row["reward_std"] = group_std.mean();
+  row["reward"] = reward.mean(), row["reward_std"] = reward.std();
   row["frac_reward_zero_std"] = groups.empty() ? 0 : double(zero_std) / double(groups.size());
   row["verifier_error_rate"] = total ? double(errors) / double(total) : 0;
   return row;

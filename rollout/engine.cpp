@@ -51,6 +51,7 @@ Engine::~Engine() = default;
 
 void Engine::submit(Request request) {
   int64_t length = int64_t(request.prompt.size()) + request.sampling.max_completion_length;
+  if (request.num_completions < 1) throw UsageError("a request asks for " + std::to_string(request.num_completions) + " completions: at least one is needed");
   if (request.prompt.empty()) throw UsageError("a prompt has no tokens: at least one is needed");
   if (length > max_length_)
     throw UsageError("a prompt of " + std::to_string(request.prompt.size()) + " tokens and a budget of " + std::to_string(request.sampling.max_completion_length) +
