@@ -71,7 +71,7 @@ Sampled sample_traces(const DistillConfig& config, Run& run) {
     Clock clock;
     size_t begin = size_t(s.pieces * config.prompts_per_step), count = std::min(size_t(config.prompts_per_step), all.size() - begin);
     CollectJob job{.tasks = std::span(all).subspan(begin, count), .num_generations = config.num_generations, .sampling = config.sampling, .seed = config.seed, .step = s.pieces};
-    for (const Group& group : collect(*engine, teacher.model, *teacher.tokenizer, scorer, job)) {
+    for (const Group& group : collect(*engine, teacher.model, *teacher.tokenizer, &scorer, job)) {
       for (const Rollout& r : group.rollouts) s.tokens += int64_t(r.completion.tokens.size());
       for (const Rollout* trace : kept(config, group)) log.append(trace_row(config, group, *trace).dump()), ++s.traces;
     }

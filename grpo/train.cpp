@@ -129,7 +129,7 @@ void sample(Job& job, Progress& progress) {
   std::vector<Task> tasks = job.tasks.next(int64_t(c.prompts_per_step) * c.steps_per_generation);
   SampledGroups sampled(job.run.folder, job.step());
   CollectJob collect_job{.tasks = tasks, .num_generations = c.num_generations, .sampling = c.sampling, .seed = c.seed, .step = job.step()};
-  job.groups = collect(*job.engine, job.model(), *job.loaded.tokenizer, job.scorer, collect_job, sampled.store(), [&](int64_t done) {
+  job.groups = collect(*job.engine, job.model(), *job.loaded.tokenizer, &job.scorer, collect_job, sampled.store(), [&](int64_t done) {
     progress.update(job.step(), "rollout " + std::to_string(done) + "/" + std::to_string(tasks.size()));
   });
   penalize_length(c, job.groups);
@@ -250,7 +250,7 @@ Json evaluate(Job& job) {
   const TrainConfig& c = job.config;
   SamplingConfig sampling = c.sampling;
   sampling.temperature = c.eval_temperature;
-  std::vector<Group> groups = collect(*job.engine, job.model(), *job.loaded.tokenizer, job.eval_scorer,
+  std::vector<Group> groups = collect(*job.engine, job.model(), *job.loaded.tokenizer, &job.eval_scorer,
                                       {.tasks = job.eval_tasks, .num_generations = c.eval_num_generations, .sampling = sampling, .seed = c.seed, .step = -1});
   Evaluation e = summarize(groups);
   write_groups(job.run.folder / "evaluations" / step_file(job.step()), groups);

@@ -41,7 +41,7 @@ static Group group_of(const Task& task, Finished finished) {
   return group;
 }
 
-std::vector<Group> collect(Engine& engine, const CausalLM& model, const Tokenizer& tokenizer, const Scorer& scorer, const CollectJob& job,
+std::vector<Group> collect(Engine& engine, const CausalLM& model, const Tokenizer& tokenizer, const Scorer* scorer, const CollectJob& job,
                            const GroupStore& store, const std::function<void(int64_t)>& progress) {
   std::vector<Group> groups(job.tasks.size());
   std::map<std::vector<int32_t>, int64_t> seen;
@@ -63,7 +63,7 @@ std::vector<Group> collect(Engine& engine, const CausalLM& model, const Tokenize
   while (std::optional<Finished> finished = engine.next_completed()) {
     int64_t i = finished->request.id;
     groups[size_t(i)] = group_of(job.tasks[size_t(i)], std::move(*finished));
-    judge(scorer, groups[size_t(i)]);
+    if (scorer) judge(*scorer, groups[size_t(i)]);
     if (store.keep) store.keep(i, groups[size_t(i)]);
     if (progress) progress(++done);
   }

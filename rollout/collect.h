@@ -28,8 +28,9 @@ struct GroupStore {
   std::function<void(int64_t index, const Group& group)> keep;
 };
 
-/// One group for each task, in order, scored as they complete. `progress` sees how many are done.
-std::vector<Group> collect(Engine& engine, const CausalLM& model, const Tokenizer& tokenizer, const Scorer& scorer, const CollectJob& job,
+/// One group for each task, in order, scored as they complete (a null scorer: not at all). `progress` sees how many are
+/// done.
+std::vector<Group> collect(Engine& engine, const CausalLM& model, const Tokenizer& tokenizer, const Scorer* scorer, const CollectJob& job,
                            const GroupStore& store = {}, const std::function<void(int64_t done)>& progress = {});
 
 /// Fills the scores of a group's rollouts.

@@ -37,10 +37,9 @@ void run_sample(const SampleOptions& o) {
   std::vector<Task> tasks = tasks_of(o);
   Compute compute(o.threads ? o.threads : usable_cores());
   LoadedModel loaded = load_with_tokenizer(o.model, compute, o.bf16);
-  Scorer scorer({}, 1);
   std::unique_ptr<Engine> engine = engine_for(loaded.model, compute, *loaded.tokenizer, tasks, o.sampling, o.engine);
   CollectJob job{.tasks = tasks, .num_generations = o.n, .sampling = o.sampling, .seed = o.seed, .step = 0};
-  std::vector<Group> groups = collect(*engine, loaded.model, *loaded.tokenizer, scorer, job);
+  std::vector<Group> groups = collect(*engine, loaded.model, *loaded.tokenizer, nullptr, job);
   if (o.out != "-") return write_groups(o.out, groups);
   for (const Group& group : groups) std::cout << to_json(group).dump() << "\n";
 }

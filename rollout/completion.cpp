@@ -21,8 +21,8 @@ Json to_json(const Rollout& r) {
                {"seed", c.seed}, {"member", c.member}};
   if (!c.versions.empty()) line["versions"] = c.versions;
   if (!c.loss_mask.empty()) line["loss_mask"] = c.loss_mask;
-  line["score"] = to_json(r.score);
-  line["advantage"] = r.advantage;
+  const bool is_judged = r.score.value || !r.score.reason.empty();
+  if (is_judged) line["score"] = to_json(r.score), line["advantage"] = r.advantage;
   return line;
 }
 

@@ -40,7 +40,7 @@ std::vector<Group> evaluate(LoadedModel& loaded, const Compute& compute, const E
   std::unique_ptr<Engine> engine = engine_for(loaded.model, compute, *loaded.tokenizer, tasks, config.sampling, config.engine);
   Progress progress("evaluating", "tasks", int64_t(tasks.size()));
   CollectJob job{.tasks = tasks, .num_generations = config.num_generations, .sampling = config.sampling, .seed = config.seed, .step = -1};
-  return collect(*engine, loaded.model, *loaded.tokenizer, scorer, job, {}, [&](int64_t done) { progress.update(done); });
+  return collect(*engine, loaded.model, *loaded.tokenizer, &scorer, job, {}, [&](int64_t done) { progress.update(done); });
 }
 
 double pass_at_k(int64_t n, int64_t c, int64_t k) {

@@ -7,18 +7,15 @@
 #include <string>
 #include <vector>
 
+#include "tests/program/program.h"
+
 namespace cohort {
 namespace {
-
-struct Outcome {
-  int exit_code;
-  std::string out;
-};
 
 /// Runs a command of the shell, where `cohort` is the program just built.
 Outcome shell(const std::string& command) {
   const std::string line = "PATH='" COHORT_BINARY_DIR "':\"$PATH\"; " + command;
-  Outcome outcome{-1, ""};
+  Outcome outcome;
   FILE* pipe = popen(line.c_str(), "r");
   char chunk[4096];
   while (const size_t got = fread(chunk, 1, sizeof chunk, pipe)) outcome.out.append(chunk, got);
@@ -72,6 +69,256 @@ TEST(FrontDoorIntegration, BashCompletesVerbsAndFlags) {
   EXPECT_EQ(completions("cohort tasks sh"), "show\n");
   EXPECT_EQ(completions("cohort doctor --js"), "--json\n");
   EXPECT_EQ(completions("cohort train conf"), "\n");  // then bash offers files
+}
+
+/// A tiny model and a GRPO config on it, in a folder of their own.
+struct TinyJob {
+  TinyJob() { write_file(folder / "model.json", tiny_model().dump()); }
+
+  std::string model() const { return "init:" + (folder / "model.json").string() + "?seed=1"; }
+  std::string write(const std::string& text) const {
+    write_file(folder / "config.json", text);
+    return (folder / "config.json").string();
+  }
+  Json config(const Json& changes = Json::object()) const {
+    Json config = tiny_train(folder / "model.json");
+    config.update(changes);
+    return config;
+  }
+  std::string out() const { return (folder / "out").string(); }
+
+  TestFolder folder;
+};
+
+/// Exit code 2, one sentence on one line of stderr that has all of `words`, and no run folder.
+void expect_refused(const TinyJob& job, const std::vector<std::string>& arguments, const std::vector<std::string>& words) {
+  const Outcome outcome = run_program(arguments);
+  EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
+  EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
+  EXPECT_TRUE(outcome.err.starts_with("cohort: ")) << outcome.err;
+  EXPECT_EQ(outcome.err.find("json.exception"), std::string::npos) << outcome.err;
+  EXPECT_EQ(outcome.out, "");
+  for (const std::string& word : words) EXPECT_NE(outcome.err.find(word), std::string::npos) << "\"" << word << "\" is not in: " << outcome.err;
+  EXPECT_FALSE(fs::exists(fs::path(job.out()) / "config.json")) << outcome.err;
+}
+
+TEST(FrontDoorIntegration, AConfigIsReadStrictly) {
+  const TinyJob job;
+  const auto refuse = [&](const std::string& text, const std::vector<std::string>& words) {
+    expect_refused(job, {"train", job.write(text), "--out", job.out()}, words);
+  };
+  const auto refuse_values = [&](const Json& changes, const std::vector<std::string>& words) { refuse(job.config(changes).dump(), words); };
+  refuse_values({{"lerning_rate", 1}}, {"config.json", "lerning_rate", "learning_rate"});
+  refuse_values({{"overlong", {{"penlty", 1}}}}, {"overlong.penlty", "penalty"});
+  refuse_values({{"temperature", 0}}, {"temperature", "0"});
+  refuse_values({{"epsilon", 0}}, {"epsilon", "(0, 1]"});
+  refuse_values({{"epsilon_high", 0}}, {"epsilon_high", "0"});
+  refuse_values({{"top_p", 0}}, {"top_p", "0"});
+  refuse_values({{"max_steps", "ten"}}, {"max_steps", "\"ten\"", "an integer"});
+  refuse_values({{"num_generations", 1}}, {"num_generations", "1"});
+  refuse_values({{"eval_steps", 5}}, {"eval_steps", "eval_tasks"});
+  refuse_values({{"rewards", {"acuracy"}}}, {"acuracy", "accuracy"});
+  refuse_values({{"rewards", Json::array()}}, {"rewards"});
+  refuse_values({{"tasks", "arithmetik"}}, {"arithmetik", "arithmetic"});
+  refuse_values({{"tasks", "arithmetic:operatons=2"}}, {"operatons", "operations"});
+  refuse_values({{"tasks", "/nowhere/tasks.jsonl"}}, {"/nowhere/tasks.jsonl"});
+  refuse_values({{"model", "/nowhere/model"}}, {"/nowhere/model"});
+  refuse_values({{"model", "/nowhere/model.gguf"}}, {"/nowhere/model.gguf"});
+  refuse_values({{"model", "init:/nowhere/model.json"}}, {"/nowhere/model.json"});
+  refuse_values({{"max_completion_length", 1000}}, {"max_completion_length", "1000", "256"});
+  refuse_values({{"max_prompt_length", 2}}, {"max_prompt_length", "2"});
+  const std::string whole = job.config().dump();
+  refuse("{\"seed\": 1,\n\"seed\": 2," + whole.substr(1), {"\"seed\"", "twice"});
+  refuse(std::string(1000, '[') + std::string(1000, ']'), {"nested", "line 1"});
+  refuse("{\"model\": \n]", {"line 2"});
+  refuse("[1]", {"config.json"});
+  refuse("", {"config.json"});
+  expect_refused(job, {"train", "/nowhere/config.json"}, {"/nowhere/config.json"});
+  expect_refused(job, {"train", job.write(whole), "--out", job.out(), "--set", "sed=1"}, {"sed", "seed"});
+  expect_refused(job, {"train", job.write(whole), "--out", job.out(), "--groups", "/nowhere/groups.jsonl"}, {"/nowhere/groups.jsonl"});
+  EXPECT_EQ(run_program({"train", job.write("\xEF\xBB\xBF" + whole), "--dry-run"}).exit_code, 0) << "a byte-order mark is skipped";
+}
+
+TEST(FrontDoorIntegration, AGrpoConfigIsNoOtherVerbs) {
+  const TinyJob job;
+  for (const char* verb : {"sft", "distill", "run"})
+    expect_refused(job, {verb, job.write(job.config().dump()), "--out", job.out()}, {"config.json", "key"});
+}
+
+TEST(FrontDoorIntegration, AChainIsCheckedBeforeItsFirstStage) {
+  const TinyJob job;
+  const Json sft = tiny_sft(job.model());
+  const auto refuse = [&](const Json& stages, const std::vector<std::string>& words) {
+    const std::string config = job.write(Json{{"stages", stages}}.dump());
+    expect_refused(job, {"run", config, "--out", job.out()}, words);
+    expect_refused(job, {"run", config, "--out", job.out(), "--dry-run"}, words);
+  };
+  const auto with = [&](Json config, const std::string& key, const Json& value) {
+    config[key] = value;
+    return config;
+  };
+  const Json first = {{"name", "first"}, {"kind", "sft"}, {"config", sft}};
+  const Json second = {{"name", "second"}, {"kind", "train"}, {"config", job.config({{"model", "stage:first"}})}};
+  refuse(Json::array(), {"stages"});
+  refuse({first, with(second, "kind", "sft")}, {"second", "unknown"});
+  refuse({first, with(second, "config", job.config({{"model", "stage:third"}}))}, {"second", "stage:third"});
+  refuse({first, with(second, "config", job.config({{"max_step", 3}, {"model", "stage:first"}}))}, {"second", "max_step"});
+  refuse({first, with(second, "name", "first")}, {"first"});
+  refuse({first, with(second, "name", "../first")}, {"../first"});
+  refuse({first, with(second, "name", "final")}, {"final"});
+  refuse({first, with(second, "seconds_of", "third")}, {"seconds_of", "third"});
+  refuse({first, with(second, "evaluate", true)}, {"eval.tasks"});
+  refuse({first, with(second, "config", 3)}, {"second", "object"});
+  refuse({first, with(second, "config", job.config({{"model", "/nowhere/model"}}))}, {"/nowhere/model"});
+  refuse({first, with(second, "config", job.config({{"temperature", 0}, {"model", "stage:first"}}))}, {"temperature"});
+  refuse({first, with(second, "config", job.config({{"tasks", "/nowhere/t.jsonl"}, {"model", "stage:first"}}))}, {"/nowhere/t.jsonl"});
+}
+
+TEST(FrontDoorIntegration, WhatIsNotThereYetExitsWithThree) {
+  const TinyJob job;
+  for (const std::vector<std::string>& arguments : std::vector<std::vector<std::string>>{
+           {"serve", "-m", job.model()}, {"export", "-m", job.model(), "--out", job.out()}, {"config", "import", job.write("{}")}, {"eval", "-m", job.model(), "--tasks", "arithmetic:limit=2", "--nll"}}) {
+    const Outcome outcome = run_program(arguments);
+    EXPECT_EQ(outcome.exit_code, 3) << arguments[0] << ": " << outcome.err;
+    EXPECT_NE(outcome.err.find("not available"), std::string::npos) << outcome.err;
+    EXPECT_FALSE(fs::exists(job.out()));
+  }
+}
+
+/// Every property, however deep, says what it is; every one that is not required says its default.
+void expect_described(const Json& schema, const std::string& where) {
+  const Json required = schema.value("required", Json::array());
+  for (const auto& [name, property] : schema.at("properties").items()) {
+    if (name == "$schema") continue;
+    EXPECT_TRUE(property.contains("description")) << where << "." << name;
+    const bool is_required = std::find(required.begin(), required.end(), name) != required.end();
+    EXPECT_TRUE(is_required || property.contains("default") || property.contains("properties")) << where << "." << name;
+    if (property.contains("properties")) expect_described(property, where + "." + name);
+  }
+}
+
+TEST(FrontDoorIntegration, SchemasDescribeEveryKey) {
+  for (const std::string verb : {"train", "sft", "distill", "run"}) {
+    const Outcome outcome = run_program({verb, "--print-schema"});
+    ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+    const Json schema = Json::parse(outcome.out, nullptr, false);
+    ASSERT_TRUE(schema.is_object()) << verb;
+    EXPECT_EQ(schema.value("$schema", ""), "https://json-schema.org/draft/2020-12/schema");
+    expect_described(schema, verb);
+  }
+}
+
+TEST(FrontDoorIntegration, ADryRunPrintsItsPlanAndWritesNothing) {
+  const TinyJob job;
+  const Json distill = {{"teacher", job.model()}, {"tasks", "arithmetic"}, {"student", tiny_sft(job.model())}};
+  const Json chain = {{"stages", {{{"name", "base"}, {"kind", "sft"}, {"config", tiny_sft(job.model())}}}}};
+  const std::vector<std::pair<std::string, Json>> jobs = {{"train", job.config()}, {"sft", tiny_sft(job.model())}, {"distill", distill}, {"run", chain}};
+  for (const auto& [verb, config] : jobs) {
+    const Outcome outcome = run_program({verb, job.write(config.dump()), "--out", job.out(), "--dry-run"});
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+    EXPECT_GT(outcome.out.size(), 100u) << verb;
+    EXPECT_FALSE(fs::exists(job.out())) << verb;
+  }
+  const Outcome plan = run_program({"train", job.write(job.config().dump()), "--dry-run"});
+  for (const char* part : {"prompts per rollout      8\n", "completions per rollout  32\n", "tokens per rollout       at most 256 sampled\n", "micro-batches", "memory", "seconds per step"})
+    EXPECT_NE(plan.out.find(part), std::string::npos) << part << plan.out;
+}
+
+TEST(FrontDoorIntegration, TheSelfTestFindsRatioOne) {
+  const TinyJob job;
+  const Outcome outcome = run_program({"train", job.write(job.config({{"max_steps", 8}}).dump()), "--out", job.out(), "--self-test"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  const std::vector<Json> rows = json_lines(fs::path(job.out()) / "metrics.jsonl");
+  ASSERT_EQ(rows.size(), 8u);
+  for (const Json& row : rows) {
+    EXPECT_EQ(row["ratio/min"], 1.0);
+    EXPECT_EQ(row["ratio/max"], 1.0);
+    EXPECT_EQ(row["logprob_bit_mismatches"], 0);
+  }
+  EXPECT_GT(rows[0]["logprob_tokens_checked"], 0);
+}
+
+TEST(FrontDoorIntegration, LearnsFromFrozenGroups) {
+  const TinyJob job;
+  const std::string groups = (job.folder / "groups.jsonl").string();
+  const Outcome sampled = run_program({"eval", "-m", job.model(), "--tasks", "arithmetic:operations=2,limit=8", "-n", "4", "--temperature", "1", "--max-completion-length", "8",
+                                       "--reward", "regex:pattern=[0-9a-m]", "--out", groups, "--json"});
+  ASSERT_EQ(sampled.exit_code, 0) << sampled.err;
+  EXPECT_EQ(Json::parse(sampled.out)["tasks"], 8);
+  const std::string config = job.write(job.config({{"max_steps", 4}}).dump());
+  const Outcome learned = run_program({"train", config, "--out", job.out(), "--groups", groups});
+  ASSERT_EQ(learned.exit_code, 0) << learned.err;
+  const std::vector<Json> rows = json_lines(fs::path(job.out()) / "metrics.jsonl");
+  ASSERT_EQ(rows.size(), 4u);
+  EXPECT_GT(rows[0]["grad_norm"], 0.0);
+  EXPECT_EQ(rows[0]["ratio/min"], 1.0);
+  EXPECT_EQ(rows[0]["ratio/max"], 1.0);
+
+  const std::string completions = (fs::path(job.out()) / "completions" / "step-000001.jsonl").string();
+  EXPECT_EQ(run_program({"train", config, "--out", job.out() + "2", "--set", "steps_per_generation=1", "--groups", completions}).exit_code, 0) << "what train writes, train reads";
+}
+
+TEST(FrontDoorIntegration, FrozenGroupsThatDoNotFitAreRefused) {
+  const TinyJob job;
+  const std::string groups = (job.folder / "groups.jsonl").string();
+  const std::vector<std::string> sample = {"sample", "-m", job.model(), "--tasks", "arithmetic:operations=2,limit=2", "-n", "4", "--max-completion-length", "8", "--out", groups};
+  ASSERT_EQ(run_program(sample).exit_code, 0);
+  const std::vector<std::string> train = {"train", job.write(job.config().dump()), "--out", job.out(), "--groups", groups};
+  expect_refused(job, train, {"groups.jsonl", "score"});
+  const std::vector<Json> rows = json_lines(groups);
+  const auto refuse = [&](const std::function<void(Json&)>& change, const std::vector<std::string>& words) {
+    std::string text;
+    for (Json row : rows) {
+      for (Json& rollout : row["rollouts"]) rollout["score"] = {{"value", 1.0}, {"status", "correct"}};
+      change(row);
+      text += row.dump() + "\n";
+    }
+    write_file(groups, text);
+    expect_refused(job, train, words);
+  };
+  refuse([](Json& row) { row["rollouts"][0]["completion_ids"][0] = 264; }, {"264"});
+  refuse([](Json& row) { row["prompt_ids"][0] = -1; }, {"-1"});
+  refuse([](Json& row) { row["prompt_ids"] = Json::array(); }, {"prompt"});
+  refuse([](Json& row) { row["prompt_ids"] = std::vector<int>(300, 5); }, {"300", "256"});
+  refuse([](Json& row) { row["rollouts"][0]["logprobs"].push_back(0.5); }, {"logprobs", "9"});
+  refuse([](Json& row) { row.erase("prompt_ids"); }, {"groups.jsonl:1"});
+  write_file(groups, read_file(groups) + "{\"half\n");
+  expect_refused(job, train, {"groups.jsonl:1"});
+}
+
+TEST(FrontDoorIntegration, SamplesAreTheSameBytesEveryTime) {
+  const TinyJob job;
+  std::vector<std::string> arguments = {"sample", "-m", job.model(), "--tasks", "arithmetic:operations=2,limit=6", "-n", "3", "--max-completion-length", "24", "--seed", "5"};
+  const std::string once = run_program(arguments).out;
+  EXPECT_EQ(std::count(once.begin(), once.end(), '\n'), 6);
+  EXPECT_TRUE(run_program(arguments).out == once);
+  for (const std::vector<std::string>& more : std::vector<std::vector<std::string>>{{"--threads", "1"}, {"--threads", "3"}, {"--max-slots", "5"}}) {
+    std::vector<std::string> changed = arguments;
+    changed.insert(changed.end(), more.begin(), more.end());
+    EXPECT_TRUE(run_program(changed).out == once) << more[0] << more[1];
+  }
+  arguments.back() = "6";
+  EXPECT_FALSE(run_program(arguments).out == once);
+}
+
+/// The verb whose config this is.
+std::string verb_of(const Json& config) {
+  return config.contains("stages") ? "run" : config.contains("teacher") ? "distill" : config.contains("rewards") || config.contains("num_generations") ? "train" : "sft";
+}
+
+TEST(FrontDoorIntegration, ShippedConfigsAreReadStrictly) {
+  int num_configs = 0;
+  for (const auto& entry : fs::directory_iterator(fs::path(COHORT_SOURCE_DIR) / "configs")) {
+    if (entry.path().extension() != ".json") continue;
+    ++num_configs;
+    const Json config = Json::parse(read_file(entry.path()));
+    const std::string model = config.value("model", "");
+    const Outcome outcome = shell("cd '" COHORT_SOURCE_DIR "' && cohort " + verb_of(config) + " " + entry.path().string() + " --dry-run 2>&1");
+    const bool lacks_its_model = !model.empty() && !model.starts_with("init:") && !fs::exists(fs::path(COHORT_SOURCE_DIR) / model);
+    EXPECT_EQ(outcome.exit_code, lacks_its_model ? 2 : 0) << entry.path() << ": " << outcome.out;
+    EXPECT_EQ(outcome.out.find(model + " does not exist") != std::string::npos, lacks_its_model) << outcome.out;
+  }
+  EXPECT_GT(num_configs, 0);
 }
 
 }  // namespace
