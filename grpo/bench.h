@@ -62,8 +62,8 @@ double fastest_seconds(double seconds, const std::function<void()>& run);
 
 // --- Roofs -----------------------------------------------------------------------------------------------------------
 
-/// fp32 FLOP/s of fused multiply-adds that touch registers alone, on all threads, in the kernels' instruction set; where
-/// that has no vector form, of the largest packed product.
+/// fp32 FLOP/s on all threads of fused multiply-adds that touch registers alone, in the kernels' instruction set, or of
+/// the largest packed product, whichever is more.
 double measure_peak_flops(const Compute& compute, double seconds);
 /// Bytes a second at which all threads read a buffer of that size again and again.
 double measure_read_bandwidth(const Compute& compute, int64_t bytes, double seconds);
