@@ -133,7 +133,7 @@ struct Collected {
   std::vector<Group> collect(EngineConfig config, int64_t step = 0) {
     Scorer scorer({{.name = "regex", .options = {{"pattern", "[a-z]"}}}}, 1);
     Engine engine(model, compute, &tokenizer, config, 64);
-    return cohort::collect(engine, model, tokenizer, scorer, {.tasks = tasks, .num_generations = 4, .sampling = {.max_completion_length = 20}, .seed = 3, .step = step});
+    return cohort::collect(engine, model, tokenizer, &scorer, {.tasks = tasks, .num_generations = 4, .sampling = {.max_completion_length = 20}, .seed = 3, .step = step});
   }
   Compute compute;
   CausalLM model;

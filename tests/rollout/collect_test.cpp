@@ -22,7 +22,7 @@ struct CollectTest : testing::Test {
   }
   std::vector<Group> collect(int64_t step = 0, const GroupStore& store = {}) {
     Engine engine(model, compute, &tokenizer, {.max_slots = 5}, 64);
-    return cohort::collect(engine, model, tokenizer, scorer, {.tasks = tasks, .num_generations = 3, .sampling = {.max_completion_length = 10}, .seed = 8, .step = step}, store);
+    return cohort::collect(engine, model, tokenizer, &scorer, {.tasks = tasks, .num_generations = 3, .sampling = {.max_completion_length = 10}, .seed = 8, .step = step}, store);
   }
 };
 
