@@ -6,6 +6,7 @@
 
 #include "configs/command_line.h"
 #include "configs/commands.h"
+#include "configs/gpu.h"
 #include "configs/machine.h"
 #include "distill/commands.h"
 #include "grpo/commands.h"
@@ -20,7 +21,7 @@ std::string version_text() {
   std::string features;
   for (const std::string& feature : cohort::cpu_features()) features += " " + feature;
   return "cohort " COHORT_VERSION " (" COHORT_COMMIT ")\nLibTorch " TORCH_VERSION "\nCPU features:" + features +
-         "\nGPU back end: none";
+         "\nGPU back end: " + (cohort::cuda_library().found ? "CUDA library found, not used by any verb yet" : "none");
 }
 
 }  // namespace

@@ -26,19 +26,36 @@ size_t new_table(MicroBatch& m, int64_t length, std::span<const int32_t> shared)
   return m.tables.size() - 1;
 }
 
-/// Rows of a whole sequence from position 0 on; returns the number of its span.
-size_t add_prompt(MicroBatch& m, std::span<const int32_t> prompt) {
-  size_t table = new_table(m, int64_t(prompt.size()), {});
-  m.spans.push_back({int64_t(m.tokens.size()), int64_t(prompt.size()), 0, m.tables[table].data()});
-  m.tokens.insert(m.tokens.end(), prompt.begin(), prompt.end());
+/// Rows of a whole sequence from position 0 on, or behind the `shared` blocks that an earlier one has in common with it;
+/// returns the number of its span.
+size_t add_prompt(MicroBatch& m, std::span<const int32_t> prompt, std::span<const int32_t> shared = {}) {
+  size_t table = new_table(m, int64_t(prompt.size()), shared);
+  std::span<const int32_t> own = prompt.subspan(shared.size() * kKeyBlock);
+  m.spans.push_back({int64_t(m.tokens.size()), int64_t(own.size()), int32_t(prompt.size() - own.size()), m.tables[table].data()});
+  m.tokens.insert(m.tokens.end(), own.begin(), own.end());
   return m.spans.size() - 1;
+}
+
+struct PackedPrompt {
+  std::span<const int32_t> prompt;
+  size_t span;  // of its micro-batch
+};
+/// The full blocks of an earlier prompt that this one begins with; its last token is never among them.
+std::span<const int32_t> common_blocks(const MicroBatch& m, std::span<const PackedPrompt> earlier, std::span<const int32_t> prompt) {
+  std::span<const int32_t> blocks;
+  for (const PackedPrompt& other : earlier) {
+    size_t limit = std::min(prompt.size() - 1, other.prompt.size()), same = 0;
+    while (same < limit && prompt[same] == other.prompt[same]) ++same;
+    if (same / kKeyBlock > blocks.size()) blocks = {m.spans[other.span].blocks, same / kKeyBlock};
+  }
+  return blocks;
 }
 
 /// A completion's rows behind its prompt (its last token predicts nothing and has none), and its targets.
 void add_completion(MicroBatch& m, size_t prompt_span, const Rollout& rollout, const PackConfig& config) {
   const Completion& c = rollout.completion;
   const RowSpan prompt = m.spans[prompt_span];
-  int64_t P = prompt.num_rows, R = int64_t(c.tokens.size()), first = int64_t(m.tokens.size());
+  int64_t P = prompt.first_position + prompt.num_rows, R = int64_t(c.tokens.size()), first = int64_t(m.tokens.size());
   if (R > 1) {
     const std::vector<int32_t>& table = m.tables[new_table(m, P + R - 1, {prompt.blocks, size_t(P / kKeyBlock)})];
     if (P % kKeyBlock) m.copies.push_back({prompt.blocks[P / kKeyBlock], table[size_t(P / kKeyBlock)], int32_t(P % kKeyBlock)});
@@ -46,7 +63,7 @@ void add_completion(MicroBatch& m, size_t prompt_span, const Rollout& rollout, c
     m.tokens.insert(m.tokens.end(), c.tokens.begin(), c.tokens.end() - 1);
   }
   for (int64_t j = 0; j < R; ++j) {
-    m.target_row.push_back(int32_t(j ? first + j - 1 : prompt.first_row + P - 1));
+    m.target_row.push_back(int32_t(j ? first + j - 1 : prompt.first_row + prompt.num_rows - 1));
     m.target_token.push_back(c.tokens[size_t(j)]);
     m.loss.old_logprobs.push_back(c.logprobs[size_t(j)]);
     m.loss.mask.push_back(is_masked(c, size_t(j), config) ? 0.0f : 1.0f);
@@ -67,6 +84,7 @@ MicroBatch& last_or_new(std::vector<MicroBatch>& batches, int64_t rows, const Pa
 
 std::vector<MicroBatch> pack(std::span<const Group> groups, const PackConfig& config, Keep keep) {
   std::vector<MicroBatch> batches;
+  std::vector<PackedPrompt> packed;  // of the last micro-batch
   for (const Group& group : groups) {
     int64_t P = int64_t(group.prompt.size());
     size_t with_prompt = 0, prompt = 0;  // how many micro-batches there were when the prompt was added to the last one; its span
@@ -76,7 +94,11 @@ std::vector<MicroBatch> pack(std::span<const Group> groups, const PackConfig& co
       if (keep != Keep::all && signal != (keep == Keep::with_signal)) continue;
       int64_t rows = int64_t(rollout.completion.tokens.size()) - 1;
       MicroBatch& m = last_or_new(batches, rows + (with_prompt && with_prompt == batches.size() ? 0 : P), config);
-      if (with_prompt != batches.size()) prompt = add_prompt(m, group.prompt), with_prompt = batches.size();
+      if (with_prompt != batches.size()) {
+        if (m.tokens.empty()) packed.clear();
+        prompt = add_prompt(m, group.prompt, common_blocks(m, packed, group.prompt)), with_prompt = batches.size();
+        packed.push_back({group.prompt, prompt});
+      }
       add_completion(m, prompt, rollout, config);
     }
   }

@@ -1,5 +1,5 @@
 // Groups and rows of supervised tuning → micro-batches: packed rows without padding, a prompt once for all completions
-// of its group that share the micro-batch.
+// of its group that share the micro-batch, and the beginning that prompts have in common once for all of them.
 #pragma once
 #include <span>
 

@@ -138,21 +138,9 @@ void sample(Job& job, Progress& progress) {
 }
 
 /// The frozen groups of --groups, with advantages from their scores; none without a file.
-std::vector<Group> read_groups(const TrainConfig& config, const std::string& file) {
-  std::vector<Group> groups;
-  if (file.empty()) return groups;
-  std::ifstream in(file);
-  if (!in || fs::is_directory(file)) throw UsageError("--groups " + file + " cannot be read");
-  int64_t number = 0;
-  for (std::string line; std::getline(in, line);) {
-    const std::string where = file + ":" + std::to_string(++number);
-    if (line.empty()) continue;
-    try {
-      groups.push_back(group_from_json(parse_config_text(line, where)));
-    } catch (const Json::exception&) {
-      throw UsageError(where + ": no group, expected {\"task\", \"prompt_ids\", \"rollouts\": [{\"completion_ids\", \"logprobs\", \"score\"}]}");
-    }
-  }
+std::vector<Group> read_frozen_groups(const TrainConfig& config, const std::string& file) {
+  if (file.empty()) return {};
+  std::vector<Group> groups = read_groups(file);
   if (groups.empty() || groups.size() % size_t(config.steps_per_generation))
     throw UsageError("--groups " + file + " has " + std::to_string(groups.size()) + " groups, steps_per_generation wants a multiple of " + std::to_string(config.steps_per_generation));
   const bool is_scored = std::any_of(groups.begin(), groups.end(), [](const Group& g) { return std::any_of(g.rollouts.begin(), g.rollouts.end(), [](const Rollout& r) { return r.score.value.has_value(); }); });
@@ -245,7 +233,8 @@ std::string step_file(int64_t step) {
   return name;
 }
 
-/// pass@1 on the held-out tasks, sampled with a seed that no training step uses.
+/// pass@1 on the held-out tasks, sampled with a seed that no training step uses, and from the second time on what was
+/// gained since the start.
 Json evaluate(Job& job) {
   const TrainConfig& c = job.config;
   SamplingConfig sampling = c.sampling;
@@ -253,8 +242,14 @@ Json evaluate(Job& job) {
   std::vector<Group> groups = collect(*job.engine, job.model(), *job.loaded.tokenizer, &job.eval_scorer,
                                       {.tasks = job.eval_tasks, .num_generations = c.eval_num_generations, .sampling = sampling, .seed = c.seed, .step = -1});
   Evaluation e = summarize(groups);
-  write_groups(job.run.folder / "evaluations" / step_file(job.step()), groups);
-  return {{"eval/pass@1", e.pass_at_1}, {"eval/pass@1_low", e.ci_low}, {"eval/pass@1_high", e.ci_high}, {"eval/mean_length", e.mean_length}, {"eval/clipped_ratio", e.truncated}};
+  Json row = {{"eval/pass@1", e.pass_at_1}, {"eval/pass@1_low", e.ci_low}, {"eval/pass@1_high", e.ci_high}, {"eval/mean_length", e.mean_length}, {"eval/clipped_ratio", e.truncated}};
+  const fs::path folder = job.run.folder / "evaluations";
+  write_groups(folder / step_file(job.step()), groups);
+  if (job.step() > 0 && fs::exists(folder / step_file(0))) {
+    Gain gain = paired_gain(summarize(read_groups(folder / step_file(0))), e);
+    row.update({{"eval/gain", gain.mean}, {"eval/gain_low", gain.ci_low}, {"eval/gain_high", gain.ci_high}});
+  }
+  return row;
 }
 
 void checkpoint(Job& job) {
@@ -320,7 +315,7 @@ TrainResult train(const TrainConfig& given, const RunRequest& request, const std
   if (self_test) config.optimizer.learning_rate = config.optimizer.router_bias_update_rate = 0;
   validate(config);
   watch_interrupts();
-  const std::vector<Group> frozen = read_groups(config, groups_file);
+  const std::vector<Group> frozen = read_frozen_groups(config, groups_file);
   Job job(config, request);
   expect_fit(frozen, job.model().spec);
   resume(job);
@@ -334,7 +329,7 @@ TrainResult train(const TrainConfig& given, const RunRequest& request, const std
   while (job.step() < config.max_steps && !out_of_time(job)) {
     Clock clock;
     Json row, evaluation = Json::object();
-    if (due(job.step(), config.eval_steps)) evaluation = evaluate(job);
+    if (job.step() == 0 && config.eval_steps > 0) evaluation = evaluate(job);
     double eval_seconds = clock.lap();
     if (job.step() % job.inner_steps() == 0) {
       if (frozen.empty()) sample(job, progress);
@@ -345,16 +340,18 @@ TrainResult train(const TrainConfig& given, const RunRequest& request, const std
     double rollout_seconds = clock.lap();
     if (due(job.step(), config.log_completions_steps)) write_groups(job.run.folder / "completions" / step_file(job.step() + 1), job.mini_batch(job.step()));
     row = learn(job);
-    row.update(evaluation);
     sync_reference(job);
     double learn_seconds = clock.lap();
-    row.update({{"timing_s/gen", rollout_seconds}, {"timing_s/update_actor", learn_seconds}, {"timing_s/eval", eval_seconds}, {"step_time", rollout_seconds + learn_seconds}});
     job.seconds += rollout_seconds + learn_seconds;
+    bool stop = interrupted(), last = job.step() == config.max_steps || out_of_time(job);
+    if (due(job.step(), config.eval_steps) || (last && config.eval_steps > 0)) evaluation = evaluate(job);
+    row.update(evaluation);
+    eval_seconds += clock.lap();
+    row.update({{"timing_s/gen", rollout_seconds}, {"timing_s/update_actor", learn_seconds}, {"timing_s/eval", eval_seconds}, {"step_time", rollout_seconds + learn_seconds}});
     metrics.log(row);
     progress.update(job.step(), summary_line(row));
     if (self_test) expect_ratio_one(row);
-    bool stop = interrupted();
-    if (stop || job.step() == config.max_steps || out_of_time(job) || due(job.step(), config.save_steps)) checkpoint(job);
+    if (stop || last || due(job.step(), config.save_steps)) checkpoint(job);
     if (stop && job.step() < config.max_steps)
       throw Interrupted("interrupted at step " + std::to_string(job.step()) + ", a checkpoint is written: go on with the same command and --resume");
   }

@@ -77,7 +77,7 @@ void visit_fields(V& v, TrainConfig& c) {
   v.field("bf16", c.bf16, "keep the packed weights that forwards read in bfloat16 (masters stay fp32)");
   v.field("save_steps", c.save_steps, "optimizer steps between checkpoints; 0: only the last", at_least(0));
   v.field("save_total_limit", c.save_total_limit, "newest checkpoints that are kept; 0: all", at_least(0));
-  v.field("eval_steps", c.eval_steps, "optimizer steps between evaluations, one before the first; 0: none", at_least(0));
+  v.field("eval_steps", c.eval_steps, "optimizer steps between evaluations; also before the first, logged in its row, and after the last; 0: none", at_least(0));
   v.field("eval_num_generations", c.eval_num_generations, "completions of each held-out task", at_least(1));
   v.field("eval_temperature", c.eval_temperature, "of the evaluation's sampling", at_least(0));
   v.field("log_completions_steps", c.log_completions_steps, "optimizer steps between stored samples of completions; 0: none", at_least(0));

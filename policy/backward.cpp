@@ -51,7 +51,10 @@ void input_gradient(const Step& st, int64_t offset, int64_t n, int64_t k, const 
   st.b.weight_panels.resize(packed_size(k, n));
   pack_matrix(st.compute, st.model.at(offset), k, n, k_stride, n_stride, st.b.weight_panels.data());
   if (st.model.bf16)  // the weights that the forward used
-    for (int64_t i = 0; i < packed_size(k, n); ++i) st.b.weight_panels[i] = to_float(to_bfloat16(st.b.weight_panels[i]));
+    st.compute.pool.parallel_for(ceil_div(k, kBlock), [&](int64_t block) {
+      float* panel = st.b.weight_panels.data() + block * n * kBlock;
+      for (int64_t i = 0; i < n * kBlock; ++i) panel[i] = to_float(to_bfloat16(panel[i]));
+    });
   gemm(st.compute, {.a = d_out, .a_row = out_row, .b = st.b.weight_panels.data(), .n = k, .k = n, .c = d_in, .c_row = in_row, .accumulate = accumulate}, rows);
 }
 

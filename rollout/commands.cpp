@@ -46,7 +46,7 @@ void run_sample(const SampleOptions& o) {
 
 struct EvalOptions {
   EvalConfig config;
-  std::string tasks, out, rewards;
+  std::string tasks, out, against;
   std::vector<std::string> reward;
   int64_t limit = 0;
   std::vector<int64_t> k = {1};
@@ -66,6 +66,15 @@ Json evaluation_json(const Evaluation& e, std::span<const Group> groups, const s
   return out;
 }
 
+/// An earlier evaluation, of these tasks in this order.
+Evaluation same_tasks(std::span<const Group> groups, std::span<const Task> tasks, const std::string& file) {
+  for (size_t i = 0; i < std::max(groups.size(), tasks.size()); ++i) {
+    const std::string theirs = i < groups.size() ? groups[i].task.id : "nothing", ours = i < tasks.size() ? tasks[i].id : "nothing";
+    if (theirs != ours) throw UsageError("--against " + file + " has " + theirs + " at place " + std::to_string(i + 1) + ", the tasks have " + ours + ": evaluate the same tasks");
+  }
+  return summarize(groups);
+}
+
 void run_eval(EvalOptions& o) {
   if (o.nll) throw MissingError("eval --nll is not available yet in this version");
   for (int64_t k : o.k)
@@ -74,11 +83,18 @@ void run_eval(EvalOptions& o) {
   if (o.limit > 0 && int64_t(tasks.size()) > o.limit) tasks.resize(size_t(o.limit));
   if (!o.reward.empty()) o.config.rewards.assign(o.reward.begin(), o.reward.end());
   reward_specs(o.config.rewards);
+  Evaluation before;
+  if (!o.against.empty()) before = same_tasks(read_groups(o.against), tasks, o.against);
   Compute compute(o.config.threads ? o.config.threads : usable_cores());
   LoadedModel loaded = load_with_tokenizer(o.config.model, compute, o.config.bf16);
   std::vector<Group> groups = evaluate(loaded, compute, o.config, tasks);
   if (!o.out.empty()) write_groups(o.out, groups);
-  Json out = evaluation_json(summarize(groups), groups, o.k);
+  Evaluation evaluation = summarize(groups);
+  Json out = evaluation_json(evaluation, groups, o.k);
+  if (!o.against.empty()) {
+    Gain gain = paired_gain(before, evaluation);
+    out["gain"] = gain.mean, out["gain_ci95"] = {gain.ci_low, gain.ci_high};
+  }
   if (o.json) {
     std::cout << out.dump() << "\n";
     return;
@@ -115,6 +131,7 @@ void add_eval(CLI::App& app) {
   verb->add_option("--limit", o->limit, "first so many tasks; 0: all");
   verb->add_option("--seed", o->config.seed, "of the sampling");
   verb->add_option("--out", o->out, "write the groups with their verdicts here");
+  verb->add_option("--against", o->against, "groups that an earlier eval --out wrote for these tasks: prints the gain, paired task by task");
   verb->add_option("--max-slots", o->config.engine.max_slots, "completions decoded at once")->check(CLI::PositiveNumber);
   verb->add_flag("--bf16", o->config.bf16, "weights in bfloat16");
   verb->add_flag("--json", o->json, "one JSON object");

@@ -1,7 +1,9 @@
 #include "rollout/completion.h"
 
 #include <algorithm>
+#include <fstream>
 
+#include "configs/config.h"
 #include "configs/durable_file.h"
 #include "configs/error.h"
 #include "tasks/task_json.h"
@@ -69,6 +71,23 @@ Group group_from_json(const Json& line) {
   for (const Json& rollout : line.at("rollouts")) group.rollouts.push_back(rollout_from_json(rollout));
   group.expert_load = line.value("expert_load", std::vector<double>());
   return group;
+}
+
+std::vector<Group> read_groups(const std::filesystem::path& file) {
+  std::ifstream in(file);
+  if (!in || std::filesystem::is_directory(file)) throw UsageError("the groups file " + file.string() + " cannot be read");
+  std::vector<Group> groups;
+  int64_t number = 0;
+  for (std::string line; std::getline(in, line);) {
+    const std::string where = file.string() + ":" + std::to_string(++number);
+    if (line.empty()) continue;
+    try {
+      groups.push_back(group_from_json(parse_config_text(line, where)));
+    } catch (const Json::exception&) {
+      throw UsageError(where + ": no group, expected {\"task\", \"prompt_ids\", \"rollouts\": [{\"completion_ids\", \"logprobs\", \"score\"}]}");
+    }
+  }
+  return groups;
 }
 
 void write_groups(const std::filesystem::path& file, std::span<const Group> groups) {

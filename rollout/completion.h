@@ -44,6 +44,9 @@ struct Group {
 Json to_json(const Group& group);
 Group group_from_json(const Json& line);
 
+/// Every group of a groups file. Throws UsageError naming file and line of what is none.
+std::vector<Group> read_groups(const std::filesystem::path& file);
+
 /// Writes a groups file, whole or not at all; its folder is made.
 void write_groups(const std::filesystem::path& file, std::span<const Group> groups);
 

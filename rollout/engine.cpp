@@ -11,7 +11,8 @@ namespace cohort {
 struct Engine::Active {
   Finished result;
   std::vector<int32_t> blocks;      // of the prompt
-  int64_t prefilled = 0;            // prompt tokens passed
+  std::vector<double> block_load;   // [blocks, moe layers · E] tokens of each that each expert received
+  int64_t prefilled = 0;            // prompt tokens passed, or found passed
   std::vector<float> hidden;        // [D] of the prompt's last row, once it is passed
   int32_t started = 0, done = 0;    // members
   bool cancelled = false;
@@ -45,6 +46,7 @@ Engine::Engine(const CausalLM& model, const Compute& compute, const Tokenizer* t
       kv_(model.spec, plan_blocks(config, max_length), false) {
   if (max_length > model.rope_positions) throw std::logic_error("[engine] the rope table is shorter than max_length: call extend_rope first");
   for (int64_t b = kv_.num_blocks; b-- > 0;) free_blocks_.push_back(int32_t(b));
+  block_users_.resize(size_t(kv_.num_blocks));
   for (int32_t i = 0; i < config.max_slots; ++i) slots_.push_back(std::make_unique<Slot>());
 }
 Engine::~Engine() = default;
@@ -69,7 +71,7 @@ void Engine::cancel(int64_t id) {
     if (slot->active && slot->active->cancelled) finish(*slot, FinishReason::abort);
   std::erase_if(active_, [&](auto& active) {
     if (!active->cancelled) return false;
-    free_blocks_.insert(free_blocks_.end(), active->blocks.begin(), active->blocks.end());
+    release(active->blocks);
     return true;
   });
 }
@@ -92,7 +94,13 @@ std::optional<Finished> Engine::next_completed() {
 std::vector<int32_t> Engine::allocate(int64_t count) {
   std::vector<int32_t> blocks(free_blocks_.end() - count, free_blocks_.end());
   free_blocks_.resize(free_blocks_.size() - size_t(count));
+  for (int32_t block : blocks) block_users_[size_t(block)] = 1;
   return blocks;
+}
+
+void Engine::release(std::span<const int32_t> blocks) {
+  for (int32_t block : blocks)
+    if (--block_users_[size_t(block)] == 0) free_blocks_.push_back(block);
 }
 
 /// Takes requests up while slots stand free beyond those that members of taken-up requests will fill.
@@ -110,6 +118,7 @@ void Engine::admit() {
     active->result.policy_version = model_.version;
     active->result.expert_load.assign(size_t(model_.spec.moe_layers() * (model_.spec.moe_layers() ? model_.spec.layers.back().moe.experts : 0)), 0.0);
     active->blocks = allocate(need);
+    active->block_load.assign(size_t(need) * active->result.expert_load.size(), 0.0);
     open -= active->request().num_completions;
     active_.push_back(std::move(active));
   }
@@ -175,10 +184,10 @@ void Engine::finish(Slot& slot, FinishReason reason) {
   slot.completion.finish = reason;
   if (tokenizer_) active.result.texts[member] = final_text(*tokenizer_, slot.completion, active.request().sampling.stop);
   active.result.completions[member] = std::move(slot.completion);
-  free_blocks_.insert(free_blocks_.end(), slot.own.begin(), slot.own.end());
+  release(slot.own);
   slot = Slot{};
   if (++active.done < active.request().num_completions || active.cancelled) return;
-  free_blocks_.insert(free_blocks_.end(), active.blocks.begin(), active.blocks.end());
+  release(active.blocks);
   completed_.push_back(std::move(active.result));
   std::erase_if(active_, [&](auto& a) { return a.get() == &active; });
 }
@@ -211,6 +220,33 @@ void Engine::start_members() {
   sample(rows, started);
 }
 
+/// Takes over the full blocks of the prompt that another request has passed, or passes in this forward: every row of a
+/// forward writes its keys before any row reads them.
+Engine::Adopted Engine::adopt_prefix(Active& active) {
+  const std::vector<int32_t>& prompt = active.request().prompt;
+  Adopted adopted{.active = &active};
+  for (auto& other : active_) {
+    if (other.get() == &active) continue;
+    const std::vector<int32_t>& theirs = other->request().prompt;
+    int64_t limit = std::min(other->prefilled, int64_t(prompt.size()) - 1), same = 0;  // the last row is passed for its hidden state
+    while (same < limit && prompt[size_t(same)] == theirs[size_t(same)]) ++same;
+    if (same / kKeyBlock > adopted.blocks) adopted.blocks = same / kKeyBlock, adopted.owner = other.get();
+  }
+  release({active.blocks.data(), size_t(adopted.blocks)});
+  for (int64_t i = 0; i < adopted.blocks; ++i) ++block_users_[size_t(active.blocks[size_t(i)] = adopted.owner->blocks[size_t(i)])];
+  active.prefilled = adopted.blocks * kKeyBlock;
+  return adopted;
+}
+
+/// The experts that a taken-over prefix went through count as if the request had passed it itself.
+void Engine::book(const Adopted& a) {
+  size_t width = a.active->result.expert_load.size();
+  for (size_t i = 0; i < size_t(a.blocks) * width; ++i) {
+    a.active->block_load[i] = a.owner->block_load[i];
+    a.active->result.expert_load[i % width] += a.owner->block_load[i];
+  }
+}
+
 bool Engine::step() {
   admit();
   std::vector<int32_t> tokens;
@@ -218,6 +254,7 @@ bool Engine::step() {
   std::vector<Active*> owners;
   std::vector<Slot*> decoding;
   std::vector<int64_t> rows;
+  std::vector<Adopted> adopted;
   for (auto& slot : slots_) {
     if (!slot->active) continue;
     rows.push_back(int64_t(tokens.size()));
@@ -228,6 +265,8 @@ bool Engine::step() {
   }
   int64_t budget = config_.prefill_tokens;
   for (auto& active : active_) {
+    if (!budget) break;
+    if (active->prefilled == 0) adopted.push_back(adopt_prefix(*active));
     int64_t count = std::min(budget, active->prompt_length() - active->prefilled);
     if (!count) continue;
     budget -= count;
@@ -235,15 +274,16 @@ bool Engine::step() {
     spans.push_back({int64_t(tokens.size()), count, int32_t(active->prefilled), active->blocks.data()});
     owners.push_back(active.get());
     tokens.insert(tokens.end(), prompt.begin() + active->prefilled, prompt.begin() + active->prefilled + count);
+    active->prefilled += count, prompt_tokens_ += count;
   }
   if (tokens.empty()) {  // members may still wait for a slot that their siblings' first token freed
     start_members();
     return !active_.empty() || !waiting_.empty();
   }
   run(tokens, spans, owners);
+  for (const Adopted& a : adopted) book(a);
   for (size_t i = decoding.size(); i < spans.size(); ++i) {
     Active& active = *owners[i];
-    active.prefilled += spans[i].num_rows, prompt_tokens_ += spans[i].num_rows;
     const float* last = state_.hidden_TD.data() + (spans[i].first_row + spans[i].num_rows - 1) * model_.spec.dim;
     if (active.prefilled == active.prompt_length()) active.hidden.assign(last, last + model_.spec.dim);
   }
@@ -263,7 +303,12 @@ void Engine::run(std::span<const int32_t> tokens, std::span<const RowSpan> spans
   int64_t top_k = choices / model_.spec.moe_layers();
   for (size_t i = 0; i < spans.size(); ++i)
     for (int64_t n = spans[i].first_row * choices; n < (spans[i].first_row + spans[i].num_rows) * choices; ++n)
-      owners[i]->result.expert_load[size_t(n % choices / top_k * experts + routing_[size_t(n)])] += 1;
+{
+      Active& owner = *owners[i];
+      int64_t position = spans[i].first_position + n / choices - spans[i].first_row, expert = n % choices / top_k * experts + routing_[size_t(n)];
+      owner.result.expert_load[size_t(expert)] += 1;
+      if (position < owner.prompt_length()) owner.block_load[size_t(position / kKeyBlock) * owner.result.expert_load.size() + size_t(expert)] += 1;
+    }
 }
 
 }  // namespace cohort

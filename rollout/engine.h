@@ -1,5 +1,6 @@
-// Continuous batching over the one forward. A request's prompt is passed once and shared by its completions; a slot is
-// refilled as soon as its completion ends. Which tokens a request receives is a function of (weights, prompt, seed,
+// Continuous batching over the one forward. A request's prompt is passed once and shared by its completions, and what it
+// has in common with the prompt of another running request is passed once for both; a slot is refilled as soon as its
+// completion ends. Which tokens a request receives is a function of (weights, prompt, seed,
 // member, settings) alone, never of slots, neighbours, order or threads.
 #pragma once
 #include <deque>
@@ -66,13 +67,21 @@ class Engine {
  private:
   struct Active;    // a request whose prompt is being passed or whose completions run
   struct Slot;      // one running completion
+  struct Adopted {  // a request, and the leading blocks of its prompt that were another's
+    Active* active = nullptr;
+    const Active* owner = nullptr;
+    int64_t blocks = 0;
+  };
   void admit();
   void run(std::span<const int32_t> tokens, std::span<const RowSpan> spans, std::span<Active* const> owners);
   void sample(std::span<const int64_t> rows, std::span<Slot* const> slots);
   void start_members();
   bool ends(Slot& slot, FinishReason& reason);
   void finish(Slot& slot, FinishReason reason);
+  Adopted adopt_prefix(Active& active);
+  void book(const Adopted& adopted);
   std::vector<int32_t> allocate(int64_t count);
+  void release(std::span<const int32_t> blocks);
 
   const CausalLM& model_;
   const Compute& compute_;
@@ -80,7 +89,7 @@ class Engine {
   EngineConfig config_;
   int64_t max_length_;
   KvStore kv_;
-  std::vector<int32_t> free_blocks_;
+  std::vector<int32_t> free_blocks_, block_users_;  // [num_blocks] prompts and completions that hold a block
   std::deque<Request> waiting_;
   std::vector<std::unique_ptr<Active>> active_;
   std::vector<std::unique_ptr<Slot>> slots_;

@@ -81,4 +81,15 @@ Evaluation summarize(std::span<const Group> groups) {
   return e;
 }
 
+Gain paired_gain(const Evaluation& before, const Evaluation& after) {
+  if (before.task_score.size() != after.task_score.size())
+    throw UsageError("the evaluation to compare with has " + std::to_string(before.task_score.size()) + " tasks, this one has " + std::to_string(after.task_score.size()));
+  std::vector<double> differences;
+  for (size_t i = 0; i < after.task_score.size(); ++i) differences.push_back(after.task_score[i] - before.task_score[i]);
+  Gain gain;
+  for (double d : differences) gain.mean += d / double(differences.size());
+  std::tie(gain.ci_low, gain.ci_high) = bootstrap_interval(differences);
+  return gain;
+}
+
 }  // namespace cohort

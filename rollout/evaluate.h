@@ -53,6 +53,14 @@ std::vector<Group> evaluate(LoadedModel& loaded, const Compute& compute, const E
 /// A rollout counts as correct when its status is `correct`.
 Evaluation summarize(std::span<const Group> groups);
 
+/// What the same tasks gained between two evaluations: mean difference of their scores, 95 % interval by bootstrap over
+/// the pairs.
+struct Gain {
+  double mean = 0, ci_low = 0, ci_high = 0;
+};
+/// Throws UsageError when the two are not of equally many tasks.
+Gain paired_gain(const Evaluation& before, const Evaluation& after);
+
 /// Unbiased estimate of pass@k from n samples of which c are correct (Codex, arXiv 2107.03374, eq. 1).
 double pass_at_k(int64_t n, int64_t c, int64_t k);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <set>
 
 #include "grpo/report/curves.h"
@@ -93,8 +94,21 @@ double sum_of(const Series& series) {
 }
 
 struct RunFacts {
-  std::string steps, pass_at_1, reward, mean_length, tokens, seconds;  // shown; empty when the metric is absent
+  std::string steps, pass_at_1, gain, reward, mean_length, tokens, seconds;  // shown; empty when the metric is absent
 };
+
+// Points of pass@1 gained since the start, with their interval.
+std::string gain_of(const RunFolder& run) {
+  const auto last = [&](const char* key) {
+    const Series series = series_of(run.metrics, key);
+    return series.empty() ? std::nullopt : std::optional(100 * series.back().value);
+  };
+  const auto gain = last("eval/gain"), low = last("eval/gain_low"), high = last("eval/gain_high");
+  if (!gain || !low || !high) return "";
+  char text[80];
+  std::snprintf(text, sizeof text, "%+.1f points [%.1f, %.1f]", *gain, *low, *high);
+  return text;
+}
 
 RunFacts facts_of(const RunFolder& run) {
   const auto series = [&](const char* key) { return series_of(run.metrics, key); };
@@ -102,6 +116,7 @@ RunFacts facts_of(const RunFolder& run) {
   RunFacts facts;
   facts.steps = run.metrics.empty() ? "" : run.metrics.back().at("step").dump();
   if (!accuracy.empty()) facts.pass_at_1 = first_to_last({accuracy.front(), accuracy.back()}, true);
+  facts.gain = gain_of(run);
   facts.reward = first_to_last(series("reward"), false);
   facts.mean_length = first_to_last(series("completions/mean_length"), false);
   if (!tokens.empty()) facts.tokens = format_number(tokens.back().value);
@@ -114,6 +129,7 @@ std::string tiles(const RunFolder& run) {
   std::string html;
   for (const auto& [value, label] :
        std::vector<std::pair<std::string, std::string>>{{facts.pass_at_1, "held-out pass@1"},
+                                                        {facts.gain, "gained, 95 % interval over pairs"},
                                                         {facts.reward, "reward"},
                                                         {facts.mean_length, "tokens in a completion"},
                                                         {facts.steps, "steps"},

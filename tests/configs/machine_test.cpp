@@ -14,6 +14,7 @@
 #include "configs/command_line.h"
 #include "configs/commands.h"
 #include "configs/config.h"
+#include "configs/gpu.h"
 
 namespace cohort {
 namespace {
@@ -155,6 +156,17 @@ TEST(ConfigImport, SaysThatItIsNotAvailable) {
   EXPECT_EQ(run({"config", "import", (root.path / "broken.json").c_str()}, out, err), 2);
   EXPECT_EQ(run({"config", "import", (root.path / "none.json").c_str()}, out, err), 2);
   EXPECT_EQ(run({"config", "imprt"}, out, err), 2);
+}
+
+TEST(Gpu, TheCudaLibraryIsOpenedWhereItWasBuilt) {
+  const CudaLibrary cuda = cuda_library();
+  EXPECT_EQ(cuda.found, std::filesystem::exists(COHORT_BINARY_DIR "/libcohort_cuda.so"));
+  if (!cuda.found) return;
+  EXPECT_EQ(cuda.devices.empty(), !cuda.error.empty()) << cuda.error;
+  for (const GpuDevice& device : cuda.devices) {
+    EXPECT_NE(std::string(device.name), "");
+    EXPECT_GT(device.memory_bytes, 0);
+  }
 }
 
 }  // namespace
