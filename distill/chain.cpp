@@ -33,9 +33,9 @@ void resolve_stages(Json& value, const fs::path& folder, const ChainConfig& conf
   std::string name = value.get<std::string>().substr(6);
   for (const StageConfig& earlier : config.stages) {
     if (earlier.name == stage) break;
-    if (earlier.name == name) return void(value = fs::absolute(folder / name / "final").lexically_normal().string());
+    if (earlier.name == name && earlier.kind != "eval") return void(value = fs::absolute(folder / name / "final").lexically_normal().string());
   }
-  throw UsageError("stage \"" + stage + "\" names the model stage:" + name + ", which is no earlier stage");
+  throw UsageError("stage \"" + stage + "\" names the model stage:" + name + ", which is no earlier stage that makes one");
 }
 
 Json stage_config(const ChainConfig& chain, const StageConfig& stage, const fs::path& folder, const Json& finished) {
@@ -81,6 +81,10 @@ void check_stage(const Json& config, const StageConfig& stage) {
     const TrainConfig c = read_stage<TrainConfig>(config, stage);
     validate(c);
     reward_specs(c.rewards), open_task_set(c.tasks, c.seed), read_all_tasks(c.eval_tasks), check_model(stage.config, "model");
+  } else if (stage.kind == "eval") {
+    const EvalConfig c = read_stage<EvalConfig>(config, stage);
+    if (c.model.empty()) throw UsageError("stage \"" + stage.name + "\" has no model: name a folder or stage:NAME");
+    reward_specs(c.rewards), reward_specs(c.lenient_rewards), read_all_tasks(c.tasks), check_model(stage.config, "model");
   } else {
     const DistillConfig c = read_stage<DistillConfig>(config, stage);
     reward_specs(c.rewards), open_task_set(c.tasks, c.seed), check_model(stage.config, "teacher"), check_model(stage.config.value("student", Json::object()), "model");
@@ -105,21 +109,28 @@ TrainResult run_stage(const Json& config, const StageConfig& stage, const RunReq
   return distill(read_stage<DistillConfig>(config, stage), request);
 }
 
-/// pass@1 under the chain's rewards, and under the lenient ones, of the same completions.
-Json evaluate_stage(const ChainConfig& chain, const fs::path& stage_folder) {
-  std::vector<Task> tasks = read_all_tasks(chain.eval.tasks);
-  Compute compute(chain.threads ? chain.threads : usable_cores());
-  LoadedModel loaded = load_with_tokenizer((stage_folder / "final").string(), compute, chain.eval.bf16);
-  std::vector<Group> groups = evaluate(loaded, compute, chain.eval, tasks);
+/// pass@1 of config.model under its rewards, and under the lenient ones, of the same completions.
+Json evaluate_stage(const EvalConfig& config, const fs::path& stage_folder) {
+  std::vector<Task> tasks = read_all_tasks(config.tasks);
+  Compute compute(config.threads ? config.threads : usable_cores());
+  LoadedModel loaded = load_with_tokenizer(config.model, compute, config.bf16);
+  std::vector<Group> groups = evaluate(loaded, compute, config, tasks);
   write_groups(stage_folder / "evaluation.jsonl", groups);
   Evaluation strict = summarize(groups);
   Json row = {{"pass@1", strict.pass_at_1}, {"ci95", {strict.ci_low, strict.ci_high}}, {"mean_length", strict.mean_length}, {"truncated", strict.truncated}, {"tasks", strict.tasks}};
-  if (!chain.eval.lenient_rewards.empty()) {
-    Scorer lenient(reward_specs(chain.eval.lenient_rewards), compute.pool.num_threads());
+  if (!config.lenient_rewards.empty()) {
+    Scorer lenient(reward_specs(config.lenient_rewards), compute.pool.num_threads());
     for (Group& group : groups) judge(lenient, group);
     row["lenient_pass@1"] = summarize(groups).pass_at_1;
   }
   return row;
+}
+
+/// How the chain measures the final model of a stage.
+EvalConfig eval_config(const ChainConfig& chain, const fs::path& stage_folder) {
+  EvalConfig config = chain.eval;
+  config.model = (stage_folder / "final").string(), config.threads = chain.threads;
+  return config;
 }
 
 std::vector<Group> first_groups(const fs::path& file, size_t count) {
@@ -151,6 +162,7 @@ std::string examples(const fs::path& folder, const Json& stages) {
   std::vector<Group> before = first_groups(folder / first->at("folder").get<std::string>() / "evaluation.jsonl", 3);
   std::vector<Group> after = first_groups(folder / best->at("folder").get<std::string>() / "evaluation.jsonl", 3);
   for (size_t i = 0; i < std::min(before.size(), after.size()); ++i) {
+    if (before[i].task.id != after[i].task.id) break;  // an eval stage may have other tasks
     text += "\n" + before[i].task.prompt.back().content + "  (answer " + before[i].task.answer + ")\n";
     for (auto [stage, group] : {std::pair(first, &before[i]), std::pair(best, &after[i])})
       text += "  " + stage->value("title", "") + ": " + group->rollouts[0].text + "   [" + std::string(to_string(group->rollouts[0].score.status)) + "]\n";
@@ -193,9 +205,16 @@ void run_chain(const ChainConfig& chain, const RunRequest& request) {
     if (find_stage(finished, stage.name)) continue;
     std::fprintf(stderr, "== %s\n", (stage.title.empty() ? stage.name : stage.title).c_str());
     fs::path folder = request.out / stage.name;
-    TrainResult result = run_stage(stage_config(chain, stage, request.out, finished), stage, {.out = folder, .resume = request.resume, .overwrite = !request.resume});
-    Json row = {{"name", stage.name}, {"kind", stage.kind}, {"title", stage.title.empty() ? stage.name : stage.title}, {"folder", stage.name}, {"tokens", result.tokens}, {"seconds", result.seconds}};
-    if (stage.evaluate) row.update(evaluate_stage(chain, folder));
+    Json row = {{"name", stage.name}, {"kind", stage.kind}, {"title", stage.title.empty() ? stage.name : stage.title}, {"folder", stage.name}};
+    const Json config = stage_config(chain, stage, request.out, finished);
+    if (stage.kind == "eval") {
+      row.update({{"tokens", 0}, {"seconds", 0.0}});
+      row.update(evaluate_stage(read_stage<EvalConfig>(config, stage), folder));
+    } else {
+      TrainResult result = run_stage(config, stage, {.out = folder, .resume = request.resume, .overwrite = !request.resume});
+      row.update({{"tokens", result.tokens}, {"seconds", result.seconds}});
+      if (stage.evaluate) row.update(evaluate_stage(eval_config(chain, folder), folder));
+    }
     finished.push_back(row);
     write_durably(request.out / "stages.json", finished.dump(1) + "\n");
   }

@@ -1,4 +1,4 @@
-// A chain of stages, one after another: sft, train (GRPO), distill. A stage's model may be "stage:NAME", the final
+// A chain of stages, one after another: sft, train (GRPO), distill, eval. A stage's model may be "stage:NAME", the final
 // folder of an earlier one. It resumes at the stage and step where it stopped.
 #pragma once
 #include <filesystem>
@@ -19,10 +19,10 @@ struct StageConfig {
 template <class V>
 void visit_fields(V& v, StageConfig& c) {
   v.field("name", c.name, "of the stage and its folder", not_empty(), required());
-  v.field("kind", c.kind, "what the stage does", one_of({"sft", "train", "distill"}), required());
+  v.field("kind", c.kind, "what the stage does", one_of({"sft", "train", "distill", "eval"}), required());
   v.field("title", c.title, "in the table; empty: the name");
   v.field("config", c.config, "config of that kind; a model may be stage:NAME", required());
-  v.field("evaluate", c.evaluate, "evaluate its final model on the chain's eval tasks");
+  v.field("evaluate", c.evaluate, "evaluate its final model on the chain's eval tasks; a stage of kind eval has tasks of its own");
   v.field("seconds_of", c.seconds_of, "for train: end after as many seconds as that stage took");
   v.field("seed_offset", c.seed_offset, "added to the chain's seed");
 }

@@ -32,6 +32,17 @@ std::vector<double> rewards_of(const Group& group) {
 
 bool has_zero_std(const Group& group) { return moments(rewards_of(group)).std < 1e-6; }
 
+void penalize_length(std::span<Group> groups, const OverlongConfig& config, int64_t max_completion_length) {
+  if (config.soft_cache == 0) return;
+  const double cache = double(config.soft_cache), free = double(max_completion_length) - cache;
+  for (Group& group : groups)
+    for (Rollout& r : group.rollouts) {
+      const double penalty = config.penalty * std::clamp((double(r.completion.tokens.size()) - free) / cache, 0.0, 1.0);
+      r.score.components["overlong"] = -penalty;
+      if (r.score.value) r.score.value = float(*r.score.value - penalty);
+    }
+}
+
 void compute_advantages(std::span<Group> groups, const AdvantageConfig& config) {
   std::vector<double> all;
   for (const Group& group : groups)

@@ -97,19 +97,6 @@ void make_engine(Job& job) {
   job.engine = std::make_unique<Engine>(job.model(), job.compute, job.loaded.tokenizer.get(), c.engine, length);
 }
 
-/// Lowers the reward of long completions (DAPO, arXiv 2503.14476, eq. 13).
-void penalize_length(const TrainConfig& config, std::span<Group> groups) {
-  if (config.overlong.soft_cache == 0) return;
-  double limit = config.sampling.max_completion_length, cache = double(config.overlong.soft_cache);
-  for (Group& group : groups)
-    for (Rollout& r : group.rollouts) {
-      double over = double(r.completion.tokens.size()) - (limit - cache);
-      double penalty = config.overlong.penalty * std::clamp(over / cache, 0.0, 1.0);
-      r.score.components["overlong"] = -penalty;
-      if (r.score.value) r.score.value = float(*r.score.value - penalty);
-    }
-}
-
 void expect_working_verifiers(const TrainConfig& config, std::span<const Group> groups) {
   int64_t errors = 0, total = 0;
   std::string reason;
@@ -132,7 +119,7 @@ void sample(Job& job, Progress& progress) {
   job.groups = collect(*job.engine, job.model(), *job.loaded.tokenizer, &job.scorer, collect_job, sampled.store(), [&](int64_t done) {
     progress.update(job.step(), "rollout " + std::to_string(done) + "/" + std::to_string(tasks.size()));
   });
-  penalize_length(c, job.groups);
+  penalize_length(job.groups, c.overlong, c.sampling.max_completion_length);
   expect_working_verifiers(c, job.groups);
   compute_advantages(job.groups, c.advantage);
 }
@@ -203,6 +190,7 @@ Json learn(Job& job) {
   LossScale scale = loss_scale(groups, c.pack, c.sampling.max_completion_length);
   std::vector<double> load = expert_load(groups);
   StepStats stats = job.learner.step(batches, [&](const TokenBatch& batch, std::span<float> d) { return grpo_loss(c.loss, batch, scale, d); }, c.max_steps, load);
+  stats.sums.clip_terms = c.loss.importance_sampling_level == "token" ? scale.num_tokens : scale.num_sequences;  // dropped ones count: none is clipped
   SamplingCheck check = check_from(job.checks[size_t(inner % c.steps_per_generation)]);
   if (inner == 0)
     for (const MicroBatch& batch : batches) check.add(batch);

@@ -10,16 +10,6 @@
 
 namespace cohort {
 
-struct OverlongConfig {
-  int64_t soft_cache = 0;  // tokens
-  double penalty = 1.0;
-};
-template <class V>
-void visit_fields(V& v, OverlongConfig& c) {
-  v.field("soft_cache", c.soft_cache, "tokens before max_completion_length over which the penalty grows (DAPO eq. 13); 0: none", at_least(0));
-  v.field("penalty", c.penalty, "subtracted from the reward at max_completion_length", at_least(0));
-}
-
 struct TrainConfig {
   std::string model;
   std::vector<TaskSource> tasks, eval_tasks;

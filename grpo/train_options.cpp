@@ -6,7 +6,8 @@
 
 #include "configs/error.h"
 #include "policy/load.h"
-#include "tasks/readers.h"
+#include "rollout/evaluate.h"
+#include "tasks/task_set.h"
 
 namespace cohort {
 namespace {
@@ -71,6 +72,7 @@ Json run_config_json(const RunOptions& options) {
 
 Plan plan(const TrainConfig& c) {
   validate(c);
+  open_task_set(c.tasks, c.seed), read_all_tasks(c.eval_tasks), reward_specs(c.rewards), reward_specs(c.eval_rewards);  // what a run would refuse
   ModelSpec spec = load_spec(c.model);
   Compute compute(c.threads ? c.threads : usable_cores());
   Plan p;

@@ -138,7 +138,8 @@ void read_chain(ReportInput& input, const fs::path& folder) {
   for (const json& row : rows) {
     chain.stages.push_back(stage_of(row));
     const std::string stage_folder = text_of(row, "folder");
-    if (!stage_folder.empty() && fs::is_directory(folder / stage_folder))
+    const bool is_run = chain.stages.back().kind != "eval" && !stage_folder.empty();
+    if (is_run && fs::is_directory(folder / stage_folder))
       input.runs.push_back(read_run(folder / stage_folder, chain.stages.back().name, chain.stages.back().kind));
   }
   input.chains.push_back(std::move(chain));

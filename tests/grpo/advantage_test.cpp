@@ -64,5 +64,23 @@ TEST(Advantage, ZeroStd) {
   EXPECT_FALSE(has_zero_std(group_of({1, 0.999f})));
 }
 
+TEST(Overlong, ThePenaltyGrowsOverTheLastTokens) {
+  auto scored = [](OverlongConfig config) {
+    std::vector<Group> groups{group_of({1.0f, 1.0f, 1.0f, 1.0f, std::nullopt})};
+    const size_t lengths[] = {80, 81, 90, 100, 100};
+    for (size_t i = 0; i < 5; ++i) groups[0].rollouts[i].completion.tokens.resize(lengths[i]);
+    penalize_length(groups, config, 100);
+    return groups[0].rollouts;
+  };
+  std::vector<Rollout> rollouts = scored({.soft_cache = 20});
+  const float expected[] = {1.0f, 0.95f, 0.5f, 0.0f};  // trl.rewards.get_soft_overlong_punishment(100, 20): 0, -0.05, -0.5, -1
+  for (size_t i = 0; i < 4; ++i) EXPECT_FLOAT_EQ(*rollouts[i].score.value, expected[i]);
+  EXPECT_FALSE(rollouts[4].score.value.has_value());  // an error stays one
+  EXPECT_DOUBLE_EQ(rollouts[2].score.components.at("overlong"), -0.5);
+  EXPECT_FLOAT_EQ(*scored({.soft_cache = 20, .penalty = 0.4})[3].score.value, 0.6f);
+  EXPECT_EQ(*scored({})[3].score.value, 1.0f);
+  EXPECT_EQ(scored({})[3].score.components.count("overlong"), 0u);
+}
+
 }  // namespace
 }  // namespace cohort

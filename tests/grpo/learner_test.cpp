@@ -47,6 +47,20 @@ TEST(Learner, PackingChangesNeitherLossNorGradient) {
   }
 }
 
+TEST(Learner, WhatPromptsHaveInCommonIsPassedOnceWithTheSameGradient) {
+  for (const Json& config : models()) {
+    StillLearner still(config);
+    std::vector<Group> groups = tiny_groups();
+    const std::vector<int32_t> beginning = tiny_ids(37, 60);
+    for (Group& group : groups) group.prompt.insert(group.prompt.begin(), beginning.begin(), beginning.end());
+    store_logprobs(groups, still.learner, 0.4f);
+    Outcome shared = gradient_of(still, groups, {}, {.max_tokens_per_batch = 1 << 20}), apart = gradient_of(still, groups, {}, {.max_tokens_per_batch = 1});
+    EXPECT_EQ(shared.stats.learner_tokens, 3 * 37 + 42 + 117 - 12 - 2 * 32);
+    EXPECT_LT(relative_difference(shared.gradient, apart.gradient), 1e-5);
+    EXPECT_NEAR(shared.stats.sums.loss, apart.stats.sums.loss, 1e-12);
+  }
+}
+
 TEST(Learner, DroppingWhatHasNoSignalChangesNoGradient) {
   for (const Json& config : models()) {
     StillLearner still(config);

@@ -207,7 +207,8 @@ TEST(ResumeFault, AChainIsResumedAtItsStageAndStep) {
   const Json eval = {{"tasks", "arithmetic:operations=2,split=held_out,limit=8"}, {"rewards", grpo["rewards"]}, {"lenient_rewards", {"last_number"}}, {"max_completion_length", 8}};
   const Json stages = {{{"name", "base"}, {"kind", "sft"}, {"config", base}, {"evaluate", true}},
                        {{"name", "grpo"}, {"kind", "train"}, {"config", grpo}, {"evaluate", true}},
-                       {{"name", "student"}, {"kind", "distill"}, {"config", student}, {"seed_offset", 7}}};
+                       {{"name", "student"}, {"kind", "distill"}, {"config", student}, {"seed_offset", 7}},
+                       {{"name", "measured"}, {"kind", "eval"}, {"config", {{"model", "stage:student"}, {"tasks", "arithmetic:operations=2,split=held_out,limit=6"}, {"max_completion_length", 8}}}}};
   const Job job("run", {{"eval", eval}, {"stages", stages}});
   kill_and_resume(job, times(4), {2, 1}, [&, turn = 0](const fs::path& out) mutable { return out / std::vector<std::string>{"base", "grpo", "student"}[size_t(turn++ % 3)]; });
 }

@@ -191,6 +191,31 @@ TEST_F(EngineTest, CountsTokens) {
   EXPECT_EQ(engine.generated_tokens(), sampled);
 }
 
+TEST_F(EngineTest, WhatPromptsHaveInCommonIsPassedOnceAndChangesNoBit) {
+  std::vector<Request> requests = byte_requests(7);
+  const std::vector<int32_t> beginning = byte_ids(41, 90);
+  const int64_t tails[] = {9, 1, 30, 0, 17, 9, 2};  // request 3 is a prefix of the others, 5 repeats 0
+  for (size_t i = 0; i < 7; ++i) {
+    std::vector<int32_t> tail = byte_ids(tails[i], i == 5 ? 0 : uint32_t(i));
+    requests[i].prompt = beginning;
+    requests[i].prompt.insert(requests[i].prompt.end(), tail.begin(), tail.end());
+  }
+  for (int32_t prefill : {7, 64, 512}) {
+    Engine together(model, compute, nullptr, {.max_slots = 64, .prefill_tokens = prefill}, 100);
+    int64_t prompts = 0;
+    for (const Request& r : requests) together.submit(r), prompts += int64_t(r.prompt.size());
+    std::map<int64_t, Finished> found = run_all(together);
+    EXPECT_EQ(together.prompt_tokens(), prompts - 5 * 32 - 48) << prefill;  // of request 5, which repeats 0, three blocks
+    for (const Request& r : requests) {
+      Engine alone(model, compute, nullptr, {}, 100);
+      alone.submit(r);
+      Finished expected = std::move(alone.next_completed().value());
+      EXPECT_EQ(found[r.id].expert_load, expected.expert_load) << prefill << " " << r.id;
+      for (size_t i = 0; i < expected.completions.size(); ++i) EXPECT_TRUE(same_bits(found[r.id].completions[i], expected.completions[i])) << prefill << " " << r.id;
+    }
+  }
+}
+
 TEST_F(EngineTest, CancelledRequestsAreGoneAndDisturbNobody) {
   std::vector<Request> requests = byte_requests(6);
   Engine alone(model, compute, nullptr, {}, 80);
