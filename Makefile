@@ -18,6 +18,8 @@ JOBS ?= 2
 PREFIX ?= /usr/local
 BUILD ?= build
 DEMO_FLAGS ?= --resume
+# A folder that was configured with a LibTorch of your own keeps it.
+COHORT_TORCH_DIR ?= $(filter-out %/.deps/torch,$(shell sed -n 's/^COHORT_TORCH_DIR:PATH=//p' $(BUILD)/CMakeCache.txt 2>/dev/null))
 export COHORT_TORCH_DIR
 
 deps:
@@ -43,7 +45,8 @@ build: deps
 	$(call build_in,$(BUILD),$(torch_option),cohort)
 
 demo: build
-	@$(BUILD)/cohort run configs/demo.json --out runs/demo $(DEMO_FLAGS)
+	@$(BUILD)/cohort run configs/demo.json --out runs/demo $(DEMO_FLAGS) || \
+	{ status=$$?; [ $$status != 2 ] || echo "make demo: DEMO_FLAGS=--overwrite begins anew" >&2; exit $$status; }
 
 test: deps
 	$(call build_in,$(BUILD),$(torch_option))

@@ -152,6 +152,12 @@ void make_writable_folder(const fs::path& folder) {
   close(fd);
 }
 
+void expect_writable_file(const std::filesystem::path& path) {
+  std::error_code none;
+  if (std::filesystem::is_directory(path, none)) throw UsageError(path.string() + " is a folder, expected a file to write");
+  if (path.has_parent_path()) make_writable_folder(path.parent_path());
+}
+
 // ---- DurableLog
 
 DurableLog::DurableLog(fs::path path, Sync sync) : path_(std::move(path)), sync_(sync) {

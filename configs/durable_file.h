@@ -25,6 +25,10 @@ int remove_unfinished(const std::filesystem::path& folder);
 /// Makes the folder and those above it. Throws UsageError when it cannot be made or written to.
 void make_writable_folder(const std::filesystem::path& folder);
 
+/// For a file that is to be written once the work is done: throws UsageError naming it when it is a folder or cannot be
+/// made where it is to lie; the folders above it are made.
+void expect_writable_file(const std::filesystem::path& path);
+
 /// Lines appended to a file, each whole or absent. A last line without its end, left by a crash, is cut off on opening.
 class DurableLog {
  public:

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs what building Cohort takes and this machine lacks: system packages by apt (as root; else it prints the one
 # command to run as root and exits 3), and LibTorch into .deps. With nothing to do it takes a moment.
-# Tried on Debian 12. Ubuntu 24.04 takes the same way (its Boost is 1.83) and is untested.
+# Tried on Debian 12. Ubuntu 24.04 takes the same way and is untested.
 #   configs/setup.sh packages                the system packages alone
 #   COHORT_TORCH_DIR=DIR configs/setup.sh    uses the LibTorch in DIR (include/ and lib/, 2.9 or newer) and downloads none
 set -euo pipefail
@@ -25,10 +25,9 @@ git git
 nlohmann-json3-dev nlohmann/json.hpp
 libcli11-dev CLI/CLI.hpp
 libgtest-dev gtest/gtest.h
-BOOST boost/url.hpp
+libboost-dev boost/multiprecision/cpp_int.hpp
 libpcre2-dev pcre2.h
 libutf8proc-dev utf8proc.h
-libseccomp-dev seccomp.h
 python3 python3'
 needed_for_libtorch='
 python3-pip pip3
@@ -52,14 +51,9 @@ absent() {
   done <<<"$1"
 }
 
-# Debian 12's own Boost is 1.74; what the HTTP parts use came with 1.81, which stands beside it.
-boost_package() {
-  [ "$(. /etc/os-release && echo "$ID ${VERSION_ID:-}")" = "debian 12" ] && echo libboost1.81-dev || echo libboost-dev
-}
-
 install_packages() {
   local missing
-  missing=$(absent "${needed/BOOST/$(boost_package)}")
+  missing=$(absent "$needed")
   has_libtorch || missing+=$(absent "$needed_for_libtorch")
   [ -n "$missing" ] || return 0
   missing+=$(absent "$welcome")
@@ -105,6 +99,15 @@ install_libtorch() {
 
 if [ -n "${COHORT_TORCH_DIR:-}" ] && [ ! -e "$COHORT_TORCH_DIR/lib/libtorch_cpu.so" ]; then
   fail "no LibTorch in COHORT_TORCH_DIR=$COHORT_TORCH_DIR: expected $COHORT_TORCH_DIR/lib/libtorch_cpu.so"
+fi
+# The version that a LibTorch says it has, as 2.11; nothing for one that says none.
+libtorch_version() {
+  sed -n 's/^#define TORCH_VERSION_\(MAJOR\|MINOR\) \([0-9]*\)$/\2/p' "$1/include/torch/version.h" "$1/include/torch/headeronly/version.h" 2>/dev/null | head -2 | paste -sd.
+}
+if [ -n "${COHORT_TORCH_DIR:-}" ]; then
+  version=$(libtorch_version "$COHORT_TORCH_DIR")
+  [ "$(printf '%s\n' 2.9 "$version" | sort -V | head -1)" = 2.9 ] ||
+    fail "the LibTorch in COHORT_TORCH_DIR=$COHORT_TORCH_DIR is ${version:-of no known version}, expected 2.9 or newer"
 fi
 mkdir -p .deps
 exec 9>.deps/.lock

@@ -47,7 +47,6 @@ Json stage_config(const ChainConfig& chain, const StageConfig& stage, const fs::
   if (!config.contains("threads")) config["threads"] = chain.threads;
   if (stage.kind == "distill" && config.contains("student") && config["student"].is_object()) {
     config["student"]["seed"] = config["seed"], config["student"]["threads"] = config["threads"];
-    if (!config["student"].contains("tasks")) config["student"]["tasks"] = "-";  // the traces take its place
   }
   if (config.contains("model") && config["model"].is_string()) {
     std::string model = config["model"];
@@ -191,12 +190,24 @@ void validate(const ChainConfig& chain, const fs::path& folder) {
   reward_specs(chain.eval.rewards), reward_specs(chain.eval.lenient_rewards), read_all_tasks(chain.eval.tasks);
 }
 
+/// Later stages began where a finished one ended: its length cannot change any more.
+void expect_same_length(const Json& config, const fs::path& stage_folder) {
+  if (!fs::exists(stage_folder / "config.json")) return;
+  const Json saved = parse_config_file(stage_folder / "config.json");
+  for (const char* key : {"max_steps", "max_seconds"})
+    if (config.contains(key) && saved.contains(key) && config[key] != saved[key])
+      throw UsageError("stage \"" + stage_folder.filename().string() + "\" is finished with " + key + " " + saved[key].dump() + ", the config now says " + config[key].dump() +
+                       ": run the chain with another --out, or with --overwrite");
+}
+
 void run_chain(const ChainConfig& chain, const RunRequest& request) {
   if (!request.resume_from.empty()) throw UsageError("run goes on in its own folder: give --resume alone, and the folder with --out");
   validate(chain, request.out);  // before anything runs, so that a misspelt key of the last stage costs no time
   watch_interrupts();
   Run run = open_run(request, dump_config(chain));
   Json finished = run.overwrite ? Json::array() : read_stages(request.out);
+  for (const StageConfig& stage : chain.stages)
+    if (find_stage(finished, stage.name)) expect_same_length(stage_config(chain, stage, request.out, finished), request.out / stage.name);
   if (finished.size() == chain.stages.size() && fs::exists(request.out / "report.html")) return;
   for (const StageConfig& stage : chain.stages)
     if (run.overwrite) fs::remove_all(request.out / stage.name);
@@ -211,7 +222,7 @@ void run_chain(const ChainConfig& chain, const RunRequest& request) {
       row.update({{"tokens", 0}, {"seconds", 0.0}});
       row.update(evaluate_stage(read_stage<EvalConfig>(config, stage), folder));
     } else {
-      TrainResult result = run_stage(config, stage, {.out = folder, .resume = request.resume, .overwrite = !request.resume});
+      TrainResult result = run_stage(config, stage, {.out = folder, .resume = request.resume});
       row.update({{"tokens", result.tokens}, {"seconds", result.seconds}});
       if (stage.evaluate) row.update(evaluate_stage(eval_config(chain, folder), folder));
     }

@@ -40,10 +40,10 @@ void add_run_verb(CLI::App& app, const char* name, const char* description, cons
 }  // namespace
 
 void add_distill_commands(CLI::App& app) {
-  add_run_verb<SftConfig>(app, "sft", "supervised tuning on chat or prompt/completion rows", "Example:\n  cohort sft configs/cold-start.json --out runs/cold-start",
+  add_run_verb<SftConfig>(app, "sft", "supervised tuning on chat or prompt/completion rows", "Example:\n  cohort sft configs/sft.json --out runs/sft --set max_steps=20",
                           [](const SftConfig& c, const RunRequest&) { load_spec(c.model), open_sft_set(c.tasks, c.seed); },
                           [](const SftConfig& c, const RunRequest& r) { std::cout << sft(c, r).final_folder.string() << "\n"; });
-  add_run_verb<DistillConfig>(app, "distill", "a student learns from a teacher's verified completions", "Example:\n  cohort distill configs/distill.json --out runs/student",
+  add_run_verb<DistillConfig>(app, "distill", "a student learns from a teacher's verified completions", "Example:\n  cohort distill configs/distill.json --dry-run",
                               [](const DistillConfig& c, const RunRequest&) { load_spec(c.teacher), load_spec(c.student.model), open_task_set(c.tasks, c.seed), reward_specs(c.rewards); },
                               [](const DistillConfig& c, const RunRequest& r) { std::cout << distill(c, r).final_folder.string() << "\n"; });
   add_run_verb<ChainConfig>(app, "run", "a chain of stages, each with its own folder; one report over all", "Example:\n  cohort run configs/demo.json --out runs/demo",

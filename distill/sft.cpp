@@ -103,7 +103,7 @@ TrainResult sft(const SftConfig& config, Run run) {
   resume(job);
   TrainResult result{.final_folder = job.run.folder / "final"};
   auto summed = [&] { return result.seconds = job.seconds, result.tokens = job.num_tokens, result; };
-  if (job.run.finished && job.learner.step() >= config.max_steps) return summed();
+  if (job.run.is_over || (job.run.finished && job.learner.step() >= config.max_steps)) return summed();
   if (interrupted()) throw Interrupted("interrupted before the first step, nothing to save: go on with the same command and --resume");
   begin_run(job.run, job.learner.step());
   RunMetrics metrics(job.run.folder, job.learner.step());

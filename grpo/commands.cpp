@@ -25,11 +25,12 @@ void run_train(const TrainOptions& options) {
   }
   TrainConfig config;
   read_run_config(options.run, config);
+  if (!options.groups.empty()) config.groups = options.groups;
   if (options.dry_run) {
     std::cout << plan_text(plan(config));
     return;
   }
-  TrainResult result = train(config, run_request(options.run), options.groups, options.self_test);
+  TrainResult result = train(config, run_request(options.run), options.self_test);
   std::cout << result.final_folder.string() << "\n";
 }
 
@@ -41,7 +42,7 @@ void add_train(CLI::App& app) {
   verb->add_flag("--dry-run", options->dry_run, "print the plan (prompts, completions, tokens, micro-batches, memory) and stop");
   verb->add_flag("--print-schema", options->print_schema, "print a JSON Schema of the config and stop");
   verb->add_flag("--self-test", options->self_test, "learning rate 0: every importance ratio must be exactly 1");
-  verb->footer("Example:\n  cohort train configs/arithmetic.json --out runs/arithmetic --set max_steps=20");
+  verb->footer("Example:\n  cohort train configs/mawps.json --dry-run");
   verb->callback([options] { run_train(*options); });
 }
 

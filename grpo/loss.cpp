@@ -42,7 +42,7 @@ double sequence_log_ratio(const TokenBatch& b, const Sequence& s) {
 }  // namespace
 
 void LossSums::add(const LossSums& o) {
-  loss += o.loss, policy_loss += o.policy_loss, kl += o.kl, entropy += o.entropy, tokens += o.tokens;
+  loss += o.loss, policy_loss += o.policy_loss, kl += o.kl, entropy += o.entropy, tokens += o.tokens, entropy_tokens += o.entropy_tokens;
   clipped_low += o.clipped_low, clipped_high += o.clipped_high, clip_terms += o.clip_terms, ratio_sum += o.ratio_sum;
   clipped_low_min = std::min(clipped_low_min, o.clipped_low_min), clipped_high_max = std::max(clipped_high_max, o.clipped_high_max);
   ratio_min = std::min(ratio_min, o.ratio_min), ratio_max = std::max(ratio_max, o.ratio_max);
@@ -74,7 +74,7 @@ LossSums grpo_loss(const LossConfig& c, const TokenBatch& b, const LossScale& sc
       else slope += token.slope + c.beta * kl_ratio_slope;
       d_logprobs[t] = float(weight * slope);
       sums.policy_loss += weight * token.value, sums.loss += weight * (token.value + c.beta * kl);
-      sums.kl += kl, sums.entropy += b.entropies[t], sums.tokens += 1, low += token.low, high += token.high;
+      sums.kl += kl, sums.entropy += b.entropies[t], sums.tokens += 1, sums.entropy_tokens += 1, low += token.low, high += token.high;
       sums.ratio_sum += ratio, sums.ratio_min = std::min(sums.ratio_min, ratio), sums.ratio_max = std::max(sums.ratio_max, ratio);
     }
     if (s.tokens == 0) continue;
@@ -93,7 +93,7 @@ LossSums cross_entropy_loss(const TokenBatch& b, const LossScale& scale, std::sp
   for (size_t n = 0; n < b.logprobs.size(); ++n) {
     d_logprobs[n] = float(-weight * b.mask[n]);
     sums.loss += -weight * b.mask[n] * b.logprobs[n];
-    sums.entropy += double(b.mask[n]) * b.entropies[n], sums.tokens += b.mask[n];
+    sums.entropy += double(b.mask[n]) * b.entropies[n], sums.tokens += b.mask[n], sums.entropy_tokens += b.mask[n];
   }
   sums.policy_loss = sums.loss;
   return sums;

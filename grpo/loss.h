@@ -48,7 +48,7 @@ struct LossScale {
 
 /// What a loss adds up for the metrics.
 struct LossSums {
-  double loss = 0, policy_loss = 0, kl = 0, entropy = 0, tokens = 0;
+  double loss = 0, policy_loss = 0, kl = 0, entropy = 0, tokens = 0, entropy_tokens = 0;
   double clipped_low = 0, clipped_high = 0, clip_terms = 0;  // ratios held back by clipping, of clip_terms
   double clipped_low_min = 1e30, clipped_high_max = 0;       // least and largest share of a sequence
   double ratio_sum = 0, ratio_min = 1e30, ratio_max = -1e30;

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cinttypes>
+#include <cstdio>
 #include <utility>
 
 #include "configs/error.h"
@@ -43,7 +45,26 @@ void expect_same_config(const Json& saved, const Json& now, const std::string& k
 const std::vector<std::string> kLeftByRuns = {"checkpoints",   "final",       "sampled",     "completions", "evaluations", "traces.jsonl",
                                               "sampling.json", "report.html", "events.out.tfevents.cohort", "stages.json", "metrics.jsonl", "config.json"};
 
-bool holds_run(const fs::path& folder) { return fs::exists(folder / "config.json") || fs::exists(folder / "metrics.jsonl") || fs::exists(folder / "checkpoints"); }
+bool holds_run(const fs::path& folder) {
+  return std::any_of(kLeftByRuns.begin(), kLeftByRuns.end(), [&](const std::string& name) { return fs::exists(folder / name); });
+}
+
+/// completions/ and evaluations/ of steps that are to come again.
+void forget_later_steps(const fs::path& folder, int64_t step) {
+  std::vector<fs::path> later;
+  for (const char* part : {"completions", "evaluations"})
+    if (fs::is_directory(folder / part))
+      for (const auto& entry : fs::directory_iterator(folder / part))
+        if (int64_t of = 0; std::sscanf(entry.path().filename().c_str(), "step-%" SCNd64 ".jsonl", &of) == 1 && of > step) later.push_back(entry.path());
+  for (const fs::path& path : later) fs::remove(path);
+}
+
+/// Of the last row of metrics.jsonl; 0 without one.
+int64_t last_logged_step(const fs::path& folder) {
+  if (!fs::exists(folder / "metrics.jsonl")) return 0;
+  const std::vector<Json> rows = read_metrics(folder / "metrics.jsonl");
+  return rows.empty() ? 0 : rows.back().at("step").get<int64_t>();
+}
 
 void remove_temporary_names(const fs::path& folder) {
   for (const char* part : {"", "checkpoints", "completions", "evaluations"})
@@ -74,15 +95,24 @@ Run open_run(const RunRequest& request, const Json& effective_config) {
   remove_temporary_names(run.folder);
   if (request.resume) resume_run(run, request.resume_from.empty() ? run.folder : request.resume_from);
   run.finished = request.resume && fs::exists(run.folder / "final" / "config.json");
+  if (run.finished && !run.checkpoint) {
+    const int64_t steps = last_logged_step(run.folder), wanted = effective_config.value("max_steps", steps);
+    if (wanted > steps)
+      throw UsageError(run.folder.string() + " is finished at step " + std::to_string(steps) + " and has no checkpoint to go on from, max_steps is " + std::to_string(wanted) +
+                       ": start a run with another --out, its model being " + (run.folder / "final").string());
+    run.is_over = true;
+  }
   return run;
 }
 
 void begin_run(Run& run, int64_t step) {
+  if (!run.overwrite && step > 0) MetricsLog(run.folder / "metrics.jsonl", step);  // refuses a log that ends before
   if (std::exchange(run.overwrite, false))
     for (const std::string& name : kLeftByRuns) fs::remove_all(run.folder / name);
   fs::remove(run.folder / "final" / "config.json");  // first: half a folder is no finished run
   fs::remove_all(run.folder / "final");
   forget_later_checkpoints(run.folder, step);
+  forget_later_steps(run.folder, step);
   write_durably(run.folder / "config.json", run.config.dump(2) + "\n");
 }
 

@@ -23,6 +23,7 @@ struct Run {
   bool overwrite = false;                           // a run that stands there is to be replaced
   std::optional<std::filesystem::path> checkpoint;  // to start from
   bool finished = false;                            // final/ exists
+  bool is_over = false;                             // and its checkpoints are gone: nothing is left to do
   std::unique_ptr<RunLock> lock;
 };
 

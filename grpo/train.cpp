@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <fstream>
+#include <set>
 
 #include "configs/durable_file.h"
 #include "configs/error.h"
@@ -11,6 +11,7 @@
 #include "grpo/report/report.h"
 #include "grpo/sampled_groups.h"
 #include "grpo/train_metrics.h"
+#include "grpo/train_options.h"
 #include "policy/load.h"
 #include "rollout/evaluate.h"
 #include "tasks/task_set.h"
@@ -29,18 +30,34 @@ int64_t prompt_room(const TrainConfig& config, const ModelSpec& spec) {
   return std::min(room, config.max_prompt_length.value_or(room));
 }
 
+/// Tokens of a prompt, which must leave room for a completion.
+int64_t length_of(const Task& task, const Tokenizer& tokenizer, int64_t room) {
+  const int64_t length = int64_t(encode_prompt(tokenizer, task.prompt).size());
+  if (length > room)
+    throw UsageError("the prompt of task " + task.id + " has " + std::to_string(length) + " tokens, max_prompt_length and the model's context leave " + std::to_string(room));
+  return length;
+}
+
 /// Every prompt of a finite source must fit; returns the longest. Endless sources are taken to need their first 256.
 int64_t longest_prompt(const std::vector<Stream<Task>>& streams, const Tokenizer& tokenizer, int64_t room) {
   int64_t longest = 1;
   for (const Stream<Task>& stream : streams)
-    for (int64_t i = 0, n = stream.size.value_or(256); i < n; ++i) {
-      Task task = stream.at(i);
-      int64_t length = int64_t(encode_prompt(tokenizer, task.prompt).size());
-      if (length > room)
-        throw UsageError("the prompt of task " + task.id + " has " + std::to_string(length) + " tokens, max_prompt_length and the model's context leave " + std::to_string(room));
-      longest = std::max(longest, length);
-    }
+    for (int64_t i = 0, n = stream.size.value_or(256); i < n; ++i) longest = std::max(longest, length_of(stream.at(i), tokenizer, room));
   return longest;
+}
+
+/// Held-out tasks that are trained on measure memory: said once, before the first step.
+void warn_of_leaks(const std::vector<Stream<Task>>& streams, std::span<const Task> eval_tasks) {
+  std::set<std::string> trained;
+  for (const Stream<Task>& stream : streams)
+    for (int64_t i = 0; i < stream.size.value_or(0); ++i) trained.insert(stream.at(i).prompt.back().content);
+  std::string first;
+  int64_t leaked = 0;
+  for (const Task& task : eval_tasks)
+    if (trained.contains(task.prompt.back().content) && ++leaked == 1) first = task.id;
+  if (leaked)
+    std::fprintf(stderr, "cohort: %lld of %zu eval_tasks are also among tasks (the first is %s): give all sources of one split the same held_out\n", static_cast<long long>(leaked),
+                 eval_tasks.size(), first.c_str());
 }
 
 /// A copy of the weights that stands still (β > 0).
@@ -90,7 +107,7 @@ struct Job {
 void make_engine(Job& job) {
   const TrainConfig& c = job.config;
   int64_t room = prompt_room(c, job.model().spec), longest = longest_prompt(job.tasks.streams(), *job.loaded.tokenizer, room);
-  for (const Task& task : job.eval_tasks) longest = std::max(longest, int64_t(encode_prompt(*job.loaded.tokenizer, task.prompt).size()));
+  for (const Task& task : job.eval_tasks) longest = std::max(longest, length_of(task, *job.loaded.tokenizer, room));
   int64_t length = std::min<int64_t>(job.model().spec.max_position, round_up(longest, kKeyBlock) + c.sampling.max_completion_length);
   extend_rope(job.model(), job.model().spec.max_position < 4096 ? job.model().spec.max_position : length);
   if (job.reference) extend_rope(*job.reference, job.model().rope_positions);
@@ -125,7 +142,8 @@ void sample(Job& job, Progress& progress) {
 }
 
 /// The frozen groups of --groups, with advantages from their scores; none without a file.
-std::vector<Group> read_frozen_groups(const TrainConfig& config, const std::string& file) {
+std::vector<Group> read_frozen_groups(const TrainConfig& config) {
+  const std::string& file = config.groups;
   if (file.empty()) return {};
   std::vector<Group> groups = read_groups(file);
   if (groups.empty() || groups.size() % size_t(config.steps_per_generation))
@@ -190,7 +208,7 @@ Json learn(Job& job) {
   LossScale scale = loss_scale(groups, c.pack, c.sampling.max_completion_length);
   std::vector<double> load = expert_load(groups);
   StepStats stats = job.learner.step(batches, [&](const TokenBatch& batch, std::span<float> d) { return grpo_loss(c.loss, batch, scale, d); }, c.max_steps, load);
-  stats.sums.clip_terms = c.loss.importance_sampling_level == "token" ? scale.num_tokens : scale.num_sequences;  // dropped ones count: none is clipped
+  if (kept(c) == Keep::with_signal) count_dropped(stats.sums, groups, c.loss, scale);
   SamplingCheck check = check_from(job.checks[size_t(inner % c.steps_per_generation)]);
   if (inner == 0)
     for (const MicroBatch& batch : batches) check.add(batch);
@@ -238,6 +256,13 @@ Json evaluate(Job& job) {
     row.update({{"eval/gain", gain.mean}, {"eval/gain_low", gain.ci_low}, {"eval/gain_high", gain.ci_high}});
   }
   return row;
+}
+
+/// The evaluation before the first step, where its row has one of its own.
+Json of_the_start(const Json& evaluation) {
+  Json renamed = Json::object();
+  for (const auto& [key, value] : evaluation.items()) renamed["eval_start/" + key.substr(5)] = value;
+  return renamed;
 }
 
 void checkpoint(Job& job) {
@@ -298,19 +323,21 @@ void validate(const TrainConfig& c) {
   if (c.eval_steps > 0 && c.eval_tasks.empty()) throw UsageError("eval_steps is " + std::to_string(c.eval_steps) + " but eval_tasks is empty");
 }
 
-TrainResult train(const TrainConfig& given, const RunRequest& request, const std::string& groups_file, bool self_test) {
+TrainResult train(const TrainConfig& given, const RunRequest& request, bool self_test) {
   TrainConfig config = given;
   if (self_test) config.optimizer.learning_rate = config.optimizer.router_bias_update_rate = 0;
   validate(config);
   watch_interrupts();
-  const std::vector<Group> frozen = read_frozen_groups(config, groups_file);
+  const std::vector<Group> frozen = read_frozen_groups(config);
   Job job(config, request);
   expect_fit(frozen, job.model().spec);
   resume(job);
-  if (job.run.finished && (job.step() >= config.max_steps || out_of_time(job)))
+  if (job.run.is_over || (job.run.finished && (job.step() >= config.max_steps || out_of_time(job))))
     return {.seconds = job.seconds, .tokens = job.sampled_tokens, .final_folder = job.run.folder / "final"};
   make_engine(job);
+  warn_of_leaks(job.tasks.streams(), job.eval_tasks);
   if (interrupted()) throw Interrupted("interrupted before the first step, nothing to save: start again with the same command");
+  if (job.step() == 0) std::fputs(plan_text(plan(config)).c_str(), stderr);
   begin_run(job.run, job.step());
   RunMetrics metrics(job.run.folder, job.step());
   Progress progress("training", "steps", config.max_steps, job.step());
@@ -332,7 +359,10 @@ TrainResult train(const TrainConfig& given, const RunRequest& request, const std
     double learn_seconds = clock.lap();
     job.seconds += rollout_seconds + learn_seconds;
     bool stop = interrupted(), last = job.step() == config.max_steps || out_of_time(job);
-    if (due(job.step(), config.eval_steps) || (last && config.eval_steps > 0)) evaluation = evaluate(job);
+    if (due(job.step(), config.eval_steps) || (last && config.eval_steps > 0)) {
+      row.update(of_the_start(evaluation));
+      evaluation = evaluate(job);
+    }
     row.update(evaluation);
     eval_seconds += clock.lap();
     row.update({{"timing_s/gen", rollout_seconds}, {"timing_s/update_actor", learn_seconds}, {"timing_s/eval", eval_seconds}, {"step_time", rollout_seconds + learn_seconds}});

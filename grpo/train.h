@@ -11,7 +11,7 @@
 namespace cohort {
 
 struct TrainConfig {
-  std::string model;
+  std::string model, groups;
   std::vector<TaskSource> tasks, eval_tasks;
   std::vector<Json> rewards = {"accuracy"};
   std::vector<Json> eval_rewards;
@@ -45,6 +45,7 @@ void visit_fields(V& v, TrainConfig& c) {
   v.field("model", c.model, "an HF folder, a .gguf file, or init:CONFIG.json?seed=N", not_empty(), required());
   v.field("tasks", c.tasks, "what to solve: a task reference or a list of them with weights", required());
   v.field("eval_tasks", c.eval_tasks, "held-out tasks of the evaluation");
+  v.field("groups", c.groups, "learn from the groups of this file instead of sampling (--groups)");
   v.field("rewards", c.rewards, "names, or {name, weight, options}");
   v.field("eval_rewards", c.eval_rewards, "what decides in the evaluation whether a completion is correct; empty: the first of rewards");
   v.field("num_generations", c.num_generations, "completions of a prompt (a group)", at_least(1));
@@ -67,7 +68,7 @@ void visit_fields(V& v, TrainConfig& c) {
   v.field("bf16", c.bf16, "keep the packed weights that forwards read in bfloat16 (masters stay fp32)");
   v.field("save_steps", c.save_steps, "optimizer steps between checkpoints; 0: only the last", at_least(0));
   v.field("save_total_limit", c.save_total_limit, "newest checkpoints that are kept; 0: all", at_least(0));
-  v.field("eval_steps", c.eval_steps, "optimizer steps between evaluations; also before the first, logged in its row, and after the last; 0: none", at_least(0));
+  v.field("eval_steps", c.eval_steps, "optimizer steps between evaluations; also before the first, logged in its row (as eval_start/ where that has its own), and after the last; 0: none", at_least(0));
   v.field("eval_num_generations", c.eval_num_generations, "completions of each held-out task", at_least(1));
   v.field("eval_temperature", c.eval_temperature, "of the evaluation's sampling", at_least(0));
   v.field("log_completions_steps", c.log_completions_steps, "optimizer steps between stored samples of completions; 0: none", at_least(0));
@@ -85,8 +86,8 @@ struct TrainResult {
   std::filesystem::path final_folder;
 };
 
-/// Runs (or resumes) to max_steps; throws Interrupted after a checkpoint when a signal came. `groups_file`: learn from
-/// frozen groups instead of sampling. `self_test`: learning rate 0, every ratio must be 1.
-TrainResult train(const TrainConfig& config, const RunRequest& request, const std::string& groups_file = "", bool self_test = false);
+/// Runs (or resumes) to max_steps; throws Interrupted after a checkpoint when a signal came. `self_test`:
+/// learning rate 0, every ratio must be 1.
+TrainResult train(const TrainConfig& config, const RunRequest& request, bool self_test = false);
 
 }  // namespace cohort

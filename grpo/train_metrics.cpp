@@ -93,10 +93,20 @@ double max_violation(std::span<const double> load, size_t experts) {
   return layers ? total / double(layers) : 0;
 }
 
+void count_dropped(LossSums& sums, std::span<const Group> groups, const LossConfig& loss, const LossScale& scale) {
+  sums.clip_terms = loss.importance_sampling_level == "token" ? scale.num_tokens : scale.num_sequences;
+  for (const Group& group : groups)
+    for (const Rollout& r : group.rollouts) {
+      if (r.advantage != 0) continue;
+      sums.clipped_low_min = 0;
+      if (r.completion.entropy_sum != 0) sums.entropy += r.completion.entropy_sum, sums.entropy_tokens += double(r.completion.tokens.size());
+    }
+}
+
 Json step_metrics(const StepStats& stats, const LossConfig& loss, int64_t num_tokens) {
   const LossSums& s = stats.sums;
   double tokens = std::max(1.0, s.tokens), terms = std::max(1.0, s.clip_terms);
-  Json row = {{"loss", s.loss}, {"policy_loss", s.policy_loss}, {"entropy", s.entropy / tokens}, {"grad_norm", stats.grad_norm},
+  Json row = {{"loss", s.loss}, {"policy_loss", s.policy_loss}, {"entropy", s.entropy_tokens ? Json(s.entropy / s.entropy_tokens) : Json()}, {"grad_norm", stats.grad_norm},
               {"learning_rate", stats.learning_rate}, {"num_tokens", num_tokens}, {"learner_tokens", stats.learner_tokens},
               {"clip_ratio/region_mean", (s.clipped_low + s.clipped_high) / terms}, {"clip_ratio/low_mean", s.clipped_low / terms},
               {"clip_ratio/high_mean", s.clipped_high / terms}, {"clip_ratio/low_min", s.clip_terms ? s.clipped_low_min : 0},

@@ -12,19 +12,20 @@
 namespace cohort {
 namespace {
 
-/// fp32 multiply-adds a second of the packed product, 0.1 s of measuring.
+/// fp32 multiply-adds a second of the packed product: the best of 0.1 s of tries, as others may use the cores too.
 double measured_flops(const Compute& compute) {
   const int64_t rows = 192, n = 512, k = 256;
   Buffer a(rows * k), b(packed_size(n, k)), c(rows * n);
   std::fill_n(a.data(), a.size(), 0.5f), std::fill_n(b.data(), b.size(), 0.5f);
-  auto start = std::chrono::steady_clock::now();
-  double seconds = 0, flops = 0;
-  while (seconds < 0.1) {
+  const auto start = std::chrono::steady_clock::now();
+  double passed = 0, fastest = 1;
+  while (passed < 0.1) {
+    const double before = passed;
     gemm(compute, {.a = a.data(), .a_row = k, .b = b.data(), .n = n, .k = k, .c = c.data(), .c_row = n}, rows);
-    flops += 2.0 * double(rows * n * k);
-    seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    passed = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    fastest = std::min(fastest, passed - before);
   }
-  return flops / seconds;
+  return 2.0 * double(rows * n * k) / fastest;
 }
 
 /// Floats the learner keeps of one row, over all layers.
@@ -39,6 +40,13 @@ int64_t activation_floats(const ModelSpec& spec) {
   return floats;
 }
 
+/// Of one layer: attention's backward pass holds two numbers for each of a row's heads and keys.
+int64_t most_heads(const ModelSpec& spec) {
+  int64_t most = 0;
+  for (const LayerSpec& layer : spec.layers) most = std::max<int64_t>(most, layer.attention.heads);
+  return most;
+}
+
 std::string gib(int64_t bytes) {
   std::ostringstream out;
   out.precision(3);
@@ -51,7 +59,7 @@ std::string gib(int64_t bytes) {
 void add_run_options(CLI::App& verb, RunOptions& options) {
   verb.add_option("config", options.config, "the job, one JSON file");
   verb.add_option("--out", options.out, "run folder; default: runs/ and the config's name");
-  verb.add_option("--resume", options.resume, "go on with the run in --out, or with =DIR from a run or checkpoint folder")->expected(0, 1)->default_str(".");
+  verb.add_flag(std::string("--resume{") + RunOptions::kOwnFolder + "}", options.resume, "go on with the run in --out, or with =DIR from a run or checkpoint folder");
   verb.add_flag("--overwrite", options.overwrite, "replace the run that --out holds");
   verb.add_option("--set", options.set, "override a key: a.b.c=VALUE")->allow_extra_args(false);
 }
@@ -59,7 +67,7 @@ void add_run_options(CLI::App& verb, RunOptions& options) {
 RunRequest run_request(const RunOptions& options) {
   RunRequest request{.out = options.out.empty() ? std::filesystem::path("runs") / std::filesystem::path(options.config).stem() : std::filesystem::path(options.out),
                      .resume = !options.resume.empty(), .overwrite = options.overwrite};
-  if (request.resume && options.resume != ".") request.resume_from = options.resume;
+  if (request.resume && options.resume != RunOptions::kOwnFolder) request.resume_from = options.resume;
   return request;
 }
 
@@ -81,14 +89,15 @@ Plan plan(const TrainConfig& c) {
   p.prompt_tokens = c.max_prompt_length.value_or(128);
   int64_t completion = c.sampling.max_completion_length, per_step = int64_t(c.prompts_per_step) * (p.prompt_tokens + c.num_generations * completion);
   p.max_tokens_per_rollout = p.completions_per_rollout * completion;
-  p.micro_batches_per_step = ceil_div(per_step, c.pack.max_tokens_per_batch);
+  const int64_t together = std::max<int64_t>(1, (c.pack.max_tokens_per_batch - p.prompt_tokens) / completion);  // completions of a micro-batch
+  p.micro_batches_per_step = int64_t(c.prompts_per_step) * ceil_div(c.num_generations, std::min<int64_t>(together, c.num_generations));
   p.parameters = spec.num_parameters, p.active_parameters = spec.active_parameters();
   p.weight_bytes = p.parameters * (4 + (c.bf16 ? 2 : 4)) * (c.loss.beta > 0 ? 2 : 1);
   p.optimizer_bytes = p.parameters * 12;
   int64_t kv_floats = 0;
   for (const LayerSpec& layer : spec.layers) kv_floats += layer.attention.kv_heads * (layer.attention.key_dim() + (layer.attention.latent ? layer.attention.key_dim() : layer.attention.value_dim()));
   p.kv_bytes = (c.engine.kv_cache_tokens ? c.engine.kv_cache_tokens : c.engine.max_slots * (p.prompt_tokens + completion + 32)) * kv_floats * 4;
-  p.activation_bytes = std::min(per_step, c.pack.max_tokens_per_batch) * activation_floats(spec) * 4;
+  p.activation_bytes = std::min(per_step, c.pack.max_tokens_per_batch) * (activation_floats(spec) + 2 * most_heads(spec) * (p.prompt_tokens + completion)) * 4;
   double flops = double(p.active_parameters) * (2.0 * double(p.max_tokens_per_rollout) / double(c.steps_per_generation) + 6.0 * double(per_step));
   p.seconds_per_step = flops / measured_flops(compute);
   return p;

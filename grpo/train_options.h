@@ -15,7 +15,8 @@ namespace cohort {
 
 struct RunOptions {
   std::string config, out;
-  std::string resume;          // "": not asked for; ".": from --out; else a run or checkpoint folder
+  static constexpr const char* kOwnFolder = "its own folder";
+  std::string resume;          // "": not asked for; kOwnFolder: from --out; else a run or checkpoint folder
   bool overwrite = false;
   std::vector<std::string> set;
 };

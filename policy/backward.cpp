@@ -106,7 +106,7 @@ void router_row(const MoeSpec& m, const float* scores, const int32_t* expert, co
   float total = 1e-20f, along = 0;
   for (int32_t k = 0; k < m.top_k; ++k) total += scores[expert[k]];
   for (int32_t k = 0; k < m.top_k; ++k) along += d_weight[k] * scores[expert[k]];
-  float d_score[64], mean = 0;
+  float d_score[kMostChosen], mean = 0;
   for (int32_t k = 0; k < m.top_k; ++k) {
     d_score[k] = m.scale * (m.normalize ? (d_weight[k] - along / total) / total : d_weight[k]);
     mean += d_score[k] * scores[expert[k]];
@@ -127,7 +127,7 @@ void mixture_gradient(const Step& st, const float* d_ffn) {
   st.b.d_expert_out.resize(slots * D), st.b.d_expert_act.resize(slots * I), st.b.d_expert_gate_up.resize(slots * 2 * I), st.b.d_expert_in.resize(slots * D);
   st.b.d_scores_TE.resize(st.T * m.experts);
   for_rows(st.compute, st.T, [&](int64_t t) {
-    float d_weight[64];
+    float d_weight[kMostChosen];
     for (int32_t i = 0; i < m.top_k; ++i) {
       int64_t slot = st.s.slot_TK[t * m.top_k + i];
       d_weight[i] = k.dot(d_ffn + t * D, st.s.expert_out.data() + slot * D, D);

@@ -1,6 +1,7 @@
 #include "policy/commands.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <fstream>
 #include <iostream>
 
@@ -32,8 +33,13 @@ void for_lines(const std::string& path, F f) {
   for (std::string line; std::getline(file, line);) {
     ++number;
     Json row = Json::parse(line, nullptr, false);
-    if (row.is_discarded()) throw UsageError(path + ":" + std::to_string(number) + " is not JSON");
-    f(row, line);
+    const std::string where = path + ":" + std::to_string(number);
+    if (row.is_discarded()) throw UsageError(where + " is not JSON");
+    try {
+      f(row, line);
+    } catch (const Json::exception& error) {
+      throw UsageError(where + " is not of the form that this probe reads: " + error.what());
+    }
   }
 }
 
@@ -57,6 +63,18 @@ Json sequence_logprobs(CausalLM& model, const Compute& compute, const std::vecto
     row.push_back(compute.kernels->token_statistics(row_logits.data(), model.spec.vocab, 1.0f, ids[t + 1]).logprob);
   }
   return row;
+}
+
+bool is_ids(const Json& row) {
+  return row.is_array() && std::all_of(row.begin(), row.end(), [](const Json& id) { return id.is_number_integer(); });
+}
+
+/// A line of token ids, each in the vocabulary.
+std::vector<int32_t> ids_of(const Json& row, int32_t vocab) {
+  if (!is_ids(row)) throw UsageError("a line of --decode is " + row.dump().substr(0, 80) + ", expected an array of token ids");
+  for (const Json& id : row)
+    if (id.get<int64_t>() < 0 || id.get<int64_t>() >= vocab) throw UsageError("token id " + id.dump() + " is outside the vocabulary of " + std::to_string(vocab));
+  return row.get<std::vector<int32_t>>();
 }
 
 Json description(const std::string& reference, const ModelSpec& spec) {
@@ -91,7 +109,8 @@ void run_inspect(const InspectOptions& o) {
   LoadedModel loaded = load_model(o.model, compute);
   if (!o.logprobs.empty()) {
     Json ids = parse_config_file(o.logprobs == "-" ? "/dev/stdin" : o.logprobs), out = Json::array();
-    if (!ids.is_object() || !ids.contains("ids")) throw UsageError(o.logprobs + " is not of the form {\"ids\": [[…], …]}");
+    const bool is_list = ids.is_object() && ids.contains("ids") && ids["ids"].is_array() && std::all_of(ids["ids"].begin(), ids["ids"].end(), is_ids);
+    if (!is_list) throw UsageError(o.logprobs + " is not of the form {\"ids\": [[…], …]}");
     for (const Json& row : ids["ids"]) out.push_back(sequence_logprobs(loaded.model, compute, row.get<std::vector<int32_t>>()));
     std::cout << Json{{"logprobs", out}}.dump() << "\n";
     return;
@@ -101,7 +120,7 @@ void run_inspect(const InspectOptions& o) {
   if (!o.encode.empty())
     for_lines(o.encode, [&](const Json& row, const std::string&) { std::cout << Json(tokenizer.encode(row.get<std::string>(), o.add_special_tokens)).dump() << "\n"; });
   if (!o.decode.empty())
-    for_lines(o.decode, [&](const Json& row, const std::string&) { std::cout << Json(tokenizer.decode(row.get<std::vector<int32_t>>(), o.skip_special_tokens)).dump() << "\n"; });
+    for_lines(o.decode, [&](const Json& row, const std::string&) { std::cout << Json(tokenizer.decode(ids_of(row, loaded.model.spec.vocab), o.skip_special_tokens)).dump() << "\n"; });
   if (!o.chat.empty())
     for_lines(o.chat, [&](const Json&, const std::string& line) {
       OrderedJson row = OrderedJson::parse(line), messages = row.is_array() ? row : row.at("messages"), extra = OrderedJson::object();

@@ -77,7 +77,7 @@ void place_grouped(const Step& st) {
     for (int32_t h = 0; h < a.heads; ++h) rotate(st.model, st.position[t], q + h * d);
     int32_t block = st.block_of(t), lane = st.position[t] % kKeyBlock;
     for (int32_t g = 0; g < G; ++g) {
-      float key[512];
+      float key[kMostHeadDim];
       std::memcpy(key, in + (a.heads + g) * d, sizeof(float) * size_t(d));
       rotate(st.model, st.position[t], key);
       const float* value = in + (a.heads + G + g) * d;
@@ -111,7 +111,7 @@ void place_latent(const Step& st) {
       std::memcpy(rope, q + t * q_stride + h * a.head_dim + a.nope_dim, sizeof(float) * size_t(a.rope_dim));
       rotate(st.model, st.position[t], rope);
     }
-    float key[2048];
+    float key[kMostLatent];
     const float* latent = st.s.in_T.data() + t * in_rows + first;
     st.s.kv_inverse_T[t] = st.compute.kernels->rms_norm(latent, st.model.at(o.kv_a_norm), a.kv_lora_rank, a.lora_norm_epsilon, key);
     std::memcpy(key + a.kv_lora_rank, latent + a.kv_lora_rank, sizeof(float) * size_t(a.rope_dim));
@@ -168,12 +168,12 @@ void attention(const Step& st, Buffer& scratch) {
 
 /// Chooses top_k experts by score + bias among the best groups; ids ascending, weights from the unbiased scores.
 void choose_experts(const MoeSpec& m, const float* scores, const float* bias, int32_t* expert, float* weight) {
-  float biased[1024];
+  float biased[kMostExperts];
   for (int32_t e = 0; e < m.experts; ++e) biased[e] = scores[e] + (bias ? bias[e] : 0.0f);
   int32_t size = m.experts / m.groups;
-  bool open[256];
+  bool open[kMostGroups];
   if (m.top_groups < m.groups) {
-    float group_score[256];
+    float group_score[kMostGroups];
     for (int32_t g = 0; g < m.groups; ++g) {  // a group is worth the sum of its two best
       float first = -1e30f, second = -1e30f;
       for (int32_t e = g * size; e < (g + 1) * size; ++e) {
@@ -189,7 +189,7 @@ void choose_experts(const MoeSpec& m, const float* scores, const float* bias, in
       open[best] = true;
     }
   }
-  bool taken[1024] = {};
+  bool taken[kMostExperts] = {};
   for (int32_t k = 0; k < m.top_k; ++k) {  // ties to the lower id
     int32_t best = -1;
     for (int32_t e = 0; e < m.experts; ++e)

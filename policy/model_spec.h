@@ -9,6 +9,9 @@ namespace cohort {
 
 using Json = nlohmann::json;
 
+// Largest sizes, where rows are worked on in arrays of fixed size.
+constexpr int32_t kMostHeadsOfAKey = 128, kMostHeadDim = 512, kMostLatent = 2048, kMostExperts = 1024, kMostGroups = 256, kMostChosen = 64;
+
 struct RopeSpec {
   int32_t dim = 0;                  // rotated dimensions, even
   bool interleaved = false;         // pairs (2j, 2j+1); else (j, j + dim/2)

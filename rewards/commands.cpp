@@ -6,8 +6,10 @@
 #include <fstream>
 #include <iostream>
 #include <memory>
+#include <sstream>
 #include <thread>
 
+#include "configs/durable_file.h"
 #include "configs/error.h"
 #include "rewards/compose.h"
 #include "rewards/rules.h"
@@ -114,42 +116,6 @@ std::vector<Row> read_rows(const std::string& file) {
   return read_rows(in, file);
 }
 
-// Where scores go: stdout, or a temporary file beside `path` that takes its name when all is written.
-class ScoreFile {
- public:
-  explicit ScoreFile(const std::string& path) : path_(path), part_(path + ".part") {
-    if (path_ == "-") return;
-    if (std::filesystem::is_directory(path_)) throw UsageError("--out " + path_ + " is a folder, expected a file");
-    file_.open(part_, std::ios::trunc);
-    if (!file_) throw UsageError("--out " + path_ + " cannot be written");
-  }
-  ScoreFile(const ScoreFile&) = delete;
-  ScoreFile& operator=(const ScoreFile&) = delete;
-  ~ScoreFile() {
-    if (path_ == "-" || committed_) return;
-    file_.close();
-    std::error_code ignored;
-    std::filesystem::remove(part_, ignored);
-  }
-  std::ostream& stream() { return path_ == "-" ? std::cout : file_; }
-  void commit() {
-    if (path_ == "-") {
-      std::cout.flush();
-      if (!std::cout) throw std::runtime_error("stdout cannot be written");
-      return;
-    }
-    file_.close();
-    if (!file_) throw std::runtime_error("--out " + path_ + " could not be written whole");
-    std::filesystem::rename(part_, path_);
-    committed_ = true;
-  }
-
- private:
-  std::string path_, part_;
-  std::ofstream file_;
-  bool committed_ = false;
-};
-
 struct Summary {
   size_t rows = 0;
   std::map<std::string, size_t> statuses;
@@ -230,10 +196,11 @@ void run_score(const ScoreFlags& flags) {
   std::vector<RewardSpec> rewards;
   for (const std::string& text : flags.rewards) rewards.push_back(parse_reward(text));
   const Scorer scorer(rewards, flags.workers, {.per_completion = std::chrono::duration<double>(flags.timeout)});
+  if (flags.out != "-") expect_writable_file(flags.out);
   const std::vector<Row> rows = read_rows(flags.in);
-  ScoreFile out(flags.out);
-  const Summary summary = score_rows(rows, scorer, out.stream());
-  out.commit();
+  std::ostringstream lines;  // of a file, which is whole or absent
+  const Summary summary = score_rows(rows, scorer, flags.out == "-" ? std::cout : lines);
+  if (flags.out != "-") write_durably(flags.out, lines.view());
   std::cerr << "scored " << summary.line() << '\n';
   if (flags.json && flags.out != "-") std::cout << summary.json().dump() << '\n';
 }

@@ -1,9 +1,11 @@
 #include "rollout/collect.h"
 
+#include <algorithm>
 #include <map>
 
 #include "policy/kernels/philox.h"
 #include "policy/text/chat_template.h"
+#include "tasks/task_json.h"
 
 namespace cohort {
 
@@ -41,6 +43,11 @@ static Group group_of(const Task& task, Finished finished) {
   return group;
 }
 
+/// Verdicts on another form of the task, or of a verifier that failed, are passed anew.
+static bool is_out_of_date(const Group& kept, const Task& task) {
+  return to_json(kept.task) != to_json(task) || std::any_of(kept.rollouts.begin(), kept.rollouts.end(), [](const Rollout& r) { return r.score.status == Status::error; });
+}
+
 std::vector<Group> collect(Engine& engine, const CausalLM& model, const Tokenizer& tokenizer, const Scorer* scorer, const CollectJob& job,
                            const GroupStore& store, const std::function<void(int64_t)>& progress) {
   std::vector<Group> groups(job.tasks.size());
@@ -52,6 +59,11 @@ std::vector<Group> collect(Engine& engine, const CausalLM& model, const Tokenize
     if (store.find) {
       std::optional<Group> kept = store.find(int64_t(i));
       if (kept && kept->prompt == prompt && !kept->rollouts.empty() && kept->rollouts[0].completion.seed == seed) {
+        if (scorer && is_out_of_date(*kept, job.tasks[i])) {
+          kept->task = job.tasks[i];
+          judge(*scorer, *kept);
+          store.keep(int64_t(i), *kept);
+        }
         groups[i] = std::move(*kept);
         ++done;
         continue;

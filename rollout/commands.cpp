@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <iostream>
 
+#include "configs/durable_file.h"
 #include "configs/error.h"
 #include "rollout/evaluate.h"
 
@@ -35,6 +36,7 @@ std::vector<Task> tasks_of(const SampleOptions& o) {
 
 void run_sample(const SampleOptions& o) {
   std::vector<Task> tasks = tasks_of(o);
+  if (o.out != "-") expect_writable_file(o.out);
   Compute compute(o.threads ? o.threads : usable_cores());
   LoadedModel loaded = load_with_tokenizer(o.model, compute, o.bf16);
   std::unique_ptr<Engine> engine = engine_for(loaded.model, compute, *loaded.tokenizer, tasks, o.sampling, o.engine);
@@ -83,6 +85,9 @@ void run_eval(EvalOptions& o) {
   if (o.limit > 0 && int64_t(tasks.size()) > o.limit) tasks.resize(size_t(o.limit));
   if (!o.reward.empty()) o.config.rewards.assign(o.reward.begin(), o.reward.end());
   reward_specs(o.config.rewards);
+  if (!o.out.empty()) expect_writable_file(o.out);
+  if (o.config.num_generations > 1 && o.config.sampling.temperature == 0)
+    throw UsageError("-n " + std::to_string(o.config.num_generations) + " at temperature 0 makes equal completions: give --temperature, e.g. 1");
   Evaluation before;
   if (!o.against.empty()) before = same_tasks(read_groups(o.against), tasks, o.against);
   Compute compute(o.config.threads ? o.config.threads : usable_cores());

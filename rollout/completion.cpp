@@ -22,6 +22,7 @@ Json to_json(const Rollout& r) {
   Json line = {{"completion", r.text}, {"completion_ids", c.tokens}, {"logprobs", c.logprobs}, {"finish_reason", to_string(c.finish)},
                {"seed", c.seed}, {"member", c.member}};
   if (!c.versions.empty()) line["versions"] = c.versions;
+  if (c.entropy_sum != 0) line["entropy_sum"] = c.entropy_sum;
   if (!c.loss_mask.empty()) line["loss_mask"] = c.loss_mask;
   const bool is_judged = r.score.value || !r.score.reason.empty();
   if (is_judged) line["score"] = to_json(r.score), line["advantage"] = r.advantage;
@@ -36,6 +37,7 @@ Rollout rollout_from_json(const Json& line) {
   c.logprobs = line.at("logprobs").get<std::vector<float>>();
   c.loss_mask = line.value("loss_mask", std::vector<uint8_t>());
   c.versions = line.value("versions", std::vector<int32_t>());
+  c.entropy_sum = line.value("entropy_sum", 0.0);
   c.finish = finish_from(line.value("finish_reason", "stop"));
   c.seed = line.value("seed", uint64_t(0)), c.member = line.value("member", 0);
   if (line.contains("score")) r.score = score_from_json(line["score"]);

@@ -19,6 +19,7 @@ struct Completion {
   std::vector<float> logprobs;     // [R] log p(token) under the weights and temperature that sampled it
   std::vector<uint8_t> loss_mask;  // [R] 0 for tokens the policy did not choose; empty: all 1
   std::vector<int32_t> versions;   // [R] policy version of each token; empty: the group's
+  double entropy_sum = 0;          // nats, over the tokens; 0: not known
   FinishReason finish = FinishReason::stop;
   uint64_t seed = 0;               // of the random stream that chose the tokens,
   int32_t member = 0;              // and which of its members this is

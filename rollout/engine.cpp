@@ -147,6 +147,7 @@ void Engine::sample(std::span<const int64_t> rows, std::span<Slot* const> slots)
                                  {scratch_.data() + N * D + n * V, size_t(V)});
     c.tokens.push_back(choice.token);
     c.logprobs.push_back(choice.logprob);
+    c.entropy_sum += choice.entropy;
   });
   generated_tokens_ += N;
   for (Slot* slot : slots) {

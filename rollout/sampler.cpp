@@ -69,7 +69,10 @@ Choice choose_token(const Kernels& kernels, std::span<float> logits, const Sampl
                     std::span<float> scratch) {
   int64_t vocab = int64_t(logits.size());
   float temperature = s.temperature > 0 ? float(s.temperature) : 1.0f;
-  auto say = [&](int32_t token) { return Choice{token, kernels.token_statistics(logits.data(), vocab, temperature, token).logprob}; };
+  auto say = [&](int32_t token) {
+    TokenStatistics s = kernels.token_statistics(logits.data(), vocab, temperature, token);
+    return Choice{token, s.logprob, s.entropy};
+  };
   if (s.temperature == 0 && banned.empty()) return say(most_likely(logits));
   float top = kernels.token_statistics(logits.data(), vocab, temperature, 0).max;
   kernels.exponentials(logits.data(), vocab, temperature, top, scratch.data());

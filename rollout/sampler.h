@@ -33,7 +33,7 @@ void visit_fields(V& v, SamplingConfig& c) {
 
 struct Choice {
   int32_t token;
-  float logprob;  // over the whole vocabulary after temperature (of temperature 1 where it is 0)
+  float logprob, entropy;  // over the whole vocabulary after temperature (of temperature 1 where it is 0)
 };
 
 /// `logits` [V] may be changed (banned tokens); `scratch` [V].

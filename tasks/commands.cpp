@@ -170,19 +170,11 @@ std::string generated_lines(const Stream<Row>& stream, int64_t count) {
   return lines;
 }
 
-void check_out(const std::string& out) {
-  if (out == "-") return;
-  std::error_code none;
-  if (std::filesystem::is_directory(out, none)) throw UsageError("--out " + out + " is a folder, expected a file");
-  const auto folder = std::filesystem::path(out).parent_path();
-  make_writable_folder(folder.empty() ? "." : folder);
-}
-
 void generate(const GenerateFlags& flags) {
   if (!parse_source(flags.source).is_generator)
     throw UsageError(flags.source.reference +
                      " is a file; `tasks generate` takes the name of a generator (see `tasks list`)");
-  check_out(flags.out);
+  if (flags.out != "-") expect_writable_file(flags.out);
   const std::string lines = makes_rows(flags.source) ? generated_lines(open_sft_rows(flags.source), flags.count)
                                                      : generated_lines(open_tasks(flags.source), flags.count);
   if (flags.out == "-")

@@ -5,11 +5,11 @@
 #include <cstdio>
 #include <set>
 
+#include "configs/durable_file.h"
 #include "grpo/report/curves.h"
 #include "grpo/report/html.h"
 #include "grpo/report/page_style.h"
 #include "grpo/report/run_folder.h"
-#include "policy/files/mapped_file.h"
 
 namespace cohort {
 namespace {
@@ -329,10 +329,8 @@ std::string report_page(std::span<const std::filesystem::path> run_dirs) {
 }
 
 void write_report(std::span<const std::filesystem::path> run_dirs, const std::filesystem::path& out) {
-  const std::string page = report_page(run_dirs);
-  DurableFile file(out);
-  file.write(page);
-  file.commit();
+  expect_writable_file(out);
+  write_durably(out, report_page(run_dirs));
 }
 
 }  // namespace cohort

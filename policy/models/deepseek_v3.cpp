@@ -32,8 +32,8 @@ AttentionSpec attention(const Json& c) {
 }
 
 MoeSpec mixture(const Json& c) {
-  MoeSpec m{.experts = required_int(c, "n_routed_experts"), .top_k = required_int(c, "num_experts_per_tok"), .groups = c.value("n_group", 8),
-            .top_groups = c.value("topk_group", 4), .expert_dim = required_int(c, "moe_intermediate_size")};
+  MoeSpec m{.experts = required_int(c, "n_routed_experts"), .top_k = required_int(c, "num_experts_per_tok"), .groups = optional_int(c, "n_group", 8),
+            .top_groups = optional_int(c, "topk_group", 4), .expert_dim = required_int(c, "moe_intermediate_size")};
   m.shared_dim = m.expert_dim * c.value("n_shared_experts", 1);
   m.normalize = c.value("norm_topk_prob", true), m.scale = c.value("routed_scaling_factor", 2.5f), m.correction_bias = true;
   if (m.experts % m.groups || m.top_k > m.experts / m.groups * m.top_groups)
@@ -77,7 +77,7 @@ void add_mixture(ModelSpec& spec, const std::string& at, const MoeSpec& m, Layer
 ModelSpec deepseek_v3_spec(const Json& c) {
   ModelSpec spec;
   spec.vocab = required_int(c, "vocab_size"), spec.dim = required_int(c, "hidden_size");
-  spec.max_position = c.value("max_position_embeddings", 4096);
+  spec.max_position = optional_int(c, "max_position_embeddings", 4096);
   spec.norm_epsilon = c.value("rms_norm_eps", 1e-6f);
   spec.tied_embeddings = c.value("tie_word_embeddings", false);
   AttentionSpec a = attention(c);

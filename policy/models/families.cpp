@@ -1,6 +1,7 @@
 #include "policy/models/families.h"
 
 #include <cmath>
+#include <limits>
 #include <numbers>
 
 #include "configs/error.h"
@@ -58,10 +59,21 @@ int64_t add_parameter(ModelSpec& spec, const std::string& name, std::vector<int6
   return parameter.offset;
 }
 
+static int32_t positive(const char* key, int64_t value) {
+  if (value < 1 || value > std::numeric_limits<int32_t>::max())
+    throw UsageError(std::string("config.json has \"") + key + "\": " + std::to_string(value) + ", expected 1 or more");
+  return int32_t(value);
+}
+
 int32_t required_int(const Json& config, const char* key) {
   if (!config.contains(key) || !config[key].is_number_integer())
     throw UsageError(std::string("config.json has no integer \"") + key + "\", which model_type \"" + config.value("model_type", "") + "\" needs");
-  return config[key];
+  return positive(key, config[key].get<int64_t>());
+}
+
+int32_t optional_int(const Json& config, const char* key, int32_t otherwise) {
+  if (!config.contains(key) || config[key].is_null()) return otherwise;
+  return required_int(config, key);
 }
 
 Json rope_scaling(const Json& config) {
@@ -96,7 +108,25 @@ int64_t ModelSpec::active_parameters() const {
   return active;
 }
 
-ModelSpec model_spec(const Json& config) {
+/// What kernels and rows keep in arrays of fixed size.
+static void check_sizes(const ModelSpec& spec) {
+  auto at_most = [](const char* what, int64_t value, int64_t most) {
+    if (value > most) throw UsageError(std::string("config.json: ") + what + " is " + std::to_string(value) + ", this version goes up to " + std::to_string(most));
+  };
+  if (spec.rope.dim % 2) throw UsageError("config.json: the rotated dimensions of a head are " + std::to_string(spec.rope.dim) + ", expected an even number");
+  for (const LayerSpec& layer : spec.layers) {
+    const AttentionSpec& a = layer.attention;
+    if (a.heads % a.kv_heads) throw UsageError("config.json: num_attention_heads " + std::to_string(a.heads) + " is no multiple of num_key_value_heads " + std::to_string(a.kv_heads));
+    at_most("the heads of one key", a.heads / a.kv_heads, kMostHeadsOfAKey);
+    at_most(a.latent ? "kv_lora_rank + qk_rope_head_dim" : "head_dim", a.key_dim(), a.latent ? kMostLatent : kMostHeadDim);
+    if (layer.dense_dim) continue;
+    at_most("n_routed_experts", layer.moe.experts, kMostExperts);
+    at_most("num_experts_per_tok", layer.moe.top_k, kMostChosen);
+    at_most("n_group", layer.moe.groups, kMostGroups);
+  }
+}
+
+static ModelSpec family_spec(const Json& config) {
   std::string type = config.value("model_type", "");
   ModelSpec spec;
   if (type == "llama") spec = llama_spec(config);
@@ -110,6 +140,16 @@ ModelSpec model_spec(const Json& config) {
     else if (eos.is_array()) spec.stop_ids = eos.get<std::vector<int32_t>>();
   }
   return spec;
+}
+
+ModelSpec model_spec(const Json& config) {
+  try {
+    ModelSpec spec = family_spec(config);
+    check_sizes(spec);
+    return spec;
+  } catch (const Json::exception& error) {
+    throw UsageError(std::string("config.json has a value of another type than its key takes: ") + error.what());
+  }
 }
 
 }  // namespace cohort

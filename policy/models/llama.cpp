@@ -8,11 +8,11 @@ namespace cohort {
 ModelSpec llama_spec(const Json& c) {
   ModelSpec spec;
   spec.vocab = required_int(c, "vocab_size"), spec.dim = required_int(c, "hidden_size");
-  spec.max_position = c.value("max_position_embeddings", 2048);
+  spec.max_position = optional_int(c, "max_position_embeddings", 2048);
   spec.norm_epsilon = c.value("rms_norm_eps", 1e-6f);
   spec.tied_embeddings = c.value("tie_word_embeddings", false);
-  int32_t heads = required_int(c, "num_attention_heads"), kv_heads = c.value("num_key_value_heads", heads);
-  int32_t head_dim = c.contains("head_dim") && c["head_dim"].is_number() ? c["head_dim"].get<int32_t>() : spec.dim / heads;
+  int32_t heads = required_int(c, "num_attention_heads"), kv_heads = optional_int(c, "num_key_value_heads", heads);
+  int32_t head_dim = optional_int(c, "head_dim", spec.dim / heads);
   int32_t ffn = required_int(c, "intermediate_size");
   bool bias = c.value("attention_bias", false);
   spec.rope = rope_spec(c, head_dim, false);
