@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include "configs/error.h"
 #include "policy/backward.h"
 #include "policy/kernels/philox.h"
 #include "policy/reference.h"
@@ -169,6 +170,28 @@ TEST(Backward, SameBitsForEveryThreadCount) {
       ASSERT_EQ(std::memcmp(gradient.data(), reference.data(), gradient.size() * 4), 0) << c.name << " threads " << threads;
     }
   }
+}
+
+/// The sentence that refuses a config with these changes.
+std::string refusal(Json config, const Json& changes) {
+  config.update(changes);
+  try {
+    model_spec(config);
+  } catch (const UsageError& error) {
+    return error.what();
+  }
+  return "accepted";
+}
+
+TEST(ModelSpec, SizesThatNoModelHasAreRefusedByName) {
+  const std::vector<std::pair<Json, const char*>> latent = {
+      {{{"n_group", 0}}, "n_group"}, {{{"kv_lora_rank", 4096}}, "kv_lora_rank"}, {{{"n_routed_experts", 2048}}, "n_routed_experts"}, {{{"vocab_size", -1}}, "vocab_size"},
+      {{{"hidden_size", 0}}, "hidden_size"}, {{{"qk_rope_head_dim", 7}}, "even"}, {{{"rope_theta", "y"}}, "another type"}, {{{"num_experts_per_tok", 0}}, "num_experts_per_tok"}};
+  for (const auto& [changes, word] : latent) EXPECT_NE(refusal(tiny_deepseek(), changes).find(word), std::string::npos) << changes << ": " << refusal(tiny_deepseek(), changes);
+  const std::vector<std::pair<Json, const char*>> grouped = {
+      {{{"num_attention_heads", 0}}, "num_attention_heads"}, {{{"num_key_value_heads", 4}}, "num_key_value_heads"}, {{{"head_dim", 1024}}, "head_dim"},
+      {{{"num_hidden_layers", 0}}, "num_hidden_layers"}, {{{"intermediate_size", 2.5}}, "intermediate_size"}};
+  for (const auto& [changes, word] : grouped) EXPECT_NE(refusal(tiny_llama(), changes).find(word), std::string::npos) << changes << ": " << refusal(tiny_llama(), changes);
 }
 
 }  // namespace

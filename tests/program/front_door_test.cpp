@@ -275,8 +275,70 @@ TEST(FrontDoorIntegration, LearnsFromFrozenGroups) {
   EXPECT_EQ(rows[0]["ratio/min"], 1.0);
   EXPECT_EQ(rows[0]["ratio/max"], 1.0);
 
+  const Outcome unsaid = run_program({"train", config, "--out", job.out(), "--resume", "--set", "max_steps=5"});
+  EXPECT_EQ(unsaid.exit_code, 2) << "the groups belong to the run";
+  EXPECT_NE(unsaid.err.find("groups"), std::string::npos) << unsaid.err;
+
   const std::string completions = (fs::path(job.out()) / "completions" / "step-000001.jsonl").string();
   EXPECT_EQ(run_program({"train", config, "--out", job.out() + "2", "--set", "steps_per_generation=1", "--groups", completions}).exit_code, 0) << "what train writes, train reads";
+}
+
+TEST(FrontDoorIntegration, NothingThatStandsIsReplacedUnasked) {
+  const TinyJob job;
+  const std::string config = job.write(job.config({{"max_steps", 2}}).dump());
+  const fs::path out = job.folder / "chain" / "stage", weights = out / "final" / "model.safetensors";
+  const std::vector<std::string> train = {"train", config, "--out", out.string()};
+  const auto with = [&](std::vector<std::string> arguments, const std::vector<std::string>& more) {
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run_program(arguments);
+  };
+  ASSERT_EQ(run_program(train).exit_code, 0);
+  const std::string bytes = read_file(weights);
+  const auto before = fs::last_write_time(weights);
+
+  fs::remove_all(out / "checkpoints");  // a finished run is finished without them too
+  EXPECT_EQ(with(train, {"--resume"}).exit_code, 0);
+  EXPECT_EQ(fs::last_write_time(weights), before);
+  const Outcome longer = with(train, {"--resume", "--set", "max_steps=3"});
+  EXPECT_EQ(longer.exit_code, 2);
+  EXPECT_NE(longer.err.find("no checkpoint"), std::string::npos) << longer.err;
+  EXPECT_EQ(fs::last_write_time(weights), before);
+
+  const Json stage = {{"name", "stage"}, {"kind", "train"}, {"config", job.config({{"max_steps", 2}})}};
+  const std::string chain = job.write(Json{{"stages", {stage}}}.dump());
+  const Outcome refused = run_program({"run", chain, "--out", (job.folder / "chain").string()});  // its stage's folder holds another's run
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_NE(refused.err.find("chain/stage already holds a run"), std::string::npos) << refused.err;
+
+  for (const char* gone : {"config.json", "metrics.jsonl", "completions", "sampled", "report.html", "events.out.tfevents.cohort"}) fs::remove_all(out / gone);
+  job.write(job.config({{"max_steps", 2}}).dump());
+  EXPECT_EQ(run_program(train).exit_code, 2) << "final alone is a run too";
+  EXPECT_EQ(read_file(weights), bytes);
+}
+
+TEST(FrontDoorIntegration, ResumeTakesAFolderByEqualsAlone) {
+  const TinyJob job;
+  const std::string config = job.write(job.config({{"max_steps", 1}}).dump());
+  const Outcome outcome = run_program({"train", "--resume", config, "--out", job.out()});
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  const Outcome refused = run_program({"train", config, "--out", job.out() + "2", "--resume=/nowhere"});
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_NE(refused.err.find("/nowhere"), std::string::npos) << refused.err;
+}
+
+TEST(FrontDoorIntegration, TasksBothTrainedOnAndHeldOutAreSaid) {
+  const TinyJob job;
+  std::string rows;
+  for (int i = 0; i < 6; ++i) rows += Json{{"id", "row " + std::to_string(i)}, {"prompt", std::to_string(i) + "+1="}, {"answer", "0"}}.dump() + "\n";
+  write_file(job.folder / "tasks.jsonl", rows);
+  const std::string tasks = (job.folder / "tasks.jsonl").string();
+  const auto run = [&](double trained, double held_out) {
+    const Json changes = {{"max_steps", 1}, {"eval_steps", 1}, {"tasks", {{"reference", tasks}, {"split", "train"}, {"held_out", trained}}},
+                          {"eval_tasks", {{"reference", tasks}, {"split", "held_out"}, {"held_out", held_out}}}};
+    return run_program({"train", job.write(job.config(changes).dump()), "--out", job.out(), "--overwrite"}).err;
+  };
+  EXPECT_NE(run(0.2, 0.9).find("eval_tasks are also among tasks"), std::string::npos);
+  EXPECT_EQ(run(0.5, 0.5).find("also among tasks"), std::string::npos);
 }
 
 TEST(FrontDoorIntegration, FrozenGroupsThatDoNotFitAreRefused) {
@@ -328,7 +390,7 @@ Json shortened(Json chain) {
   for (Json& stage : chain["stages"]) {
     Json& config = stage["config"];
     if (stage["kind"] == "distill") {  // a teacher of two steps solves nothing: all it writes is taken
-      config["rewards"] = {{{"name", "regex"}, {"options", {{"pattern", ""}}}}};
+      config["rewards"] = Json::array({"regex:pattern=."});
       config["num_prompts"] = 16, config["prompts_per_step"] = 8, config["student"]["max_steps"] = 2;
     } else config["max_steps"] = 2;
     if (config.contains("eval_tasks")) config["eval_tasks"] = "arithmetic:split=held_out,limit=8";

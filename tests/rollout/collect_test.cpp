@@ -76,6 +76,20 @@ TEST_F(CollectTest, GroupsOfAnEarlierAttemptAreNotSampledAgain) {
   for (size_t g = 0; g < 4; ++g) EXPECT_EQ(all_tokens(groups[g]), all_tokens(expected[g]));
 }
 
+TEST_F(CollectTest, StoredVerdictsThatFailedOrAreOfAnotherAnswerArePassedAnew) {
+  std::map<int64_t, Group> kept;
+  std::vector<Group> expected = collect(0, {.find = {}, .keep = [&](int64_t index, const Group& group) { kept[index] = group_from_json(to_json(group)); }});
+  kept[0].rollouts[1].score = {.status = Status::error, .reason = "the server was down"};
+  kept[2].task.answer = "the answer before it was mended";
+  std::set<int64_t> judged;
+  GroupStore store{.find = [&](int64_t index) { return std::optional(kept[index]); }, .keep = [&](int64_t index, const Group&) { judged.insert(index); }};
+  std::vector<Group> groups = collect(0, store);
+  EXPECT_EQ(judged, (std::set<int64_t>{0, 2}));
+  EXPECT_EQ(groups[2].task.answer, tasks[2].answer);
+  for (size_t g = 0; g < 4; ++g)
+    for (size_t i = 0; i < 3; ++i) EXPECT_EQ(groups[g].rollouts[i].score.value, expected[g].rollouts[i].score.value);
+}
+
 TEST_F(CollectTest, AGroupSurvivesItsLineOfJsonToTheBit) {
   for (const Group& group : collect()) {
     Group back = group_from_json(Json::parse(to_json(group).dump()));
