@@ -3,13 +3,13 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <optional>
 #include <stdexcept>
 #include <string_view>
 
+#include "configs/durable_file.h"
 #include "policy/files/mapped_file.h"
 
 namespace cohort {
@@ -17,21 +17,9 @@ namespace {
 
 constexpr size_t head_bytes = 8 + 4, tail_bytes = 4;
 
-// CRC-32C (Castagnoli), reflected polynomial.
-constexpr std::array<uint32_t, 256> crc_table = [] {
-  std::array<uint32_t, 256> table{};
-  for (uint32_t i = 0; i < 256; ++i) {
-    table[i] = i;
-    for (int bit = 0; bit < 8; ++bit) table[i] = table[i] >> 1 ^ (table[i] & 1 ? 0x82f63b78u : 0);
-  }
-  return table;
-}();
-
 // TFRecord stores crcs rotated and offset, so that a crc over bytes that hold crcs stays useful.
 uint32_t masked_crc(std::string_view bytes) {
-  uint32_t crc = ~0u;
-  for (const char byte : bytes) crc = crc >> 8 ^ crc_table[(crc ^ static_cast<uint8_t>(byte)) & 0xff];
-  crc = ~crc;
+  const uint32_t crc = crc32c(bytes);
   return (crc >> 15 | crc << 17) + 0xa282ead8u;
 }
 

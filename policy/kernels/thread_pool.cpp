@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <chrono>
-#include <fstream>
-#include <string>
+
+#include "configs/machine.h"
 
 namespace cohort {
 namespace {
@@ -72,15 +72,6 @@ void ThreadPool::work() {
   }
 }
 
-int usable_cores() {
-  cpu_set_t set;
-  int cores = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : int(std::thread::hardware_concurrency());
-  std::ifstream quota_file("/sys/fs/cgroup/cpu.max");  // "max 100000" or "200000 100000": µs a period, period
-  std::string quota;
-  double period = 0;
-  if (quota_file >> quota >> period && quota != "max" && period > 0)
-    cores = std::min(cores, int(std::max(1.0, std::stod(quota) / period + 0.5)));
-  return std::max(1, cores);
-}
+int usable_cores() { return cores().usable(); }
 
 }  // namespace cohort
