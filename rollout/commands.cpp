@@ -64,6 +64,8 @@ Json evaluation_json(const Evaluation& e, std::span<const Group> groups, const s
       sum += pass_at_k(int64_t(group.rollouts.size()), correct, k);
     }
     out["pass@" + std::to_string(k)] = groups.empty() ? 0 : sum / double(groups.size());
+    const auto majorities = std::count_if(groups.begin(), groups.end(), [&](const Group& group) { return majority_is_correct(group, k); });
+    if (k > 1) out["maj@" + std::to_string(k)] = double(majorities) / double(std::max<size_t>(1, groups.size()));
   }
   return out;
 }
@@ -131,7 +133,7 @@ void add_eval(CLI::App& app) {
   verb->add_option("--tasks", o->tasks, "a task file or generator")->required();
   verb->add_option("--reward", o->reward, "what decides; default: accuracy")->allow_extra_args(false);
   verb->add_option("-n", o->config.num_generations, "completions of each task")->capture_default_str()->check(CLI::PositiveNumber);
-  verb->add_option("-k", o->k, "pass@k for these k")->delimiter(',');
+  verb->add_option("-k", o->k, "pass@k for these k, and maj@k above 1")->delimiter(',');
   add_sampling_options(*verb, o->config.sampling);
   verb->add_option("--limit", o->limit, "first so many tasks; 0: all");
   verb->add_option("--seed", o->config.seed, "of the sampling");

@@ -5,6 +5,7 @@
 #include "configs/error.h"
 #include "configs/progress.h"
 #include "policy/kernels/philox.h"
+#include "rewards/math/extract.h"
 
 namespace cohort {
 
@@ -90,6 +91,29 @@ Gain paired_gain(const Evaluation& before, const Evaluation& after) {
   for (double d : differences) gain.mean += d / double(differences.size());
   std::tie(gain.ci_low, gain.ci_high) = bootstrap_interval(differences);
   return gain;
+}
+
+bool majority_is_correct(const Group& group, int64_t k) {
+  struct Answer {
+    Task task;  // whose reference is this answer
+    int64_t votes;
+    bool correct;
+  };
+  const Scorer same({{.name = "accuracy"}}, 1);
+  std::vector<Answer> answers;
+  for (size_t i = 0; i < std::min(group.rollouts.size(), size_t(k)); ++i) {
+    const Rollout& rollout = group.rollouts[i];
+    const std::vector<std::string> readings = math::extract_answer(rollout.text, {.last_number = true});
+    if (readings.empty()) continue;
+    const auto found = std::find_if(answers.begin(), answers.end(), [&](const Answer& answer) {
+      const Judged judged{&answer.task, rollout.text};
+      return answer.task.answer == readings[0] || same.judge({&judged, 1})[0].status == Status::correct;
+    });
+    if (found != answers.end()) ++found->votes;
+    else answers.push_back({{.id = group.task.id, .answer = readings[0], .extra = Json::object()}, 1, rollout.score.status == Status::correct});
+  }
+  const auto most = std::max_element(answers.begin(), answers.end(), [](const Answer& a, const Answer& b) { return a.votes < b.votes; });
+  return most != answers.end() && most->correct;
 }
 
 }  // namespace cohort

@@ -64,6 +64,10 @@ Gain paired_gain(const Evaluation& before, const Evaluation& after);
 /// Unbiased estimate of pass@k from n samples of which c are correct (Codex, arXiv 2107.03374, eq. 1).
 double pass_at_k(int64_t n, int64_t c, int64_t k);
 
+/// Whether the answer that most of the first k completions give is correct (self-consistency, arXiv 2203.11171): answers
+/// are the same where the reward `accuracy` says so; completions without one do not vote, the earlier answer wins a tie.
+bool majority_is_correct(const Group& group, int64_t k);
+
 /// 2.5 % and 97.5 % quantiles of the mean over `num_resamples` resamples; a function of the values alone.
 std::pair<double, double> bootstrap_interval(std::span<const double> values, int num_resamples = 2000);
 

@@ -21,6 +21,19 @@ TEST(Evaluate, PassAtKIsTheShareOfSubsetsWithACorrectOne) {
   EXPECT_EQ(pass_at_k(4, 3, 2), 1.0);
 }
 
+TEST(Evaluate, TheMajorityVotesByMeaning) {
+  const auto group = [](const std::vector<std::pair<const char*, bool>>& completions) {
+    Group g{.task = {.id = "t", .answer = "1/2", .extra = Json::object()}};
+    for (const auto& [text, correct] : completions) g.rollouts.push_back({.text = text, .score = {.value = correct, .status = correct ? Status::correct : Status::wrong}});
+    return g;
+  };
+  const Group g = group({{"\\boxed{3}", false}, {"so \\boxed{\\frac{1}{2}}", true}, {"\\boxed{3}", false}, {"the answer is 0.5", true}, {"no idea", false}, {"#### 2/4", true}});
+  EXPECT_TRUE(majority_is_correct(g, 6));
+  EXPECT_FALSE(majority_is_correct(g, 3));
+  EXPECT_FALSE(majority_is_correct(g, 4)) << "a tie goes to the earlier answer";
+  EXPECT_FALSE(majority_is_correct(group({{"no idea", false}}), 1));
+}
+
 TEST(Evaluate, TheIntervalOfAShareIsTheBinomialOne) {
   std::vector<double> values(400);
   for (size_t i = 0; i < 100; ++i) values[i] = 1;
