@@ -73,8 +73,8 @@ std::string describe(const CudaLibrary& cuda) {
   if (!cuda.found) return "; libcohort_cuda.so is not beside this program (it is built where nvcc is)";
   std::string text = cuda.error.empty() ? "" : "; CUDA: " + cuda.error;
   for (const GpuDevice& device : cuda.devices)
-    text += std::string("; ") + device.name + ", " + gigabytes(device.memory_bytes) + ", compute " + std::to_string(device.compute_major) + "." +
-            std::to_string(device.compute_minor);
+    text += std::string("; ") + device.name + ", " + gigabytes(device.memory_bytes) + ", compute " +
+            std::to_string(device.compute_major) + "." + std::to_string(device.compute_minor);
   return text;
 }
 
@@ -82,7 +82,8 @@ Finding check_gpu() {
   const Gpu there = gpu();
   Finding finding{"gpu"};
   if (there.device && there.library) {
-    finding.found = "NVIDIA, driver " + (there.driver.empty() ? "of unknown version" : there.driver) + describe(cuda_library());
+    finding.found =
+        "NVIDIA, driver " + (there.driver.empty() ? "of unknown version" : there.driver) + describe(cuda_library());
     return finding;
   }
   finding.status = Status::degraded;

@@ -154,7 +154,8 @@ void make_writable_folder(const fs::path& folder) {
 
 void expect_writable_file(const std::filesystem::path& path) {
   std::error_code none;
-  if (std::filesystem::is_directory(path, none)) throw UsageError(path.string() + " is a folder, expected a file to write");
+  if (std::filesystem::is_directory(path, none))
+    throw UsageError(path.string() + " is a folder, expected a file to write");
   if (path.has_parent_path()) make_writable_folder(path.parent_path());
 }
 

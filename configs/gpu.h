@@ -1,5 +1,5 @@
-// The CUDA library: a shared library beside the program (libcohort_cuda.so), built where nvcc is, opened where a GPU is.
-// Its functions have C names, so that this program needs neither CUDA nor its headers.
+// The CUDA library: a shared library beside the program (libcohort_cuda.so), built where nvcc is, opened where a GPU
+// is. Its functions have C names, so that this program needs neither CUDA nor its headers.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -14,8 +14,8 @@ struct GpuDevice {  // also the form in which the library fills it in
 };
 
 struct CudaLibrary {
-  bool found = false;             // libcohort_cuda.so stands beside the program and can be loaded
-  std::string error;              // why there are no devices, "" where there are
+  bool found = false;  // libcohort_cuda.so stands beside the program and can be loaded
+  std::string error;   // why there are no devices, "" where there are
   std::vector<GpuDevice> devices;
 };
 

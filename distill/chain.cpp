@@ -33,14 +33,17 @@ void resolve_stages(Json& value, const fs::path& folder, const ChainConfig& conf
   std::string name = value.get<std::string>().substr(6);
   for (const StageConfig& earlier : config.stages) {
     if (earlier.name == stage) break;
-    if (earlier.name == name && earlier.kind != "eval") return void(value = fs::absolute(folder / name / "final").lexically_normal().string());
+    if (earlier.name == name && earlier.kind != "eval")
+      return void(value = fs::absolute(folder / name / "final").lexically_normal().string());
   }
-  throw UsageError("stage \"" + stage + "\" names the model stage:" + name + ", which is no earlier stage that makes one");
+  throw UsageError("stage \"" + stage + "\" names the model stage:" + name +
+                   ", which is no earlier stage that makes one");
 }
 
 Json stage_config(const ChainConfig& chain, const StageConfig& stage, const fs::path& folder, const Json& finished) {
   Json config = stage.config;
-  if (!config.is_object()) throw UsageError("stage \"" + stage.name + "\": config is " + config.dump() + ", expected an object");
+  if (!config.is_object())
+    throw UsageError("stage \"" + stage.name + "\": config is " + config.dump() + ", expected an object");
   resolve_stages(config, folder, chain, stage.name);
   uint64_t seed = chain.seed + stage.seed_offset;
   if (!config.contains("seed")) config["seed"] = seed;
@@ -50,7 +53,8 @@ Json stage_config(const ChainConfig& chain, const StageConfig& stage, const fs::
   }
   if (config.contains("model") && config["model"].is_string()) {
     std::string model = config["model"];
-    if (model.starts_with("init:") && model.find('?') == std::string::npos) config["model"] = model + "?seed=" + std::to_string(seed);
+    if (model.starts_with("init:") && model.find('?') == std::string::npos)
+      config["model"] = model + "?seed=" + std::to_string(seed);
   }
   if (!stage.seconds_of.empty()) {
     const Json* other = find_stage(finished, stage.seconds_of);
@@ -79,27 +83,38 @@ void check_stage(const Json& config, const StageConfig& stage) {
   } else if (stage.kind == "train") {
     const TrainConfig c = read_stage<TrainConfig>(config, stage);
     validate(c);
-    reward_specs(c.rewards), open_task_set(c.tasks, c.seed), read_all_tasks(c.eval_tasks), check_model(stage.config, "model");
+    reward_specs(c.rewards), open_task_set(c.tasks, c.seed), read_all_tasks(c.eval_tasks),
+        check_model(stage.config, "model");
   } else if (stage.kind == "eval") {
     const EvalConfig c = read_stage<EvalConfig>(config, stage);
     if (c.model.empty()) throw UsageError("stage \"" + stage.name + "\" has no model: name a folder or stage:NAME");
-    reward_specs(c.rewards), reward_specs(c.lenient_rewards), read_all_tasks(c.tasks), check_model(stage.config, "model");
+    reward_specs(c.rewards), reward_specs(c.lenient_rewards), read_all_tasks(c.tasks),
+        check_model(stage.config, "model");
   } else {
     const DistillConfig c = read_stage<DistillConfig>(config, stage);
-    reward_specs(c.rewards), open_task_set(c.tasks, c.seed), check_model(stage.config, "teacher"), check_model(stage.config.value("student", Json::object()), "model");
+    reward_specs(c.rewards), open_task_set(c.tasks, c.seed), check_model(stage.config, "teacher"),
+        check_model(stage.config.value("student", Json::object()), "model");
   }
 }
 
 /// A name is that of a folder, and no other stage's; seconds_of is an earlier one.
 void check_names(const ChainConfig& chain, const StageConfig& stage) {
-  const auto here = std::find_if(chain.stages.begin(), chain.stages.end(), [&](const StageConfig& s) { return &s == &stage; });
-  const auto is_earlier = [&](const std::string& name) { return std::any_of(chain.stages.begin(), here, [&](const StageConfig& s) { return s.name == name; }); };
+  const auto here =
+      std::find_if(chain.stages.begin(), chain.stages.end(), [&](const StageConfig& s) { return &s == &stage; });
+  const auto is_earlier = [&](const std::string& name) {
+    return std::any_of(chain.stages.begin(), here, [&](const StageConfig& s) { return s.name == name; });
+  };
   const std::vector<std::string> taken = {"checkpoints", "final", "sampled", "completions", "evaluations"};
-  if (stage.name.front() == '.' || stage.name.find('/') != stage.name.npos || std::find(taken.begin(), taken.end(), stage.name) != taken.end())
-    throw UsageError("the stage name \"" + stage.name + "\" cannot be that of its folder: choose one without slashes and leading dot, and not final, checkpoints, completions, evaluations or sampled");
-  if (is_earlier(stage.name)) throw UsageError("two stages have the name \"" + stage.name + "\": every stage needs its own");
+  if (stage.name.front() == '.' || stage.name.find('/') != stage.name.npos ||
+      std::find(taken.begin(), taken.end(), stage.name) != taken.end())
+    throw UsageError("the stage name \"" + stage.name +
+                     "\" cannot be that of its folder: choose one without slashes and leading dot, and not final, "
+                     "checkpoints, completions, evaluations or sampled");
+  if (is_earlier(stage.name))
+    throw UsageError("two stages have the name \"" + stage.name + "\": every stage needs its own");
   if (!stage.seconds_of.empty() && (stage.kind != "train" || !is_earlier(stage.seconds_of)))
-    throw UsageError("stage \"" + stage.name + "\" has seconds_of \"" + stage.seconds_of + "\": expected an earlier stage, in a stage of kind train");
+    throw UsageError("stage \"" + stage.name + "\" has seconds_of \"" + stage.seconds_of +
+                     "\": expected an earlier stage, in a stage of kind train");
 }
 
 TrainResult run_stage(const Json& config, const StageConfig& stage, const RunRequest& request) {
@@ -116,7 +131,11 @@ Json evaluate_stage(const EvalConfig& config, const fs::path& stage_folder) {
   std::vector<Group> groups = evaluate(loaded, compute, config, tasks);
   write_groups(stage_folder / "evaluation.jsonl", groups);
   Evaluation strict = summarize(groups);
-  Json row = {{"pass@1", strict.pass_at_1}, {"ci95", {strict.ci_low, strict.ci_high}}, {"mean_length", strict.mean_length}, {"truncated", strict.truncated}, {"tasks", strict.tasks}};
+  Json row = {{"pass@1", strict.pass_at_1},
+              {"ci95", {strict.ci_low, strict.ci_high}},
+              {"mean_length", strict.mean_length},
+              {"truncated", strict.truncated},
+              {"tasks", strict.tasks}};
   if (!config.lenient_rewards.empty()) {
     Scorer lenient(reward_specs(config.lenient_rewards), compute.pool.num_threads());
     for (Group& group : groups) judge(lenient, group);
@@ -135,16 +154,19 @@ EvalConfig eval_config(const ChainConfig& chain, const fs::path& stage_folder) {
 std::vector<Group> first_groups(const fs::path& file, size_t count) {
   std::vector<Group> groups;
   std::ifstream in(file);
-  for (std::string line; groups.size() < count && std::getline(in, line);) groups.push_back(group_from_json(Json::parse(line)));
+  for (std::string line; groups.size() < count && std::getline(in, line);)
+    groups.push_back(group_from_json(Json::parse(line)));
   return groups;
 }
 
 std::string table_line(const Json& stage) {
   char text[256];
   double lenient = stage.value("lenient_pass@1", -1.0);
-  std::snprintf(text, sizeof text, "%-34s %6.1f %%  [%5.1f, %5.1f]  %7.1f %%  %7.1f  %10lld  %8.1f\n", stage.value("title", stage.at("name").get<std::string>()).c_str(),
-                100 * stage.at("pass@1").get<double>(), 100 * stage.at("ci95")[0].get<double>(), 100 * stage.at("ci95")[1].get<double>(), 100 * lenient,
-                stage.at("mean_length").get<double>(), static_cast<long long>(stage.at("tokens").get<int64_t>()), stage.at("seconds").get<double>());
+  std::snprintf(text, sizeof text, "%-34s %6.1f %%  [%5.1f, %5.1f]  %7.1f %%  %7.1f  %10lld  %8.1f\n",
+                stage.value("title", stage.at("name").get<std::string>()).c_str(),
+                100 * stage.at("pass@1").get<double>(), 100 * stage.at("ci95")[0].get<double>(),
+                100 * stage.at("ci95")[1].get<double>(), 100 * lenient, stage.at("mean_length").get<double>(),
+                static_cast<long long>(stage.at("tokens").get<int64_t>()), stage.at("seconds").get<double>());
   return text;
 }
 
@@ -164,7 +186,8 @@ std::string examples(const fs::path& folder, const Json& stages) {
     if (before[i].task.id != after[i].task.id) break;  // an eval stage may have other tasks
     text += "\n" + before[i].task.prompt.back().content + "  (answer " + before[i].task.answer + ")\n";
     for (auto [stage, group] : {std::pair(first, &before[i]), std::pair(best, &after[i])})
-      text += "  " + stage->value("title", "") + ": " + group->rollouts[0].text + "   [" + std::string(to_string(group->rollouts[0].score.status)) + "]\n";
+      text += "  " + stage->value("title", "") + ": " + group->rollouts[0].text + "   [" +
+              std::string(to_string(group->rollouts[0].score.status)) + "]\n";
   }
   return text;
 }
@@ -173,10 +196,14 @@ std::string examples(const fs::path& folder, const Json& stages) {
 
 std::string chain_summary(const fs::path& folder) {
   Json stages = read_stages(folder);
-  std::string text = "stage                               pass@1   95 % interval   lenient   length      tokens   seconds\n";
+  std::string text =
+      "stage                               pass@1   95 % interval   lenient   length      tokens   seconds\n";
   for (const Json& stage : stages) {
-    if (stage.contains("pass@1")) text += table_line(stage);
-    else text += stage.value("title", "") + ": " + std::to_string(stage.value("tokens", int64_t(0))) + " tokens, " + std::to_string(int64_t(stage.value("seconds", 0.0))) + " s\n";
+    if (stage.contains("pass@1"))
+      text += table_line(stage);
+    else
+      text += stage.value("title", "") + ": " + std::to_string(stage.value("tokens", int64_t(0))) + " tokens, " +
+              std::to_string(int64_t(stage.value("seconds", 0.0))) + " s\n";
   }
   return text + examples(folder, stages) + "\nreport: " + (folder / "report.html").string() + "\n";
 }
@@ -185,8 +212,10 @@ void validate(const ChainConfig& chain, const fs::path& folder) {
   if (chain.stages.empty()) throw UsageError("stages is empty: a chain needs at least one");
   for (const StageConfig& stage : chain.stages) check_names(chain, stage);
   for (const StageConfig& stage : chain.stages) check_stage(stage_config(chain, stage, folder, Json::array()), stage);
-  const bool is_evaluated = std::any_of(chain.stages.begin(), chain.stages.end(), [](const StageConfig& stage) { return stage.evaluate; });
-  if (is_evaluated && chain.eval.tasks.empty()) throw UsageError("eval.tasks is empty, but stages are to be evaluated: name held-out tasks there");
+  const bool is_evaluated =
+      std::any_of(chain.stages.begin(), chain.stages.end(), [](const StageConfig& stage) { return stage.evaluate; });
+  if (is_evaluated && chain.eval.tasks.empty())
+    throw UsageError("eval.tasks is empty, but stages are to be evaluated: name held-out tasks there");
   reward_specs(chain.eval.rewards), reward_specs(chain.eval.lenient_rewards), read_all_tasks(chain.eval.tasks);
 }
 
@@ -196,18 +225,21 @@ void expect_same_length(const Json& config, const fs::path& stage_folder) {
   const Json saved = parse_config_file(stage_folder / "config.json");
   for (const char* key : {"max_steps", "max_seconds"})
     if (config.contains(key) && saved.contains(key) && config[key] != saved[key])
-      throw UsageError("stage \"" + stage_folder.filename().string() + "\" is finished with " + key + " " + saved[key].dump() + ", the config now says " + config[key].dump() +
+      throw UsageError("stage \"" + stage_folder.filename().string() + "\" is finished with " + key + " " +
+                       saved[key].dump() + ", the config now says " + config[key].dump() +
                        ": run the chain with another --out, or with --overwrite");
 }
 
 void run_chain(const ChainConfig& chain, const RunRequest& request) {
-  if (!request.resume_from.empty()) throw UsageError("run goes on in its own folder: give --resume alone, and the folder with --out");
+  if (!request.resume_from.empty())
+    throw UsageError("run goes on in its own folder: give --resume alone, and the folder with --out");
   validate(chain, request.out);  // before anything runs, so that a misspelt key of the last stage costs no time
   watch_interrupts();
   Run run = open_run(request, dump_config(chain));
   Json finished = run.overwrite ? Json::array() : read_stages(request.out);
   for (const StageConfig& stage : chain.stages)
-    if (find_stage(finished, stage.name)) expect_same_length(stage_config(chain, stage, request.out, finished), request.out / stage.name);
+    if (find_stage(finished, stage.name))
+      expect_same_length(stage_config(chain, stage, request.out, finished), request.out / stage.name);
   if (finished.size() == chain.stages.size() && fs::exists(request.out / "report.html")) return;
   for (const StageConfig& stage : chain.stages)
     if (run.overwrite) fs::remove_all(request.out / stage.name);
@@ -216,7 +248,10 @@ void run_chain(const ChainConfig& chain, const RunRequest& request) {
     if (find_stage(finished, stage.name)) continue;
     std::fprintf(stderr, "== %s\n", (stage.title.empty() ? stage.name : stage.title).c_str());
     fs::path folder = request.out / stage.name;
-    Json row = {{"name", stage.name}, {"kind", stage.kind}, {"title", stage.title.empty() ? stage.name : stage.title}, {"folder", stage.name}};
+    Json row = {{"name", stage.name},
+                {"kind", stage.kind},
+                {"title", stage.title.empty() ? stage.name : stage.title},
+                {"folder", stage.name}};
     const Json config = stage_config(chain, stage, request.out, finished);
     if (stage.kind == "eval") {
       row.update({{"tokens", 0}, {"seconds", 0.0}});

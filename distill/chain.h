@@ -1,5 +1,5 @@
-// A chain of stages, one after another: sft, train (GRPO), distill, eval. A stage's model may be "stage:NAME", the final
-// folder of an earlier one. It resumes at the stage and step where it stopped.
+// A chain of stages, one after another: sft, train (GRPO), distill, eval. A stage's model may be "stage:NAME", the
+// final folder of an earlier one. It resumes at the stage and step where it stopped.
 #pragma once
 #include <filesystem>
 
@@ -10,11 +10,11 @@ namespace cohort {
 
 struct StageConfig {
   std::string name, kind;
-  std::string title;                   // in the table; empty: the name
-  Json config = Json::object();        // of its kind
-  bool evaluate = false;               // a line in the table
-  std::string seconds_of;              // train: end after as many seconds as that stage took
-  uint64_t seed_offset = 0;            // added to the chain's seed
+  std::string title;             // in the table; empty: the name
+  Json config = Json::object();  // of its kind
+  bool evaluate = false;         // a line in the table
+  std::string seconds_of;        // train: end after as many seconds as that stage took
+  uint64_t seed_offset = 0;      // added to the chain's seed
 };
 template <class V>
 void visit_fields(V& v, StageConfig& c) {
@@ -22,7 +22,8 @@ void visit_fields(V& v, StageConfig& c) {
   v.field("kind", c.kind, "what the stage does", one_of({"sft", "train", "distill", "eval"}), required());
   v.field("title", c.title, "in the table; empty: the name");
   v.field("config", c.config, "config of that kind; a model may be stage:NAME", required());
-  v.field("evaluate", c.evaluate, "evaluate its final model on the chain's eval tasks; a stage of kind eval has tasks of its own");
+  v.field("evaluate", c.evaluate,
+          "evaluate its final model on the chain's eval tasks; a stage of kind eval has tasks of its own");
   v.field("seconds_of", c.seconds_of, "for train: end after as many seconds as that stage took");
   v.field("seed_offset", c.seed_offset, "added to the chain's seed");
 }
@@ -41,8 +42,9 @@ void visit_fields(V& v, ChainConfig& c) {
   v.field("threads", c.threads, "threads; 0: all usable cores", at_least(0));
 }
 
-/// Throws UsageError naming the stage for what no run of the chain could go through with: a key or value its kind refuses,
-/// a name given twice, a stage:NAME or seconds_of that is no earlier stage. `folder` is where the chain will run.
+/// Throws UsageError naming the stage for what no run of the chain could go through with: a key or value its kind
+/// refuses, a name given twice, a stage:NAME or seconds_of that is no earlier stage. `folder` is where the chain will
+/// run.
 void validate(const ChainConfig& config, const std::filesystem::path& folder);
 
 /// Runs (or resumes) all stages into folders of `request.out`; writes stages.json and report.html.

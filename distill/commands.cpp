@@ -12,8 +12,8 @@
 namespace cohort {
 namespace {
 
-/// A verb whose config is a C: reads it and hands it on, or prints its schema. `check` is what --dry-run does: it throws
-/// UsageError for what the run would refuse.
+/// A verb whose config is a C: reads it and hands it on, or prints its schema. `check` is what --dry-run does: it
+/// throws UsageError for what the run would refuse.
 template <class C, class Check, class F>
 void add_run_verb(CLI::App& app, const char* name, const char* description, const char* example, Check check, F run) {
   struct Options {
@@ -27,7 +27,8 @@ void add_run_verb(CLI::App& app, const char* name, const char* description, cons
   verb->add_flag("--print-schema", options->print_schema, "print a JSON Schema of the config and stop");
   verb->footer(example);
   verb->callback([options, name, check, run] {
-    if (options->print_schema) return void(std::cout << config_schema(C{}, std::string("Cohort: ") + name).dump(2) << "\n");
+    if (options->print_schema)
+      return void(std::cout << config_schema(C{}, std::string("Cohort: ") + name).dump(2) << "\n");
     C config;
     read_run_config(options->run, config);
     const RunRequest request = run_request(options->run);
@@ -40,18 +41,26 @@ void add_run_verb(CLI::App& app, const char* name, const char* description, cons
 }  // namespace
 
 void add_distill_commands(CLI::App& app) {
-  add_run_verb<SftConfig>(app, "sft", "supervised tuning on chat or prompt/completion rows", "Example:\n  cohort sft configs/sft.json --out runs/sft --set max_steps=20",
-                          [](const SftConfig& c, const RunRequest&) { load_spec(c.model), open_sft_set(c.tasks, c.seed); },
-                          [](const SftConfig& c, const RunRequest& r) { std::cout << sft(c, r).final_folder.string() << "\n"; });
-  add_run_verb<DistillConfig>(app, "distill", "a student learns from a teacher's verified completions", "Example:\n  cohort distill configs/distill.json --dry-run",
-                              [](const DistillConfig& c, const RunRequest&) { load_spec(c.teacher), load_spec(c.student.model), open_task_set(c.tasks, c.seed), reward_specs(c.rewards); },
-                              [](const DistillConfig& c, const RunRequest& r) { std::cout << distill(c, r).final_folder.string() << "\n"; });
-  add_run_verb<ChainConfig>(app, "run", "a chain of stages, each with its own folder; one report over all", "Example:\n  cohort run configs/demo.json --out runs/demo",
-                            [](const ChainConfig& c, const RunRequest& r) { validate(c, r.out); },
-                            [](const ChainConfig& c, const RunRequest& r) {
-                              run_chain(c, r);
-                              std::cout << chain_summary(r.out);
-                            });
+  add_run_verb<SftConfig>(
+      app, "sft", "supervised tuning on chat or prompt/completion rows",
+      "Example:\n  cohort sft configs/sft.json --out runs/sft --set max_steps=20",
+      [](const SftConfig& c, const RunRequest&) { load_spec(c.model), open_sft_set(c.tasks, c.seed); },
+      [](const SftConfig& c, const RunRequest& r) { std::cout << sft(c, r).final_folder.string() << "\n"; });
+  add_run_verb<DistillConfig>(
+      app, "distill", "a student learns from a teacher's verified completions",
+      "Example:\n  cohort distill configs/distill.json --dry-run",
+      [](const DistillConfig& c, const RunRequest&) {
+        load_spec(c.teacher), load_spec(c.student.model), open_task_set(c.tasks, c.seed), reward_specs(c.rewards);
+      },
+      [](const DistillConfig& c, const RunRequest& r) { std::cout << distill(c, r).final_folder.string() << "\n"; });
+  add_run_verb<ChainConfig>(
+      app, "run", "a chain of stages, each with its own folder; one report over all",
+      "Example:\n  cohort run configs/demo.json --out runs/demo",
+      [](const ChainConfig& c, const RunRequest& r) { validate(c, r.out); },
+      [](const ChainConfig& c, const RunRequest& r) {
+        run_chain(c, r);
+        std::cout << chain_summary(r.out);
+      });
 }
 
 }  // namespace cohort

@@ -12,7 +12,7 @@ struct DistillConfig {
   std::vector<Json> rewards = {"accuracy"};
   int64_t num_prompts = 256;
   int32_t num_generations = 4;
-  int32_t prompts_per_step = 64;          // of sampling; a killed run goes on at the next such piece
+  int32_t prompts_per_step = 64;  // of sampling; a killed run goes on at the next such piece
   int32_t max_traces_per_prompt = 4;
   SamplingConfig sampling;
   EngineConfig engine;
@@ -28,7 +28,8 @@ void visit_fields(V& v, DistillConfig& c) {
   v.field("rewards", c.rewards, "a completion is kept when every one of them calls it correct");
   v.field("num_prompts", c.num_prompts, "prompts the teacher gets", at_least(1));
   v.field("num_generations", c.num_generations, "completions of each prompt", at_least(1));
-  v.field("prompts_per_step", c.prompts_per_step, "prompts sampled at once; a killed run loses at most these", at_least(1));
+  v.field("prompts_per_step", c.prompts_per_step, "prompts sampled at once; a killed run loses at most these",
+          at_least(1));
   v.field("max_traces_per_prompt", c.max_traces_per_prompt, "verified completions kept of each prompt", at_least(1));
   visit_fields(v, c.sampling);
   visit_fields(v, c.engine);

@@ -43,8 +43,12 @@ SftSequence encode_chat(const Tokenizer& tokenizer, const SftRow& row) {
 
 struct Job {
   Job(const SftConfig& c, Run opened)
-      : config(c), rows(open_sft_set(c.tasks, c.seed)), run(std::move(opened)), compute(c.threads ? c.threads : usable_cores()),
-        loaded(load_with_tokenizer(c.model, compute, c.bf16)), learner(loaded.model, compute, c.optimizer, 1.0) {
+      : config(c),
+        rows(open_sft_set(c.tasks, c.seed)),
+        run(std::move(opened)),
+        compute(c.threads ? c.threads : usable_cores()),
+        loaded(load_with_tokenizer(c.model, compute, c.bf16)),
+        learner(loaded.model, compute, c.optimizer, 1.0) {
     extend_rope(loaded.model, std::min(c.max_length, loaded.model.spec.max_position));
   }
   const SftConfig& config;
@@ -65,7 +69,9 @@ void resume(Job& job) {
 }
 
 void checkpoint(Job& job) {
-  RunState state{.step = job.learner.step(), .cursor = job.rows.state(), .counters = {{"num_tokens", job.num_tokens}, {"seconds", job.seconds}}};
+  RunState state{.step = job.learner.step(),
+                 .cursor = job.rows.state(),
+                 .counters = {{"num_tokens", job.num_tokens}, {"seconds", job.seconds}}};
   save_checkpoint(job.run.folder, job.learner, job.loaded.model, job.loaded.tokenizer.get(), state, nullptr);
   limit_checkpoints(job.run.folder, job.config.save_total_limit);
 }
@@ -73,16 +79,25 @@ void checkpoint(Job& job) {
 /// One optimizer step; the metrics row without times.
 Json learn(Job& job) {
   std::vector<SftSequence> sequences;
-  for (const SftRow& row : job.rows.next(job.config.rows_per_step)) sequences.push_back(encode_row(*job.loaded.tokenizer, row, std::min(job.config.max_length, job.loaded.model.spec.max_position)));
+  for (const SftRow& row : job.rows.next(job.config.rows_per_step))
+    sequences.push_back(
+        encode_row(*job.loaded.tokenizer, row, std::min(job.config.max_length, job.loaded.model.spec.max_position)));
   LossScale scale;
   for (const SftSequence& s : sequences) {
     for (size_t i = 1; i < s.mask.size(); ++i) scale.num_tokens += s.mask[i];
     job.num_tokens += int64_t(s.tokens.size());
   }
   std::vector<MicroBatch> batches = pack_sequences(sequences, job.config.pack);
-  StepStats stats = job.learner.step(batches, [&](const TokenBatch& batch, std::span<float> d) { return cross_entropy_loss(batch, scale, d); }, job.config.max_steps);
-  return {{"step", job.learner.step()}, {"loss", stats.sums.loss}, {"entropy", stats.sums.entropy / std::max(1.0, stats.sums.tokens)}, {"grad_norm", stats.grad_norm},
-          {"learning_rate", stats.learning_rate}, {"num_tokens", job.num_tokens}, {"learner_tokens", stats.learner_tokens}};
+  StepStats stats = job.learner.step(
+      batches, [&](const TokenBatch& batch, std::span<float> d) { return cross_entropy_loss(batch, scale, d); },
+      job.config.max_steps);
+  return {{"step", job.learner.step()},
+          {"loss", stats.sums.loss},
+          {"entropy", stats.sums.entropy / std::max(1.0, stats.sums.tokens)},
+          {"grad_norm", stats.grad_norm},
+          {"learning_rate", stats.learning_rate},
+          {"num_tokens", job.num_tokens},
+          {"learner_tokens", stats.learner_tokens}};
 }
 
 }  // namespace
@@ -104,7 +119,8 @@ TrainResult sft(const SftConfig& config, Run run) {
   TrainResult result{.final_folder = job.run.folder / "final"};
   auto summed = [&] { return result.seconds = job.seconds, result.tokens = job.num_tokens, result; };
   if (job.run.is_over || (job.run.finished && job.learner.step() >= config.max_steps)) return summed();
-  if (interrupted()) throw Interrupted("interrupted before the first step, nothing to save: go on with the same command and --resume");
+  if (interrupted())
+    throw Interrupted("interrupted before the first step, nothing to save: go on with the same command and --resume");
   begin_run(job.run, job.learner.step());
   RunMetrics metrics(job.run.folder, job.learner.step());
   Progress progress("tuning", "steps", config.max_steps, job.learner.step());
@@ -119,12 +135,15 @@ TrainResult sft(const SftConfig& config, Run run) {
     bool stop = interrupted(), last = job.learner.step() == config.max_steps;
     if (stop || last || (config.save_steps > 0 && job.learner.step() % config.save_steps == 0)) checkpoint(job);
     if (stop && !last)
-      throw Interrupted("interrupted at step " + std::to_string(job.learner.step()) + ", a checkpoint is written: go on with the same command and --resume");
+      throw Interrupted("interrupted at step " + std::to_string(job.learner.step()) +
+                        ", a checkpoint is written: go on with the same command and --resume");
   }
   progress.finish();
   fs::path folders[] = {job.run.folder};
   write_report(folders, job.run.folder / "report.html");
-  write_folder_durably(job.run.folder / "final", [&](const fs::path& folder) { save_model(job.loaded.model, job.loaded.tokenizer.get(), folder); });
+  write_folder_durably(job.run.folder / "final", [&](const fs::path& folder) {
+    save_model(job.loaded.model, job.loaded.tokenizer.get(), folder);
+  });
   return summed();
 }
 

@@ -14,7 +14,7 @@ struct SftConfig {
   std::vector<TaskSource> tasks;
   int32_t rows_per_step = 32;
   int64_t max_steps = 100;
-  int32_t max_length = 1024;          // tokens of a row; longer ones are cut
+  int32_t max_length = 1024;  // tokens of a row; longer ones are cut
   PackConfig pack;
   OptimizerConfig optimizer{.learning_rate = 2e-5};
   bool bf16 = false;
@@ -25,7 +25,8 @@ struct SftConfig {
 template <class V>
 void visit_fields(V& v, SftConfig& c) {
   v.field("model", c.model, "an HF folder, a .gguf file, or init:CONFIG.json?seed=N", not_empty(), required());
-  v.field("tasks", c.tasks, "rows of {messages} or {prompt, completion}: a file, a generator, or a list of them with weights");
+  v.field("tasks", c.tasks,
+          "rows of {messages} or {prompt, completion}: a file, a generator, or a list of them with weights");
   v.field("rows_per_step", c.rows_per_step, "rows of one optimizer step", at_least(1));
   v.field("max_steps", c.max_steps, "optimizer steps of the run", at_least(0));
   v.field("max_length", c.max_length, "tokens of a row; longer ones are cut", at_least(2));

@@ -10,8 +10,8 @@ struct Moments {
   int64_t count = 0;
 };
 
-/// Mean and unbiased standard deviation; std 0 for fewer than two values. The sum comes before the division: so the mean
-/// of equal fp32 rewards is that reward to the bit, and their advantage is exactly 0.
+/// Mean and unbiased standard deviation; std 0 for fewer than two values. The sum comes before the division: so the
+/// mean of equal fp32 rewards is that reward to the bit, and their advantage is exactly 0.
 Moments moments(const std::vector<double>& values) {
   Moments m{.count = int64_t(values.size())};
   for (double v : values) m.mean += v;
@@ -30,7 +30,9 @@ std::vector<double> rewards_of(const Group& group) {
 
 }  // namespace
 
-bool has_zero_std(const Group& group) { return moments(rewards_of(group)).std < 1e-6; }
+bool has_zero_std(const Group& group) {
+  return moments(rewards_of(group)).std < 1e-6;
+}
 
 void penalize_length(std::span<Group> groups, const OverlongConfig& config, int64_t max_completion_length) {
   if (config.soft_cache == 0) return;
@@ -50,7 +52,8 @@ void compute_advantages(std::span<Group> groups, const AdvantageConfig& config) 
   double batch_std = moments(all).std;
   for (Group& group : groups) {
     Moments m = moments(rewards_of(group));
-    double divisor = config.scale_rewards == "none" ? 1.0 : (config.scale_rewards == "batch" ? batch_std : m.std) + 1e-4;
+    double divisor =
+        config.scale_rewards == "none" ? 1.0 : (config.scale_rewards == "batch" ? batch_std : m.std) + 1e-4;
     for (Rollout& r : group.rollouts) r.advantage = r.score.value ? float((*r.score.value - m.mean) / divisor) : 0.0f;
   }
 }

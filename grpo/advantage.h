@@ -13,7 +13,8 @@ struct AdvantageConfig {
 };
 template <class V>
 void visit_fields(V& v, AdvantageConfig& c) {
-  v.field("scale_rewards", c.scale_rewards, "divide rewards minus their group's mean by the std of the group, of the batch, or not at all",
+  v.field("scale_rewards", c.scale_rewards,
+          "divide rewards minus their group's mean by the std of the group, of the batch, or not at all",
           one_of({"group", "batch", "none"}));
 }
 
@@ -23,12 +24,13 @@ struct OverlongConfig {
 };
 template <class V>
 void visit_fields(V& v, OverlongConfig& c) {
-  v.field("soft_cache", c.soft_cache, "tokens before max_completion_length over which the penalty grows (DAPO eq. 13); 0: none", at_least(0));
+  v.field("soft_cache", c.soft_cache,
+          "tokens before max_completion_length over which the penalty grows (DAPO eq. 13); 0: none", at_least(0));
   v.field("penalty", c.penalty, "subtracted from the reward at max_completion_length", at_least(0));
 }
 
-/// Lowers the score of long completions by penalty · clamp((length − (limit − soft_cache)) / soft_cache, 0, 1) and notes
-/// it as the component "overlong" (DAPO, arXiv 2503.14476, eq. 13).
+/// Lowers the score of long completions by penalty · clamp((length − (limit − soft_cache)) / soft_cache, 0, 1) and
+/// notes it as the component "overlong" (DAPO, arXiv 2503.14476, eq. 13).
 void penalize_length(std::span<Group> groups, const OverlongConfig& config, int64_t max_completion_length);
 
 /// Fills rollout.advantage: (R − mean of the group) / (std + 1e-4), std unbiased. A rollout without a value gets 0 and

@@ -15,7 +15,11 @@ struct Bench {
   const char* name;
   void (*run)(const Compute&, const BenchConfig&, const BenchReport&);
 };
-constexpr Bench kBenches[] = {{"roofs", bench_roofs}, {"rollout", bench_rollout}, {"learner", bench_learner}, {"step", bench_step}, {"rewards", bench_rewards}};
+constexpr Bench kBenches[] = {{"roofs", bench_roofs},
+                              {"rollout", bench_rollout},
+                              {"learner", bench_learner},
+                              {"step", bench_step},
+                              {"rewards", bench_rewards}};
 
 struct BenchOptions {
   std::string which;
@@ -50,7 +54,8 @@ std::string commit_of(const std::string& version) {
 }
 
 void print_header(const BenchContext& context) {
-  std::printf("%d thread%s on %s, commit %s\n", context.threads, context.threads == 1 ? "" : "s", context.device.c_str(), context.commit.c_str());
+  std::printf("%d thread%s on %s, commit %s\n", context.threads, context.threads == 1 ? "" : "s",
+              context.device.c_str(), context.commit.c_str());
   std::printf("%-8s %-36s %10s %-9s %10s %6s  %s\n", "bench", "case", "value", "unit", "roof", "of it", "bound by");
 }
 
@@ -63,9 +68,11 @@ std::string number_text(double x) {
 void print_row(const BenchCase& c) {
   char share[16] = "";
   if (c.roof) std::snprintf(share, sizeof share, "%.0f %%", 100 * *c.fraction_of_roof());
-  std::printf("%-8s %-36s %10s %-9s %10s %6s  %s\n", c.bench.c_str(), c.name.c_str(), number_text(c.value).c_str(), c.unit.c_str(),
-              c.roof ? number_text(*c.roof).c_str() : "", share, c.bound.c_str());
-  if (c.peer_value) std::printf("%8s %.1f times as fast as %s %s, %s\n", "", *c.times_peer(), number_text(*c.peer_value).c_str(), c.unit.c_str(), c.peer.c_str());
+  std::printf("%-8s %-36s %10s %-9s %10s %6s  %s\n", c.bench.c_str(), c.name.c_str(), number_text(c.value).c_str(),
+              c.unit.c_str(), c.roof ? number_text(*c.roof).c_str() : "", share, c.bound.c_str());
+  if (c.peer_value)
+    std::printf("%8s %.1f times as fast as %s %s, %s\n", "", *c.times_peer(), number_text(*c.peer_value).c_str(),
+                c.unit.c_str(), c.peer.c_str());
   std::fflush(stdout);
 }
 
@@ -92,8 +99,10 @@ void run_bench(const BenchOptions& options, const std::string& version) {
   for (const Bench& bench : kBenches) {
     if (options.which != "all" && options.which != bench.name) continue;
     bench.run(compute, options.config, [&](const BenchCase& result) {
-      if (options.json) std::cout << to_json(result, context).dump() << std::endl;
-      else print_row(result);
+      if (options.json)
+        std::cout << to_json(result, context).dump() << std::endl;
+      else
+        print_row(result);
     });
   }
 }
@@ -111,8 +120,15 @@ std::optional<double> BenchCase::times_peer() const {
 }
 
 Json to_json(const BenchCase& c, const BenchContext& context) {
-  Json json = {{"bench", c.bench}, {"case", c.name}, {"value", c.value}, {"unit", c.unit}, {"roof", nullptr}, {"fraction_of_roof", nullptr},
-               {"threads", context.threads}, {"device", context.device}, {"commit", context.commit}};
+  Json json = {{"bench", c.bench},
+               {"case", c.name},
+               {"value", c.value},
+               {"unit", c.unit},
+               {"roof", nullptr},
+               {"fraction_of_roof", nullptr},
+               {"threads", context.threads},
+               {"device", context.device},
+               {"commit", context.commit}};
   if (c.roof) json["roof"] = *c.roof, json["fraction_of_roof"] = *c.fraction_of_roof(), json["bound"] = c.bound;
   if (c.peer_value) json["peer"] = c.peer, json["peer_value"] = *c.peer_value, json["times_peer"] = *c.times_peer();
   return json;
@@ -125,7 +141,9 @@ double median(std::vector<double> values) {
   return values.size() % 2 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
 }
 
-double median_seconds(double seconds, const std::function<void()>& run) { return median(repeat(seconds, run)); }
+double median_seconds(double seconds, const std::function<void()>& run) {
+  return median(repeat(seconds, run));
+}
 
 double fastest_seconds(double seconds, const std::function<void()>& run) {
   std::vector<double> taken = repeat(seconds, run);
@@ -135,16 +153,26 @@ double fastest_seconds(double seconds, const std::function<void()>& run) {
 void add_bench(CLI::App& app) {
   auto options = std::make_shared<BenchOptions>();
   BenchShape& shape = options->config.shape;
-  CLI::App* verb = app.add_subcommand("bench", "Measured speed, and its fraction of what this machine could do at most");
-  verb->add_option("which", options->which, "roofs, rollout, learner, step, rewards or all")->required()->check(CLI::IsMember(bench_names()));
-  verb->add_option("-m,--model", options->config.model, "an HF folder, a .gguf file, or init:CONFIG.json")->capture_default_str();
+  CLI::App* verb =
+      app.add_subcommand("bench", "Measured speed, and its fraction of what this machine could do at most");
+  verb->add_option("which", options->which, "roofs, rollout, learner, step, rewards or all")
+      ->required()
+      ->check(CLI::IsMember(bench_names()));
+  verb->add_option("-m,--model", options->config.model, "an HF folder, a .gguf file, or init:CONFIG.json")
+      ->capture_default_str();
   verb->add_flag("--bf16", options->config.bf16, "store the weights as bfloat16; arithmetic stays fp32");
   verb->add_flag("--json", options->json, "one JSON object a case on stdout");
   verb->add_option("--threads", options->threads, "0: the cores this process may use")->check(CLI::NonNegativeNumber);
-  verb->add_option("--seconds", options->config.seconds, "of repetitions for each figure, their median is reported")->capture_default_str()->check(CLI::NonNegativeNumber);
+  verb->add_option("--seconds", options->config.seconds, "of repetitions for each figure, their median is reported")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
   verb->add_option("--prompt-length", shape.prompt_length, "tokens")->capture_default_str()->check(CLI::PositiveNumber);
-  verb->add_option("--max-completion-length", shape.completion_length, "tokens of every completion")->capture_default_str()->check(CLI::PositiveNumber);
-  verb->add_option("--slots", shape.slots, "of rollout: completions decoded at once, e.g. 1,8,64")->delimiter(',')->check(CLI::PositiveNumber);
+  verb->add_option("--max-completion-length", shape.completion_length, "tokens of every completion")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  verb->add_option("--slots", shape.slots, "of rollout: completions decoded at once, e.g. 1,8,64")
+      ->delimiter(',')
+      ->check(CLI::PositiveNumber);
   verb->footer("Example:\n  cohort bench rollout --slots 1,64");
   verb->callback([options, &app] { run_bench(*options, app.version()); });
 }

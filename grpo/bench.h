@@ -28,19 +28,19 @@ constexpr const char* kBenchModel = "init:configs/models/bench-moe.json";
 
 struct BenchConfig {
   std::string model = kBenchModel;
-  bool bf16 = false;      // weights stored as bfloat16
-  double seconds = 5;     // of repetitions for each figure; at least three are made
+  bool bf16 = false;   // weights stored as bfloat16
+  double seconds = 5;  // of repetitions for each figure; at least three are made
   BenchShape shape;
 };
 
 struct BenchCase {
   std::string bench, name;
   double value = 0;
-  std::string unit;                       // "s": less is better; else a rate
-  std::optional<double> roof;             // in the same unit
-  std::string bound;                      // what the roof is made of: compute or memory
-  std::string peer;                       // another program's figure for the same work, with its source
-  std::optional<double> peer_value;       // in the same unit
+  std::string unit;                  // "s": less is better; else a rate
+  std::optional<double> roof;        // in the same unit
+  std::string bound;                 // what the roof is made of: compute or memory
+  std::string peer;                  // another program's figure for the same work, with its source
+  std::optional<double> peer_value;  // in the same unit
   std::optional<double> fraction_of_roof() const;
   std::optional<double> times_peer() const;  // how many times faster than the peer
 };
@@ -100,11 +100,13 @@ Roofs measure_roofs(const Compute& compute, const CausalLM& model, double kv_tok
 /// Throws UsageError where prompt and completion exceed the model's context.
 LoadedModel load_bench_model(const BenchConfig& config, const Compute& compute);
 /// Completions of exactly completion_length tokens (no stop ids) for random prompts; `round` makes them anew.
-std::vector<Group> sample_random_prompts(Engine& engine, const ModelSpec& spec, const BenchShape& shape, int32_t prompts, int32_t generations, uint64_t round);
+std::vector<Group> sample_random_prompts(Engine& engine, const ModelSpec& spec, const BenchShape& shape,
+                                         int32_t prompts, int32_t generations, uint64_t round);
 /// Scores drawn at random, so that every group carries signal, and the advantages that follow.
 void score_at_random(std::span<Group> groups);
 /// Least seconds of sampling prompts × generations completions, all decoded at once.
-double rollout_roof_seconds(const CausalLM& model, const Roofs& roofs, const BenchShape& shape, int32_t prompts, int32_t generations);
+double rollout_roof_seconds(const CausalLM& model, const Roofs& roofs, const BenchShape& shape, int32_t prompts,
+                            int32_t generations);
 
 void bench_rollout(const Compute& compute, const BenchConfig& config, const BenchReport& report);
 void bench_learner(const Compute& compute, const BenchConfig& config, const BenchReport& report);

@@ -29,16 +29,20 @@ constexpr AnswerForm kForms[] = {
 std::string with_numbers(const char* form, int64_t n, int64_t m) {
   std::string text;
   for (; *form; ++form) {
-    if (*form == 'N') text += std::to_string(n);
-    else if (*form == 'M') text += std::to_string(m);
-    else text += *form;
+    if (*form == 'N')
+      text += std::to_string(n);
+    else if (*form == 'M')
+      text += std::to_string(m);
+    else
+      text += *form;
   }
   return text;
 }
 
 std::string worked(int64_t n, int64_t m, const std::string& answer) {
-  return "Start with " + std::to_string(n) + " and take what " + std::to_string(m) + " adds to it. First, " + std::to_string(n) + " + " + std::to_string(m) + " = " +
-         std::to_string(n + m) + "; undoing that step gives back the number we want. So the final answer is $\\boxed{" + answer + "}$.";
+  return "Start with " + std::to_string(n) + " and take what " + std::to_string(m) + " adds to it. First, " +
+         std::to_string(n) + " + " + std::to_string(m) + " = " + std::to_string(n + m) +
+         "; undoing that step gives back the number we want. So the final answer is $\\boxed{" + answer + "}$.";
 }
 
 }  // namespace
@@ -61,7 +65,10 @@ void bench_rewards(const Compute& compute, const BenchConfig& config, const Benc
   for (const AnsweredTask& row : rows) batch.push_back({.task = &row.task, .completion = row.completion});
   Scorer scorer({parse_reward("accuracy")}, compute.pool.num_threads());
   double taken = median_seconds(config.seconds, [&] { scorer.judge(batch); });
-  report({.bench = "rewards", .name = "accuracy, " + std::to_string(kRows) + " answers", .value = double(kRows) / taken, .unit = "rows/s"});
+  report({.bench = "rewards",
+          .name = "accuracy, " + std::to_string(kRows) + " answers",
+          .value = double(kRows) / taken,
+          .unit = "rows/s"});
 }
 
 }  // namespace cohort

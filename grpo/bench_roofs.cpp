@@ -11,12 +11,12 @@
 namespace cohort {
 namespace {
 
-constexpr int64_t kSide = 512;                   // of the product's square matrix: 1 MB
-constexpr int64_t kLargestRows = 256;            // of a product: a millisecond
-constexpr int64_t kRounds = 1 << 14;             // of the chains in one task, about a tenth of a millisecond
-constexpr int64_t kTasks = 16;                   // for each thread: waking the threads takes as long as one task
+constexpr int64_t kSide = 512;         // of the product's square matrix: 1 MB
+constexpr int64_t kLargestRows = 256;  // of a product: a millisecond
+constexpr int64_t kRounds = 1 << 14;   // of the chains in one task, about a tenth of a millisecond
+constexpr int64_t kTasks = 16;         // for each thread: waking the threads takes as long as one task
 constexpr int64_t kCacheBytes = 16 << 20, kMemoryBytes = 256 << 20;
-constexpr int64_t kReadBytes = 1 << 18;          // of one task
+constexpr int64_t kReadBytes = 1 << 18;  // of one task
 
 #if defined(__x86_64__)
 // Independent chains: more than latency times issue width (4 × 2), fewer than registers.
@@ -77,7 +77,8 @@ double measure_copy_bandwidth(const Compute& compute, int64_t bytes, double seco
   int64_t piece = kReadBytes / 4, pieces = ceil_div(from.size(), piece);
   double taken = fastest_seconds(seconds, [&] {
     compute.pool.parallel_for(pieces, [&](int64_t i) {
-      std::memcpy(to.data() + i * piece, from.data() + i * piece, sizeof(float) * size_t(std::min(piece, from.size() - i * piece)));
+      std::memcpy(to.data() + i * piece, from.data() + i * piece,
+                  sizeof(float) * size_t(std::min(piece, from.size() - i * piece)));
     });
   });
   return 8.0 * double(from.size()) / taken;
@@ -95,7 +96,9 @@ uint64_t read_lines(const Line* from, int64_t lines) {
   return first[0] ^ first[1] ^ first[2] ^ first[3] ^ first[4] ^ first[5] ^ first[6] ^ first[7];
 }
 
-std::string megabytes(int64_t bytes) { return std::to_string(bytes >> 20) + " MB"; }
+std::string megabytes(int64_t bytes) {
+  return std::to_string(bytes >> 20) + " MB";
+}
 
 }  // namespace
 
@@ -105,7 +108,8 @@ double measure_peak_flops(const Compute& compute, double seconds) {
   if (!chains.run) return product;
   int64_t tasks = kTasks * compute.pool.num_threads();
   std::vector<float> sums(static_cast<size_t>(tasks));
-  double taken = fastest_seconds(seconds, [&] { compute.pool.parallel_for(tasks, [&](int64_t i) { sums[size_t(i)] = chains.run(kRounds); }); });
+  double taken = fastest_seconds(
+      seconds, [&] { compute.pool.parallel_for(tasks, [&](int64_t i) { sums[size_t(i)] = chains.run(kRounds); }); });
   return std::max(product, chains.flops_per_round * double(kRounds * tasks) / taken);
 }
 
@@ -117,20 +121,35 @@ double measure_read_bandwidth(const Compute& compute, int64_t bytes, double seco
   std::vector<uint64_t> folded(static_cast<size_t>(pieces));
   const Line* from = reinterpret_cast<const Line*>(buffer.data());
   double taken = fastest_seconds(seconds, [&] {
-    compute.pool.parallel_for(pieces, [&](int64_t i) { folded[size_t(i)] = read_lines(from + i * kPiece, std::min(kPiece, lines - i * kPiece)); });
+    compute.pool.parallel_for(pieces, [&](int64_t i) {
+      folded[size_t(i)] = read_lines(from + i * kPiece, std::min(kPiece, lines - i * kPiece));
+    });
   });
   return double(lines) * double(sizeof(Line)) / taken;
 }
 
 void bench_roofs(const Compute& compute, const BenchConfig& config, const BenchReport& report) {
   double peak = measure_peak_flops(compute, config.seconds);
-  report({.bench = "roofs", .name = std::string("fp32 multiply-adds, ") + compute.kernels->isa, .value = peak / 1e9, .unit = "GFLOP/s"});
+  report({.bench = "roofs",
+          .name = std::string("fp32 multiply-adds, ") + compute.kernels->isa,
+          .value = peak / 1e9,
+          .unit = "GFLOP/s"});
   for (int64_t rows : {1, 8, 32, 64, 256})
-    report({.bench = "roofs", .name = "packed product, " + std::to_string(rows) + " rows", .value = measure_gemm(compute, rows, config.seconds) / 1e9,
-            .unit = "GFLOP/s", .roof = peak / 1e9, .bound = "compute"});
+    report({.bench = "roofs",
+            .name = "packed product, " + std::to_string(rows) + " rows",
+            .value = measure_gemm(compute, rows, config.seconds) / 1e9,
+            .unit = "GFLOP/s",
+            .roof = peak / 1e9,
+            .bound = "compute"});
   for (int64_t bytes : {kCacheBytes, kMemoryBytes})
-    report({.bench = "roofs", .name = "read " + megabytes(bytes), .value = measure_read_bandwidth(compute, bytes, config.seconds) / 1e9, .unit = "GB/s"});
-  report({.bench = "roofs", .name = "copy " + megabytes(kMemoryBytes), .value = measure_copy_bandwidth(compute, kMemoryBytes, config.seconds) / 1e9, .unit = "GB/s"});
+    report({.bench = "roofs",
+            .name = "read " + megabytes(bytes),
+            .value = measure_read_bandwidth(compute, bytes, config.seconds) / 1e9,
+            .unit = "GB/s"});
+  report({.bench = "roofs",
+          .name = "copy " + megabytes(kMemoryBytes),
+          .value = measure_copy_bandwidth(compute, kMemoryBytes, config.seconds) / 1e9,
+          .unit = "GB/s"});
 }
 
 }  // namespace cohort

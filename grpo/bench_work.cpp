@@ -35,28 +35,35 @@ double kv_elements(const ModelSpec& spec) {
   return elements;
 }
 
-static double weight_bytes(const CausalLM& model) { return model.bf16 ? 2 : 4; }
+static double weight_bytes(const CausalLM& model) {
+  return model.bf16 ? 2 : 4;
+}
 
 Work prefill_work(const CausalLM& model, double prompt_length) {
-  double flops = prompt_length * (2.0 * double(model.spec.active_parameters()) + attention_flops(model.spec, (prompt_length + 1) / 2));
+  double flops = prompt_length *
+                 (2.0 * double(model.spec.active_parameters()) + attention_flops(model.spec, (prompt_length + 1) / 2));
   return {flops, weight_bytes(model) * touched_parameters(model.spec, prompt_length)};
 }
 
 Work decode_work(const CausalLM& model, double batch, double context) {
   double flops = batch * (2.0 * double(model.spec.active_parameters()) + attention_flops(model.spec, context));
-  return {flops, weight_bytes(model) * touched_parameters(model.spec, batch) + 4.0 * batch * context * kv_elements(model.spec)};
+  return {flops, weight_bytes(model) * touched_parameters(model.spec, batch) +
+                     4.0 * batch * context * kv_elements(model.spec)};
 }
 
 double training_flops(const ModelSpec& spec, std::span<const RowSpan> rows) {
   double flops = 0;
   for (const RowSpan& span : rows) {
     double mean_context = span.first_position + (double(span.num_rows) + 1) / 2;
-    flops += double(span.num_rows) * (6.0 * double(spec.active_parameters()) + 3.0 * attention_flops(spec, mean_context));
+    flops +=
+        double(span.num_rows) * (6.0 * double(spec.active_parameters()) + 3.0 * attention_flops(spec, mean_context));
   }
   return flops;
 }
 
-double Roofs::seconds(const Work& work) const { return std::max(work.flops / flops, work.bytes / bandwidth); }
+double Roofs::seconds(const Work& work) const {
+  return std::max(work.flops / flops, work.bytes / bandwidth);
+}
 
 Roofs measure_roofs(const Compute& compute, const CausalLM& model, double kv_tokens, double seconds) {
   double bytes = weight_bytes(model) * double(model.spec.num_parameters) + 4.0 * kv_tokens * kv_elements(model.spec);

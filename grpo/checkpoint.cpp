@@ -57,24 +57,30 @@ std::vector<fs::path> checkpoints_of(const fs::path& run) {
 void read_tensor(const SafetensorsFolder& file, const std::string& name, Buffer& out, const fs::path& path) {
   const TensorView* tensor = file.find(name);
   if (!tensor || tensor->num_elements() != out.size())
-    throw UsageError(path.string() + ": tensor " + name + " does not fit this model, which has " + std::to_string(out.size()) + " parameters");
+    throw UsageError(path.string() + ": tensor " + name + " does not fit this model, which has " +
+                     std::to_string(out.size()) + " parameters");
   dequantize(*tensor, {out.data(), size_t(out.size())});
 }
 
 }  // namespace
 
-void save_checkpoint(const fs::path& run, const Learner& learner, const CausalLM& model, const Tokenizer* tokenizer, const RunState& state,
-                     const CausalLM* reference) {
+void save_checkpoint(const fs::path& run, const Learner& learner, const CausalLM& model, const Tokenizer* tokenizer,
+                     const RunState& state, const CausalLM* reference) {
   make_writable_folder(run / "checkpoints");
   write_folder_durably(run / "checkpoints" / step_name(state.step), [&](const fs::path& folder) {
     save_model(model, tokenizer, folder);
-    std::vector<TensorView> tensors = {view("mean", learner.mean.data(), learner.mean.size()), view("variance", learner.variance.data(), learner.variance.size())};
+    std::vector<TensorView> tensors = {view("mean", learner.mean.data(), learner.mean.size()),
+                                       view("variance", learner.variance.data(), learner.variance.size())};
     if (reference) tensors.push_back(view("reference", reference->parameters.data(), reference->parameters.size()));
     write_safetensors(folder / "optimizer.safetensors", tensors);
     std::string groups;
-    for (const Group& group : state.unused) groups += to_json(group).dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+    for (const Group& group : state.unused)
+      groups += to_json(group).dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
     write_text(folder / "unused_groups.jsonl", groups);
-    write_text(folder / "state.json", Json{{"format", 1}, {"step", state.step}, {"cursor", state.cursor}, {"counters", state.counters}}.dump(1) + "\n");
+    write_text(
+        folder / "state.json",
+        Json{{"format", 1}, {"step", state.step}, {"cursor", state.cursor}, {"counters", state.counters}}.dump(1) +
+            "\n");
     write_text(folder / "COMPLETE", manifest(folder).dump(1) + "\n");
   });
 }
@@ -86,7 +92,8 @@ std::string checkpoint_fault(const fs::path& checkpoint) {
   for (const auto& [name, expected] : files.items()) {
     fs::path path = checkpoint / name;
     if (!fs::is_regular_file(path)) return name + " is missing";
-    if (!expected.is_object() || fs::file_size(path) != expected.value("bytes", uint64_t(0)) || file_crc32c(path) != expected.value("crc32c", uint32_t(0)))
+    if (!expected.is_object() || fs::file_size(path) != expected.value("bytes", uint64_t(0)) ||
+        file_crc32c(path) != expected.value("crc32c", uint32_t(0)))
       return name + " does not match its recorded size and checksum";
   }
   return "";
@@ -102,11 +109,14 @@ std::optional<fs::path> newest_checkpoint(const fs::path& run) {
   return std::nullopt;
 }
 
-RunState load_checkpoint(const fs::path& checkpoint, Learner& learner, CausalLM& model, const Compute& compute, CausalLM* reference) {
-  if (std::string fault = checkpoint_fault(checkpoint); !fault.empty()) throw UsageError(checkpoint.string() + " is no whole checkpoint: " + fault);
+RunState load_checkpoint(const fs::path& checkpoint, Learner& learner, CausalLM& model, const Compute& compute,
+                         CausalLM* reference) {
+  if (std::string fault = checkpoint_fault(checkpoint); !fault.empty())
+    throw UsageError(checkpoint.string() + " is no whole checkpoint: " + fault);
   Json saved = Json::parse(read_text(checkpoint / "state.json"));
   if (saved.value("format", 0) != 1)
-    throw UsageError(checkpoint.string() + " has checkpoint format " + saved.value("format", Json()).dump() + ", this version reads 1");
+    throw UsageError(checkpoint.string() + " has checkpoint format " + saved.value("format", Json()).dump() +
+                     ", this version reads 1");
   load_parameters(model, checkpoint, compute);
   SafetensorsFolder file = open_safetensors(checkpoint / "optimizer.safetensors");
   read_tensor(file, "mean", learner.mean, checkpoint);

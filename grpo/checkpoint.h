@@ -10,15 +10,15 @@
 namespace cohort {
 
 struct RunState {
-  int64_t step = 0;                  // optimizer steps done
-  Json cursor;                       // of the task set
-  std::vector<Group> unused;         // sampled groups that later steps of this rollout learn from
-  Json counters = Json::object();    // what else the run counts (tokens, best score)
+  int64_t step = 0;                // optimizer steps done
+  Json cursor;                     // of the task set
+  std::vector<Group> unused;       // sampled groups that later steps of this rollout learn from
+  Json counters = Json::object();  // what else the run counts (tokens, best score)
 };
 
 /// Writes `run`/checkpoints/step-000020. `reference` (may be null) is the reference model's parameters.
-void save_checkpoint(const std::filesystem::path& run, const Learner& learner, const CausalLM& model, const Tokenizer* tokenizer, const RunState& state,
-                     const CausalLM* reference);
+void save_checkpoint(const std::filesystem::path& run, const Learner& learner, const CausalLM& model,
+                     const Tokenizer* tokenizer, const RunState& state, const CausalLM* reference);
 
 /// The newest checkpoint of a run whose files match their recorded sizes and checksums; others are named on stderr.
 std::optional<std::filesystem::path> newest_checkpoint(const std::filesystem::path& run);
@@ -27,7 +27,8 @@ std::optional<std::filesystem::path> newest_checkpoint(const std::filesystem::pa
 std::string checkpoint_fault(const std::filesystem::path& checkpoint);
 
 /// Restores parameters, optimizer state and run state. Throws UsageError naming what does not fit.
-RunState load_checkpoint(const std::filesystem::path& checkpoint, Learner& learner, CausalLM& model, const Compute& compute, CausalLM* reference);
+RunState load_checkpoint(const std::filesystem::path& checkpoint, Learner& learner, CausalLM& model,
+                         const Compute& compute, CausalLM* reference);
 
 /// Removes the checkpoints of steps after `step`, which a run that goes on from there will take anew.
 void forget_later_checkpoints(const std::filesystem::path& run, int64_t step);

@@ -39,7 +39,8 @@ void add_train(CLI::App& app) {
   CLI::App* verb = app.add_subcommand("train", "GRPO: sample groups, score them, learn from group-relative advantages");
   add_run_options(*verb, options->run);
   verb->add_option("--groups", options->groups, "learn from the groups of this file instead of sampling");
-  verb->add_flag("--dry-run", options->dry_run, "print the plan (prompts, completions, tokens, micro-batches, memory) and stop");
+  verb->add_flag("--dry-run", options->dry_run,
+                 "print the plan (prompts, completions, tokens, micro-batches, memory) and stop");
   verb->add_flag("--print-schema", options->print_schema, "print a JSON Schema of the config and stop");
   verb->add_flag("--self-test", options->self_test, "learning rate 0: every importance ratio must be exactly 1");
   verb->footer("Example:\n  cohort train configs/mawps.json --dry-run");

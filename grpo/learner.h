@@ -12,12 +12,12 @@ namespace cohort {
 struct OptimizerConfig {
   double learning_rate = 1e-6;
   double adam_beta1 = 0.9, adam_beta2 = 0.999, adam_epsilon = 1e-8;
-  double weight_decay = 0.0;              // not on norms and biases
-  double max_grad_norm = 1.0;             // 0: no clipping
+  double weight_decay = 0.0;   // not on norms and biases
+  double max_grad_norm = 1.0;  // 0: no clipping
   std::string lr_scheduler_type = "linear";
   int64_t warmup_steps = 0;
   std::string router_policy = "train";
-  double router_bias_update_rate = 0.0;   // γ of the aux-loss-free balancing
+  double router_bias_update_rate = 0.0;  // γ of the aux-loss-free balancing
 };
 template <class V>
 void visit_fields(V& v, OptimizerConfig& c) {
@@ -26,12 +26,14 @@ void visit_fields(V& v, OptimizerConfig& c) {
   v.field("adam_beta2", c.adam_beta2, "decay of the gradient's square", between(closed(0), open(1)));
   v.field("adam_epsilon", c.adam_epsilon, "added to the root of the mean square", above(0));
   v.field("weight_decay", c.weight_decay, "decoupled weight decay, not on norms and biases", at_least(0));
-  v.field("max_grad_norm", c.max_grad_norm, "gradients with a larger norm are scaled down to it; 0: never", at_least(0));
+  v.field("max_grad_norm", c.max_grad_norm, "gradients with a larger norm are scaled down to it; 0: never",
+          at_least(0));
   v.field("lr_scheduler_type", c.lr_scheduler_type, "course of the learning rate after warm-up; cosine ends at a tenth",
           one_of({"linear", "cosine", "constant", "constant_with_warmup"}));
   v.field("warmup_steps", c.warmup_steps, "steps over which the learning rate rises from 0", at_least(0));
   v.field("router_policy", c.router_policy, "what is trained of the routers", one_of({"train", "bias_only", "freeze"}));
-  v.field("router_bias_update_rate", c.router_bias_update_rate, "step by which each expert's selection bias moves towards an even load", at_least(0));
+  v.field("router_bias_update_rate", c.router_bias_update_rate,
+          "step by which each expert's selection bias moves towards an even load", at_least(0));
 }
 
 /// Learning rate of the optimizer step that follows `step` finished ones.
@@ -55,21 +57,24 @@ class Learner {
 
   /// One optimizer step over all micro-batches; `expert_load` (may be empty) moves the routers' biases. A step without
   /// micro-batches still applies AdamW with a zero gradient.
-  StepStats step(std::span<MicroBatch> batches, const TokenLoss& loss, int64_t max_steps, std::span<const double> expert_load = {});
+  StepStats step(std::span<MicroBatch> batches, const TokenLoss& loss, int64_t max_steps,
+                 std::span<const double> expert_load = {});
 
   /// Log-probabilities and entropies of a micro-batch under `model` (the learner's own, or a reference's), no gradient.
-  void fill_logprobs(const CausalLM& model, MicroBatch& batch, std::vector<float>& logprobs, std::vector<float>* entropies = nullptr);
+  void fill_logprobs(const CausalLM& model, MicroBatch& batch, std::vector<float>& logprobs,
+                     std::vector<float>* entropies = nullptr);
 
   /// Tokens each expert received in the last step's forwards, [moe layers · E].
   const std::vector<double>& expert_load() const { return expert_load_; }
 
-  Buffer mean, variance;     // [num_parameters] AdamW state
-  Buffer gradient;           // [num_parameters] of the last step, before clipping
+  Buffer mean, variance;  // [num_parameters] AdamW state
+  Buffer gradient;        // [num_parameters] of the last step, before clipping
 
  private:
   void accumulate(MicroBatch& batch, const TokenLoss& loss, StepStats& stats);
   void forward_logits(const CausalLM& model, const MicroBatch& batch, int64_t begin, int64_t end);
-  void statistics(const CausalLM& model, MicroBatch& batch, std::vector<float>& logprobs, std::vector<float>* entropies, std::vector<TokenStatistics>* all);
+  void statistics(const CausalLM& model, MicroBatch& batch, std::vector<float>& logprobs, std::vector<float>* entropies,
+                  std::vector<TokenStatistics>* all);
   void apply(const StepStats& stats);
   void balance_routers(std::span<const double> load);
   KvStore& kv_for(const CausalLM& model, const MicroBatch& batch, bool training);

@@ -29,22 +29,25 @@ Surrogate surrogate(const LossConfig& c, double ratio, double advantage) {
   double free = (capped ? *c.delta : ratio) * advantage, clipped = std::clamp(ratio, low, high) * advantage;
   bool inside = ratio >= low && ratio <= high;
   double slope = free <= clipped ? (capped ? 0 : ratio * advantage) : inside ? ratio * advantage : 0;
-  return {-std::min(free, clipped), -slope, ratio < low && advantage < 0, ratio > high && advantage > 0};
+  return {-std::min(free, clipped), -slope, ratio < low && advantage<0, ratio> high && advantage > 0};
 }
 
 /// Mean log ratio of a sequence (GSPO).
 double sequence_log_ratio(const TokenBatch& b, const Sequence& s) {
   double total = 0;
-  for (int64_t n = s.begin; n < s.end; ++n) total += double(b.mask[size_t(n)]) * (double(b.logprobs[size_t(n)]) - b.old_logprobs[size_t(n)]);
+  for (int64_t n = s.begin; n < s.end; ++n)
+    total += double(b.mask[size_t(n)]) * (double(b.logprobs[size_t(n)]) - b.old_logprobs[size_t(n)]);
   return total / std::max(1.0, s.tokens);
 }
 
 }  // namespace
 
 void LossSums::add(const LossSums& o) {
-  loss += o.loss, policy_loss += o.policy_loss, kl += o.kl, entropy += o.entropy, tokens += o.tokens, entropy_tokens += o.entropy_tokens;
+  loss += o.loss, policy_loss += o.policy_loss, kl += o.kl, entropy += o.entropy, tokens += o.tokens,
+      entropy_tokens += o.entropy_tokens;
   clipped_low += o.clipped_low, clipped_high += o.clipped_high, clip_terms += o.clip_terms, ratio_sum += o.ratio_sum;
-  clipped_low_min = std::min(clipped_low_min, o.clipped_low_min), clipped_high_max = std::max(clipped_high_max, o.clipped_high_max);
+  clipped_low_min = std::min(clipped_low_min, o.clipped_low_min),
+  clipped_high_max = std::max(clipped_high_max, o.clipped_high_max);
   ratio_min = std::min(ratio_min, o.ratio_min), ratio_max = std::max(ratio_max, o.ratio_max);
 }
 
@@ -55,7 +58,8 @@ LossSums grpo_loss(const LossConfig& c, const TokenBatch& b, const LossScale& sc
   for (size_t i = 0; i + 1 < b.sequence_begin.size(); ++i) {
     Sequence s{b.sequence_begin[i], b.sequence_begin[i + 1], 0};
     for (int64_t n = s.begin; n < s.end; ++n) s.tokens += b.mask[size_t(n)];
-    double weight = token_weight(c.loss_type, s, scale), advantage = b.advantages[i], of_sequence = by_sequence ? sequence_log_ratio(b, s) : 0;
+    double weight = token_weight(c.loss_type, s, scale), advantage = b.advantages[i],
+           of_sequence = by_sequence ? sequence_log_ratio(b, s) : 0;
     double sequence_slope = 0, low = 0, high = 0;
     for (int64_t n = s.begin; n < s.end; ++n) {
       size_t t = size_t(n);
@@ -70,17 +74,22 @@ LossSums grpo_loss(const LossConfig& c, const TokenBatch& b, const LossScale& sc
         if (c.use_bias_correction_kl) kl_ratio_slope = ratio * kl, d_kl *= ratio, kl *= ratio;
       }
       double slope = c.beta * d_kl;
-      if (by_sequence) sequence_slope += weight * (token.slope + c.beta * kl_ratio_slope);
-      else slope += token.slope + c.beta * kl_ratio_slope;
+      if (by_sequence)
+        sequence_slope += weight * (token.slope + c.beta * kl_ratio_slope);
+      else
+        slope += token.slope + c.beta * kl_ratio_slope;
       d_logprobs[t] = float(weight * slope);
       sums.policy_loss += weight * token.value, sums.loss += weight * (token.value + c.beta * kl);
-      sums.kl += kl, sums.entropy += b.entropies[t], sums.tokens += 1, sums.entropy_tokens += 1, low += token.low, high += token.high;
-      sums.ratio_sum += ratio, sums.ratio_min = std::min(sums.ratio_min, ratio), sums.ratio_max = std::max(sums.ratio_max, ratio);
+      sums.kl += kl, sums.entropy += b.entropies[t], sums.tokens += 1, sums.entropy_tokens += 1, low += token.low,
+          high += token.high;
+      sums.ratio_sum += ratio, sums.ratio_min = std::min(sums.ratio_min, ratio),
+                               sums.ratio_max = std::max(sums.ratio_max, ratio);
     }
     if (s.tokens == 0) continue;
     double terms = by_sequence ? 1 : s.tokens;  // a sequence has one ratio, or one for each token
     sums.clipped_low += low / s.tokens * terms, sums.clipped_high += high / s.tokens * terms, sums.clip_terms += terms;
-    sums.clipped_low_min = std::min(sums.clipped_low_min, low / s.tokens), sums.clipped_high_max = std::max(sums.clipped_high_max, high / s.tokens);
+    sums.clipped_low_min = std::min(sums.clipped_low_min, low / s.tokens),
+    sums.clipped_high_max = std::max(sums.clipped_high_max, high / s.tokens);
     for (int64_t n = s.begin; by_sequence && n < s.end; ++n)
       d_logprobs[size_t(n)] += float(sequence_slope * b.mask[size_t(n)] / std::max(1.0, s.tokens));
   }

@@ -22,9 +22,12 @@ struct LossConfig {
 };
 template <class V>
 void visit_fields(V& v, LossConfig& c) {
-  v.field("loss_type", c.loss_type, "how token losses are summed: grpo (mean of means), bnpo and dapo (mean over tokens), dr_grpo (constant divisor)",
-          one_of({"grpo", "bnpo", "dr_grpo", "dapo"}));
-  v.field("importance_sampling_level", c.importance_sampling_level, "ratio of each token, or of the sequence (GSPO)", one_of({"token", "sequence"}));
+  v.field(
+      "loss_type", c.loss_type,
+      "how token losses are summed: grpo (mean of means), bnpo and dapo (mean over tokens), dr_grpo (constant divisor)",
+      one_of({"grpo", "bnpo", "dr_grpo", "dapo"}));
+  v.field("importance_sampling_level", c.importance_sampling_level, "ratio of each token, or of the sequence (GSPO)",
+          one_of({"token", "sequence"}));
   v.field("epsilon", c.epsilon, "the ratio is clipped below 1 - epsilon", between(open(0), closed(1)));
   v.field("epsilon_high", c.epsilon_high, "the ratio is clipped above 1 + epsilon_high; null: epsilon", above(0));
   v.field("delta", c.delta, "upper bound of the unclipped ratio (two-sided clipping); null: none", above(0));
@@ -37,7 +40,7 @@ struct TokenBatch {
   std::vector<int64_t> sequence_begin;  // [S+1]
   std::vector<float> advantages;        // [S]
   std::vector<float> logprobs, entropies, old_logprobs, mask;
-  std::vector<float> ref_logprobs;      // empty without a reference model
+  std::vector<float> ref_logprobs;  // empty without a reference model
 };
 
 /// Divisors: sums over the whole optimizer step.
@@ -56,7 +59,8 @@ struct LossSums {
 };
 
 /// d_logprobs [N]: gradient of the loss. Formulas: DAPO 2503.14476 eq. 8, Dr. GRPO 2503.20783, GSPO 2507.18071.
-LossSums grpo_loss(const LossConfig& config, const TokenBatch& batch, const LossScale& scale, std::span<float> d_logprobs);
+LossSums grpo_loss(const LossConfig& config, const TokenBatch& batch, const LossScale& scale,
+                   std::span<float> d_logprobs);
 
 /// −Σ mask · log p / num_tokens.
 LossSums cross_entropy_loss(const TokenBatch& batch, const LossScale& scale, std::span<float> d_logprobs);

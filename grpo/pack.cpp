@@ -26,12 +26,13 @@ size_t new_table(MicroBatch& m, int64_t length, std::span<const int32_t> shared)
   return m.tables.size() - 1;
 }
 
-/// Rows of a whole sequence from position 0 on, or behind the `shared` blocks that an earlier one has in common with it;
-/// returns the number of its span.
+/// Rows of a whole sequence from position 0 on, or behind the `shared` blocks that an earlier one has in common with
+/// it; returns the number of its span.
 size_t add_prompt(MicroBatch& m, std::span<const int32_t> prompt, std::span<const int32_t> shared = {}) {
   size_t table = new_table(m, int64_t(prompt.size()), shared);
   std::span<const int32_t> own = prompt.subspan(shared.size() * kKeyBlock);
-  m.spans.push_back({int64_t(m.tokens.size()), int64_t(own.size()), int32_t(prompt.size() - own.size()), m.tables[table].data()});
+  m.spans.push_back(
+      {int64_t(m.tokens.size()), int64_t(own.size()), int32_t(prompt.size() - own.size()), m.tables[table].data()});
   m.tokens.insert(m.tokens.end(), own.begin(), own.end());
   return m.spans.size() - 1;
 }
@@ -41,7 +42,8 @@ struct PackedPrompt {
   size_t span;  // of its micro-batch
 };
 /// The full blocks of an earlier prompt that this one begins with; its last token is never among them.
-std::span<const int32_t> common_blocks(const MicroBatch& m, std::span<const PackedPrompt> earlier, std::span<const int32_t> prompt) {
+std::span<const int32_t> common_blocks(const MicroBatch& m, std::span<const PackedPrompt> earlier,
+                                       std::span<const int32_t> prompt) {
   std::span<const int32_t> blocks;
   for (const PackedPrompt& other : earlier) {
     size_t limit = std::min(prompt.size() - 1, other.prompt.size()), same = 0;
@@ -58,7 +60,8 @@ void add_completion(MicroBatch& m, size_t prompt_span, const Rollout& rollout, c
   int64_t P = prompt.first_position + prompt.num_rows, R = int64_t(c.tokens.size()), first = int64_t(m.tokens.size());
   if (R > 1) {
     const std::vector<int32_t>& table = m.tables[new_table(m, P + R - 1, {prompt.blocks, size_t(P / kKeyBlock)})];
-    if (P % kKeyBlock) m.copies.push_back({prompt.blocks[P / kKeyBlock], table[size_t(P / kKeyBlock)], int32_t(P % kKeyBlock)});
+    if (P % kKeyBlock)
+      m.copies.push_back({prompt.blocks[P / kKeyBlock], table[size_t(P / kKeyBlock)], int32_t(P % kKeyBlock)});
     m.spans.push_back({first, R - 1, int32_t(P), table.data()});
     m.tokens.insert(m.tokens.end(), c.tokens.begin(), c.tokens.end() - 1);
   }
@@ -73,7 +76,8 @@ void add_completion(MicroBatch& m, size_t prompt_span, const Rollout& rollout, c
 }
 
 MicroBatch& last_or_new(std::vector<MicroBatch>& batches, int64_t rows, const PackConfig& config) {
-  if (batches.empty() || (!batches.back().tokens.empty() && int64_t(batches.back().tokens.size()) + rows > config.max_tokens_per_batch)) {
+  if (batches.empty() ||
+      (!batches.back().tokens.empty() && int64_t(batches.back().tokens.size()) + rows > config.max_tokens_per_batch)) {
     batches.emplace_back();
     batches.back().loss.sequence_begin.push_back(0);
   }
@@ -87,7 +91,8 @@ std::vector<MicroBatch> pack(std::span<const Group> groups, const PackConfig& co
   std::vector<PackedPrompt> packed;  // of the last micro-batch
   for (const Group& group : groups) {
     int64_t P = int64_t(group.prompt.size());
-    size_t with_prompt = 0, prompt = 0;  // how many micro-batches there were when the prompt was added to the last one; its span
+    size_t with_prompt = 0,
+           prompt = 0;  // how many micro-batches there were when the prompt was added to the last one; its span
     for (const Rollout& rollout : group.rollouts) {
       if (rollout.completion.tokens.empty()) continue;
       bool signal = rollout.advantage != 0 && learned_tokens(rollout.completion, config) > 0;

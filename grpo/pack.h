@@ -10,14 +10,14 @@
 namespace cohort {
 
 struct MicroBatch {
-  std::vector<int32_t> tokens;         // [T]
+  std::vector<int32_t> tokens;  // [T]
   std::vector<RowSpan> spans;
   std::vector<TailCopy> copies;
   std::vector<std::vector<int32_t>> tables;  // block tables, to which the spans point
   int64_t num_blocks = 0;
-  std::vector<int32_t> target_row;     // [N] row whose hidden state predicts the token
-  std::vector<int32_t> target_token;   // [N]
-  TokenBatch loss;                     // its arrays of [N]; log-probabilities are the learner's to fill
+  std::vector<int32_t> target_row;    // [N] row whose hidden state predicts the token
+  std::vector<int32_t> target_token;  // [N]
+  TokenBatch loss;                    // its arrays of [N]; log-probabilities are the learner's to fill
   Rows rows() const { return {tokens, spans, copies}; }
 };
 
@@ -27,8 +27,10 @@ struct PackConfig {
 };
 template <class V>
 void visit_fields(V& v, PackConfig& c) {
-  v.field("max_tokens_per_batch", c.max_tokens_per_batch, "tokens passed at once by the learner; a longer completion stands alone", at_least(1));
-  v.field("mask_truncated_completions", c.mask_truncated_completions, "completions cut off by the length limit do not count in the loss");
+  v.field("max_tokens_per_batch", c.max_tokens_per_batch,
+          "tokens passed at once by the learner; a longer completion stands alone", at_least(1));
+  v.field("mask_truncated_completions", c.mask_truncated_completions,
+          "completions cut off by the length limit do not count in the loss");
 }
 
 /// Completions whose advantage and mask are not zero have signal; the others change no gradient when β is 0.

@@ -23,7 +23,8 @@ void on_interrupt(int) {
   if (interrupts > 1) _exit(130);
 }
 
-const std::vector<std::string> kMayChange = {"max_steps", "save_steps", "eval_steps", "out", "threads", "save_total_limit", "log_completions_steps"};
+const std::vector<std::string> kMayChange = {"max_steps", "save_steps",       "eval_steps",           "out",
+                                             "threads",   "save_total_limit", "log_completions_steps"};
 
 /// `key` is where the two stand, dotted; empty at the top.
 void expect_same_config(const Json& saved, const Json& now, const std::string& key, const fs::path& folder) {
@@ -32,21 +33,26 @@ void expect_same_config(const Json& saved, const Json& now, const std::string& k
     keys.update(now);
     for (const auto& [name, value] : keys.items())
       if (std::find(kMayChange.begin(), kMayChange.end(), name) == kMayChange.end())
-        expect_same_config(saved.value(name, Json()), now.value(name, Json()), key.empty() ? name : key + "." + name, folder);
+        expect_same_config(saved.value(name, Json()), now.value(name, Json()), key.empty() ? name : key + "." + name,
+                           folder);
   } else if (saved.is_array() && now.is_array() && saved.size() == now.size()) {
-    for (size_t i = 0; i < saved.size(); ++i) expect_same_config(saved[i], now[i], key + "." + std::to_string(i), folder);
+    for (size_t i = 0; i < saved.size(); ++i)
+      expect_same_config(saved[i], now[i], key + "." + std::to_string(i), folder);
   } else if (saved != now) {
-    throw UsageError("config key \"" + key + "\" is " + now.dump() + ", the run in " + folder.string() + " has " + saved.dump() +
-                     ": resume with the same value, or start a new run with another --out");
+    throw UsageError("config key \"" + key + "\" is " + now.dump() + ", the run in " + folder.string() + " has " +
+                     saved.dump() + ": resume with the same value, or start a new run with another --out");
   }
 }
 
 /// All that runs leave in their folder; config.json goes last, so that a folder half cleared still holds a run.
-const std::vector<std::string> kLeftByRuns = {"checkpoints",   "final",       "sampled",     "completions", "evaluations", "traces.jsonl",
-                                              "sampling.json", "report.html", "events.out.tfevents.cohort", "stages.json", "metrics.jsonl", "config.json"};
+const std::vector<std::string> kLeftByRuns = {"checkpoints",   "final",         "sampled",
+                                              "completions",   "evaluations",   "traces.jsonl",
+                                              "sampling.json", "report.html",   "events.out.tfevents.cohort",
+                                              "stages.json",   "metrics.jsonl", "config.json"};
 
 bool holds_run(const fs::path& folder) {
-  return std::any_of(kLeftByRuns.begin(), kLeftByRuns.end(), [&](const std::string& name) { return fs::exists(folder / name); });
+  return std::any_of(kLeftByRuns.begin(), kLeftByRuns.end(),
+                     [&](const std::string& name) { return fs::exists(folder / name); });
 }
 
 /// completions/ and evaluations/ of steps that are to come again.
@@ -55,7 +61,9 @@ void forget_later_steps(const fs::path& folder, int64_t step) {
   for (const char* part : {"completions", "evaluations"})
     if (fs::is_directory(folder / part))
       for (const auto& entry : fs::directory_iterator(folder / part))
-        if (int64_t of = 0; std::sscanf(entry.path().filename().c_str(), "step-%" SCNd64 ".jsonl", &of) == 1 && of > step) later.push_back(entry.path());
+        if (int64_t of = 0;
+            std::sscanf(entry.path().filename().c_str(), "step-%" SCNd64 ".jsonl", &of) == 1 && of > step)
+          later.push_back(entry.path());
   for (const fs::path& path : later) fs::remove(path);
 }
 
@@ -81,7 +89,8 @@ void resume_run(Run& run, fs::path from) {
   if (!run.checkpoint && is_elsewhere) throw UsageError("--resume=" + from.string() + " holds no whole checkpoint");
   const fs::path home = is_checkpoint ? from.parent_path().parent_path() : from;
   for (const fs::path& folder : {home, run.folder})
-    if (fs::exists(folder / "config.json")) expect_same_config(parse_config_file(folder / "config.json"), run.config, "", folder);
+    if (fs::exists(folder / "config.json"))
+      expect_same_config(parse_config_file(folder / "config.json"), run.config, "", folder);
 }
 
 }  // namespace
@@ -91,14 +100,17 @@ Run open_run(const RunRequest& request, const Json& effective_config) {
   make_writable_folder(run.folder);
   run.lock = std::make_unique<RunLock>(run.folder);
   if (holds_run(run.folder) && !request.resume && !request.overwrite)
-    throw UsageError(run.folder.string() + " already holds a run: give --resume to go on with it, --overwrite to replace it, or another --out");
+    throw UsageError(
+        run.folder.string() +
+        " already holds a run: give --resume to go on with it, --overwrite to replace it, or another --out");
   remove_temporary_names(run.folder);
   if (request.resume) resume_run(run, request.resume_from.empty() ? run.folder : request.resume_from);
   run.finished = request.resume && fs::exists(run.folder / "final" / "config.json");
   if (run.finished && !run.checkpoint) {
     const int64_t steps = last_logged_step(run.folder), wanted = effective_config.value("max_steps", steps);
     if (wanted > steps)
-      throw UsageError(run.folder.string() + " is finished at step " + std::to_string(steps) + " and has no checkpoint to go on from, max_steps is " + std::to_string(wanted) +
+      throw UsageError(run.folder.string() + " is finished at step " + std::to_string(steps) +
+                       " and has no checkpoint to go on from, max_steps is " + std::to_string(wanted) +
                        ": start a run with another --out, its model being " + (run.folder / "final").string());
     run.is_over = true;
   }
@@ -133,8 +145,12 @@ void watch_interrupts() {
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
 }
-bool interrupted() { return interrupts > 0; }
+bool interrupted() {
+  return interrupts > 0;
+}
 
-double wall_time() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
+double wall_time() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
 
 }  // namespace cohort

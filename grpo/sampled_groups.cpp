@@ -32,7 +32,10 @@ GroupStore SampledGroups::store() {
             auto found = found_.find(index);
             return found == found_.end() ? std::nullopt : std::optional(found->second);
           },
-          .keep = [this](int64_t index, const Group& group) { log_->append(Json{{"index", index}, {"group", to_json(group)}}.dump()); }};
+          .keep =
+              [this](int64_t index, const Group& group) {
+                log_->append(Json{{"index", index}, {"group", to_json(group)}}.dump());
+              }};
 }
 
 void forget_sampled_groups(const fs::path& run, int64_t version) {

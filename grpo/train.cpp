@@ -25,7 +25,8 @@ namespace fs = std::filesystem;
 int64_t prompt_room(const TrainConfig& config, const ModelSpec& spec) {
   int64_t room = spec.max_position - config.sampling.max_completion_length;
   if (room < 1)
-    throw UsageError("max_completion_length is " + std::to_string(config.sampling.max_completion_length) + ", the model's context is " + std::to_string(spec.max_position) +
+    throw UsageError("max_completion_length is " + std::to_string(config.sampling.max_completion_length) +
+                     ", the model's context is " + std::to_string(spec.max_position) +
                      " tokens: lower max_completion_length");
   return std::min(room, config.max_prompt_length.value_or(room));
 }
@@ -34,7 +35,8 @@ int64_t prompt_room(const TrainConfig& config, const ModelSpec& spec) {
 int64_t length_of(const Task& task, const Tokenizer& tokenizer, int64_t room) {
   const int64_t length = int64_t(encode_prompt(tokenizer, task.prompt).size());
   if (length > room)
-    throw UsageError("the prompt of task " + task.id + " has " + std::to_string(length) + " tokens, max_prompt_length and the model's context leave " + std::to_string(room));
+    throw UsageError("the prompt of task " + task.id + " has " + std::to_string(length) +
+                     " tokens, max_prompt_length and the model's context leave " + std::to_string(room));
   return length;
 }
 
@@ -42,7 +44,8 @@ int64_t length_of(const Task& task, const Tokenizer& tokenizer, int64_t room) {
 int64_t longest_prompt(const std::vector<Stream<Task>>& streams, const Tokenizer& tokenizer, int64_t room) {
   int64_t longest = 1;
   for (const Stream<Task>& stream : streams)
-    for (int64_t i = 0, n = stream.size.value_or(256); i < n; ++i) longest = std::max(longest, length_of(stream.at(i), tokenizer, room));
+    for (int64_t i = 0, n = stream.size.value_or(256); i < n; ++i)
+      longest = std::max(longest, length_of(stream.at(i), tokenizer, room));
   return longest;
 }
 
@@ -56,8 +59,10 @@ void warn_of_leaks(const std::vector<Stream<Task>>& streams, std::span<const Tas
   for (const Task& task : eval_tasks)
     if (trained.contains(task.prompt.back().content) && ++leaked == 1) first = task.id;
   if (leaked)
-    std::fprintf(stderr, "cohort: %lld of %zu eval_tasks are also among tasks (the first is %s): give all sources of one split the same held_out\n", static_cast<long long>(leaked),
-                 eval_tasks.size(), first.c_str());
+    std::fprintf(stderr,
+                 "cohort: %lld of %zu eval_tasks are also among tasks (the first is %s): give all sources of one split "
+                 "the same held_out\n",
+                 static_cast<long long>(leaked), eval_tasks.size(), first.c_str());
 }
 
 /// A copy of the weights that stands still (β > 0).
@@ -72,9 +77,15 @@ std::unique_ptr<CausalLM> copy_model(const CausalLM& model, const Compute& compu
 /// Everything a run holds between two steps. What may refuse its input comes before the model is loaded.
 struct Job {
   Job(const TrainConfig& c, const RunRequest& request)
-      : config(c), scorer(reward_specs(c.rewards), threads()), eval_scorer(reward_specs(c.eval_rewards.empty() ? std::vector<Json>{c.rewards[0]} : c.eval_rewards), threads()),
-        tasks(open_task_set(c.tasks, c.seed)), eval_tasks(read_all_tasks(c.eval_tasks)), run(open_run(request, dump_config(c))), compute(threads()),
-        loaded(load_with_tokenizer(c.model, compute, c.bf16)), reference(c.loss.beta > 0 ? copy_model(loaded.model, compute) : nullptr),
+      : config(c),
+        scorer(reward_specs(c.rewards), threads()),
+        eval_scorer(reward_specs(c.eval_rewards.empty() ? std::vector<Json>{c.rewards[0]} : c.eval_rewards), threads()),
+        tasks(open_task_set(c.tasks, c.seed)),
+        eval_tasks(read_all_tasks(c.eval_tasks)),
+        run(open_run(request, dump_config(c))),
+        compute(threads()),
+        loaded(load_with_tokenizer(c.model, compute, c.bf16)),
+        reference(c.loss.beta > 0 ? copy_model(loaded.model, compute) : nullptr),
         learner(loaded.model, compute, c.optimizer, c.sampling.temperature) {}
 
   const TrainConfig& config;
@@ -84,14 +95,14 @@ struct Job {
   Run run;
   Compute compute;
   LoadedModel loaded;
-  std::unique_ptr<CausalLM> reference;    // null without a KL term
+  std::unique_ptr<CausalLM> reference;  // null without a KL term
   Learner learner;
   std::unique_ptr<Engine> engine;
-  std::vector<Group> groups;              // of the rollout being learned from
-  std::vector<Json> checks;               // of its mini-batches: sampling metrics
-  int64_t num_tokens = 0;                 // sampled and prompt tokens so far
+  std::vector<Group> groups;  // of the rollout being learned from
+  std::vector<Json> checks;   // of its mini-batches: sampling metrics
+  int64_t num_tokens = 0;     // sampled and prompt tokens so far
   int64_t sampled_tokens = 0;
-  double seconds = 0;                     // of rollouts and updates so far, earlier attempts included
+  double seconds = 0;  // of rollouts and updates so far, earlier attempts included
 
   int threads() const { return config.threads ? config.threads : usable_cores(); }
   int64_t step() const { return learner.step(); }
@@ -106,9 +117,11 @@ struct Job {
 
 void make_engine(Job& job) {
   const TrainConfig& c = job.config;
-  int64_t room = prompt_room(c, job.model().spec), longest = longest_prompt(job.tasks.streams(), *job.loaded.tokenizer, room);
+  int64_t room = prompt_room(c, job.model().spec),
+          longest = longest_prompt(job.tasks.streams(), *job.loaded.tokenizer, room);
   for (const Task& task : job.eval_tasks) longest = std::max(longest, length_of(task, *job.loaded.tokenizer, room));
-  int64_t length = std::min<int64_t>(job.model().spec.max_position, round_up(longest, kKeyBlock) + c.sampling.max_completion_length);
+  int64_t length =
+      std::min<int64_t>(job.model().spec.max_position, round_up(longest, kKeyBlock) + c.sampling.max_completion_length);
   extend_rope(job.model(), job.model().spec.max_position < 4096 ? job.model().spec.max_position : length);
   if (job.reference) extend_rope(*job.reference, job.model().rope_positions);
   job.engine = std::make_unique<Engine>(job.model(), job.compute, job.loaded.tokenizer.get(), c.engine, length);
@@ -123,7 +136,8 @@ void expect_working_verifiers(const TrainConfig& config, std::span<const Group> 
       if (r.score.status == Status::error) ++errors, reason = r.score.reason;
     }
   if (total && double(errors) > config.max_verifier_error_rate * double(total))
-    throw std::runtime_error(std::to_string(errors) + " of " + std::to_string(total) + " verdicts are errors (" + reason + "), above max_verifier_error_rate " +
+    throw std::runtime_error(std::to_string(errors) + " of " + std::to_string(total) + " verdicts are errors (" +
+                             reason + "), above max_verifier_error_rate " +
                              std::to_string(config.max_verifier_error_rate) + ": mend the reward, then --resume");
 }
 
@@ -132,10 +146,12 @@ void sample(Job& job, Progress& progress) {
   const TrainConfig& c = job.config;
   std::vector<Task> tasks = job.tasks.next(int64_t(c.prompts_per_step) * c.steps_per_generation);
   SampledGroups sampled(job.run.folder, job.step());
-  CollectJob collect_job{.tasks = tasks, .num_generations = c.num_generations, .sampling = c.sampling, .seed = c.seed, .step = job.step()};
-  job.groups = collect(*job.engine, job.model(), *job.loaded.tokenizer, &job.scorer, collect_job, sampled.store(), [&](int64_t done) {
-    progress.update(job.step(), "rollout " + std::to_string(done) + "/" + std::to_string(tasks.size()));
-  });
+  CollectJob collect_job{
+      .tasks = tasks, .num_generations = c.num_generations, .sampling = c.sampling, .seed = c.seed, .step = job.step()};
+  job.groups = collect(
+      *job.engine, job.model(), *job.loaded.tokenizer, &job.scorer, collect_job, sampled.store(), [&](int64_t done) {
+        progress.update(job.step(), "rollout " + std::to_string(done) + "/" + std::to_string(tasks.size()));
+      });
   penalize_length(job.groups, c.overlong, c.sampling.max_completion_length);
   expect_working_verifiers(c, job.groups);
   compute_advantages(job.groups, c.advantage);
@@ -147,9 +163,17 @@ std::vector<Group> read_frozen_groups(const TrainConfig& config) {
   if (file.empty()) return {};
   std::vector<Group> groups = read_groups(file);
   if (groups.empty() || groups.size() % size_t(config.steps_per_generation))
-    throw UsageError("--groups " + file + " has " + std::to_string(groups.size()) + " groups, steps_per_generation wants a multiple of " + std::to_string(config.steps_per_generation));
-  const bool is_scored = std::any_of(groups.begin(), groups.end(), [](const Group& g) { return std::any_of(g.rollouts.begin(), g.rollouts.end(), [](const Rollout& r) { return r.score.value.has_value(); }); });
-  if (!is_scored) throw UsageError("--groups " + file + " has no score: each rollout needs {\"score\": {\"value\", \"status\"}}, as cohort eval --out writes it");
+    throw UsageError("--groups " + file + " has " + std::to_string(groups.size()) +
+                     " groups, steps_per_generation wants a multiple of " +
+                     std::to_string(config.steps_per_generation));
+  const bool is_scored = std::any_of(groups.begin(), groups.end(), [](const Group& g) {
+    return std::any_of(g.rollouts.begin(), g.rollouts.end(),
+                       [](const Rollout& r) { return r.score.value.has_value(); });
+  });
+  if (!is_scored)
+    throw UsageError(
+        "--groups " + file +
+        " has no score: each rollout needs {\"score\": {\"value\", \"status\"}}, as cohort eval --out writes it");
   compute_advantages(groups, config.advantage);
   return groups;
 }
@@ -161,14 +185,20 @@ void expect_fit(std::span<const Group> groups, const ModelSpec& spec) {
       const std::string where = "--groups: task " + group.task.id + ", member " + std::to_string(r.completion.member);
       int64_t length = int64_t(group.prompt.size() + r.completion.tokens.size());
       if (group.prompt.empty() || length > spec.max_position)
-        throw UsageError(where + " has " + std::to_string(group.prompt.size()) + " prompt ids and " + std::to_string(length) + " in all, expected at least 1 and at most the model's context of " + std::to_string(spec.max_position));
+        throw UsageError(where + " has " + std::to_string(group.prompt.size()) + " prompt ids and " +
+                         std::to_string(length) + " in all, expected at least 1 and at most the model's context of " +
+                         std::to_string(spec.max_position));
       for (std::span<const int32_t> ids : {std::span(group.prompt), std::span(r.completion.tokens)})
         for (int32_t id : ids)
-          if (id < 0 || id >= spec.vocab) throw UsageError(where + " has the token id " + std::to_string(id) + ", the model's vocabulary has " + std::to_string(spec.vocab));
+          if (id < 0 || id >= spec.vocab)
+            throw UsageError(where + " has the token id " + std::to_string(id) + ", the model's vocabulary has " +
+                             std::to_string(spec.vocab));
     }
 }
 
-Keep kept(const TrainConfig& c) { return c.loss.beta > 0 ? Keep::all : Keep::with_signal; }
+Keep kept(const TrainConfig& c) {
+  return c.loss.beta > 0 ? Keep::all : Keep::with_signal;
+}
 
 /// The learner's own forward over what the optimizer step at hand will not pass: later mini-batches, and on the first
 /// and every tenth rollout the dropped completions too.
@@ -186,15 +216,24 @@ void check_sampling(Job& job) {
     };
     if (i > 0) pass(kept(c));
     if (dropped_too && kept(c) == Keep::with_signal) pass(Keep::without_signal);
-    job.checks[size_t(i)] = {{"tokens", check.tokens}, {"mismatches", check.bit_mismatches}, {"difference_sum", check.difference_sum}, {"difference_max", check.difference_max},
-                             {"ratio_sum", check.ratio_sum}, {"ratio_min", check.ratio_min}, {"ratio_max", check.ratio_max}};
+    job.checks[size_t(i)] = {{"tokens", check.tokens},
+                             {"mismatches", check.bit_mismatches},
+                             {"difference_sum", check.difference_sum},
+                             {"difference_max", check.difference_max},
+                             {"ratio_sum", check.ratio_sum},
+                             {"ratio_min", check.ratio_min},
+                             {"ratio_max", check.ratio_max}};
   }
 }
 
-Json empty_check() { return {{"tokens", 0}, {"mismatches", 0}, {"difference_sum", 0}, {"difference_max", 0}, {"ratio_sum", 0}, {"ratio_min", 1e30}, {"ratio_max", -1e30}}; }
+Json empty_check() {
+  return {{"tokens", 0},    {"mismatches", 0},   {"difference_sum", 0}, {"difference_max", 0},
+          {"ratio_sum", 0}, {"ratio_min", 1e30}, {"ratio_max", -1e30}};
+}
 
 SamplingCheck check_from(const Json& j) {
-  return {j.at("tokens"), j.at("mismatches"), j.at("difference_sum"), j.at("difference_max"), j.at("ratio_sum"), j.at("ratio_min"), j.at("ratio_max")};
+  return {j.at("tokens"),    j.at("mismatches"), j.at("difference_sum"), j.at("difference_max"),
+          j.at("ratio_sum"), j.at("ratio_min"),  j.at("ratio_max")};
 }
 
 /// One optimizer step on its groups; the metrics row without times.
@@ -207,14 +246,18 @@ Json learn(Job& job) {
     for (MicroBatch& batch : batches) job.learner.fill_logprobs(*job.reference, batch, batch.loss.ref_logprobs);
   LossScale scale = loss_scale(groups, c.pack, c.sampling.max_completion_length);
   std::vector<double> load = expert_load(groups);
-  StepStats stats = job.learner.step(batches, [&](const TokenBatch& batch, std::span<float> d) { return grpo_loss(c.loss, batch, scale, d); }, c.max_steps, load);
+  StepStats stats = job.learner.step(
+      batches, [&](const TokenBatch& batch, std::span<float> d) { return grpo_loss(c.loss, batch, scale, d); },
+      c.max_steps, load);
   if (kept(c) == Keep::with_signal) count_dropped(stats.sums, groups, c.loss, scale);
   SamplingCheck check = check_from(job.checks[size_t(inner % c.steps_per_generation)]);
   if (inner == 0)
     for (const MicroBatch& batch : batches) check.add(batch);
   for (const Group& group : groups)
     for (const Rollout& r : group.rollouts) {
-      if (inner < c.steps_per_generation) job.num_tokens += int64_t(group.prompt.size() + r.completion.tokens.size()), job.sampled_tokens += int64_t(r.completion.tokens.size());
+      if (inner < c.steps_per_generation)
+        job.num_tokens += int64_t(group.prompt.size() + r.completion.tokens.size()),
+            job.sampled_tokens += int64_t(r.completion.tokens.size());
     }
   Json row = {{"step", job.step()}};
   row.update(group_metrics(groups));
@@ -246,9 +289,17 @@ Json evaluate(Job& job) {
   SamplingConfig sampling = c.sampling;
   sampling.temperature = c.eval_temperature;
   std::vector<Group> groups = collect(*job.engine, job.model(), *job.loaded.tokenizer, &job.eval_scorer,
-                                      {.tasks = job.eval_tasks, .num_generations = c.eval_num_generations, .sampling = sampling, .seed = c.seed, .step = -1});
+                                      {.tasks = job.eval_tasks,
+                                       .num_generations = c.eval_num_generations,
+                                       .sampling = sampling,
+                                       .seed = c.seed,
+                                       .step = -1});
   Evaluation e = summarize(groups);
-  Json row = {{"eval/pass@1", e.pass_at_1}, {"eval/pass@1_low", e.ci_low}, {"eval/pass@1_high", e.ci_high}, {"eval/mean_length", e.mean_length}, {"eval/clipped_ratio", e.truncated}};
+  Json row = {{"eval/pass@1", e.pass_at_1},
+              {"eval/pass@1_low", e.ci_low},
+              {"eval/pass@1_high", e.ci_high},
+              {"eval/mean_length", e.mean_length},
+              {"eval/clipped_ratio", e.truncated}};
   const fs::path folder = job.run.folder / "evaluations";
   write_groups(folder / step_file(job.step()), groups);
   if (job.step() > 0 && fs::exists(folder / step_file(0))) {
@@ -268,7 +319,10 @@ Json of_the_start(const Json& evaluation) {
 void checkpoint(Job& job) {
   RunState state{.step = job.step(), .cursor = job.tasks.state()};
   if (job.step() % job.inner_steps()) state.unused = job.groups;
-  state.counters = {{"num_tokens", job.num_tokens}, {"sampled_tokens", job.sampled_tokens}, {"seconds", job.seconds}, {"checks", job.checks}};
+  state.counters = {{"num_tokens", job.num_tokens},
+                    {"sampled_tokens", job.sampled_tokens},
+                    {"seconds", job.seconds},
+                    {"checks", job.checks}};
   save_checkpoint(job.run.folder, job.learner, job.model(), job.loaded.tokenizer.get(), state, job.reference.get());
   forget_sampled_groups(job.run.folder, job.step());
   limit_checkpoints(job.run.folder, job.config.save_total_limit);
@@ -284,13 +338,17 @@ void resume(Job& job) {
   job.checks = state.counters.at("checks").get<std::vector<Json>>();
 }
 
-bool out_of_time(const Job& job) { return job.config.max_seconds > 0 && job.seconds >= job.config.max_seconds; }
-bool due(int64_t step, int64_t every) { return every > 0 && step % every == 0; }
+bool out_of_time(const Job& job) {
+  return job.config.max_seconds > 0 && job.seconds >= job.config.max_seconds;
+}
+bool due(int64_t step, int64_t every) {
+  return every > 0 && step % every == 0;
+}
 
 std::string summary_line(const Json& row) {
   char text[128];
-  std::snprintf(text, sizeof text, "reward %.3f  length %.1f  zero-std %.2f", row.value("reward", 0.0), row.value("completions/mean_length", 0.0),
-                row.value("frac_reward_zero_std", 0.0));
+  std::snprintf(text, sizeof text, "reward %.3f  length %.1f  zero-std %.2f", row.value("reward", 0.0),
+                row.value("completions/mean_length", 0.0), row.value("frac_reward_zero_std", 0.0));
   std::string line = text;
   if (row.contains("eval/pass@1")) line += "  pass@1 " + std::to_string(row["eval/pass@1"].get<double>()).substr(0, 5);
   return line;
@@ -298,9 +356,14 @@ std::string summary_line(const Json& row) {
 
 /// Self-test: with a learning rate of 0 nothing may move, so every ratio of every inner step is exactly 1.
 void expect_ratio_one(const Json& row) {
-  for (const char* key : {"ratio/min", "ratio/max", "sampling/importance_sampling_ratio/min", "sampling/importance_sampling_ratio/max"})
-    if (row.at(key) != 1.0) throw std::runtime_error(std::string("self-test: ") + key + " is " + row.at(key).dump() + " at step " + row.at("step").dump() + ", must be exactly 1");
-  if (row.at("logprob_bit_mismatches") != 0) throw std::runtime_error("self-test: logprob_bit_mismatches is " + row.at("logprob_bit_mismatches").dump() + ", must be 0");
+  for (const char* key :
+       {"ratio/min", "ratio/max", "sampling/importance_sampling_ratio/min", "sampling/importance_sampling_ratio/max"})
+    if (row.at(key) != 1.0)
+      throw std::runtime_error(std::string("self-test: ") + key + " is " + row.at(key).dump() + " at step " +
+                               row.at("step").dump() + ", must be exactly 1");
+  if (row.at("logprob_bit_mismatches") != 0)
+    throw std::runtime_error("self-test: logprob_bit_mismatches is " + row.at("logprob_bit_mismatches").dump() +
+                             ", must be 0");
 }
 
 /// final/ comes last: once it stands, the run is finished.
@@ -308,19 +371,24 @@ void finish(Job& job) {
   fs::remove_all(job.run.folder / "sampled");
   fs::path folders[] = {job.run.folder};
   write_report(folders, job.run.folder / "report.html");
-  write_folder_durably(job.run.folder / "final", [&](const fs::path& folder) { save_model(job.model(), job.loaded.tokenizer.get(), folder); });
+  write_folder_durably(job.run.folder / "final",
+                       [&](const fs::path& folder) { save_model(job.model(), job.loaded.tokenizer.get(), folder); });
 }
 
 }  // namespace
 
 void validate(const TrainConfig& c) {
-  if (c.sampling.temperature <= 0) throw UsageError("temperature is 0: training samples, so it needs a temperature above 0");
+  if (c.sampling.temperature <= 0)
+    throw UsageError("temperature is 0: training samples, so it needs a temperature above 0");
   if (c.rewards.empty()) throw UsageError("rewards is empty: name at least one (cohort score --list shows them)");
   if (c.num_generations < 2 && c.advantage.scale_rewards != "none")
-    throw UsageError("num_generations is " + std::to_string(c.num_generations) + ": an advantage relative to the group needs at least 2");
+    throw UsageError("num_generations is " + std::to_string(c.num_generations) +
+                     ": an advantage relative to the group needs at least 2");
   if (c.overlong.soft_cache > c.sampling.max_completion_length)
-    throw UsageError("overlong.soft_cache is " + std::to_string(c.overlong.soft_cache) + ", more than max_completion_length " + std::to_string(c.sampling.max_completion_length));
-  if (c.eval_steps > 0 && c.eval_tasks.empty()) throw UsageError("eval_steps is " + std::to_string(c.eval_steps) + " but eval_tasks is empty");
+    throw UsageError("overlong.soft_cache is " + std::to_string(c.overlong.soft_cache) +
+                     ", more than max_completion_length " + std::to_string(c.sampling.max_completion_length));
+  if (c.eval_steps > 0 && c.eval_tasks.empty())
+    throw UsageError("eval_steps is " + std::to_string(c.eval_steps) + " but eval_tasks is empty");
 }
 
 TrainResult train(const TrainConfig& given, const RunRequest& request, bool self_test) {
@@ -336,7 +404,8 @@ TrainResult train(const TrainConfig& given, const RunRequest& request, bool self
     return {.seconds = job.seconds, .tokens = job.sampled_tokens, .final_folder = job.run.folder / "final"};
   make_engine(job);
   warn_of_leaks(job.tasks.streams(), job.eval_tasks);
-  if (interrupted()) throw Interrupted("interrupted before the first step, nothing to save: start again with the same command");
+  if (interrupted())
+    throw Interrupted("interrupted before the first step, nothing to save: start again with the same command");
   if (job.step() == 0) std::fputs(plan_text(plan(config)).c_str(), stderr);
   begin_run(job.run, job.step());
   RunMetrics metrics(job.run.folder, job.step());
@@ -347,13 +416,18 @@ TrainResult train(const TrainConfig& given, const RunRequest& request, bool self
     if (job.step() == 0 && config.eval_steps > 0) evaluation = evaluate(job);
     double eval_seconds = clock.lap();
     if (job.step() % job.inner_steps() == 0) {
-      if (frozen.empty()) sample(job, progress);
-      else job.groups = frozen;
-      if (self_test || frozen.empty()) check_sampling(job);
-      else job.checks.assign(size_t(config.steps_per_generation), empty_check());
+      if (frozen.empty())
+        sample(job, progress);
+      else
+        job.groups = frozen;
+      if (self_test || frozen.empty())
+        check_sampling(job);
+      else
+        job.checks.assign(size_t(config.steps_per_generation), empty_check());
     }
     double rollout_seconds = clock.lap();
-    if (due(job.step(), config.log_completions_steps)) write_groups(job.run.folder / "completions" / step_file(job.step() + 1), job.mini_batch(job.step()));
+    if (due(job.step(), config.log_completions_steps))
+      write_groups(job.run.folder / "completions" / step_file(job.step() + 1), job.mini_batch(job.step()));
     row = learn(job);
     sync_reference(job);
     double learn_seconds = clock.lap();
@@ -365,13 +439,17 @@ TrainResult train(const TrainConfig& given, const RunRequest& request, bool self
     }
     row.update(evaluation);
     eval_seconds += clock.lap();
-    row.update({{"timing_s/gen", rollout_seconds}, {"timing_s/update_actor", learn_seconds}, {"timing_s/eval", eval_seconds}, {"step_time", rollout_seconds + learn_seconds}});
+    row.update({{"timing_s/gen", rollout_seconds},
+                {"timing_s/update_actor", learn_seconds},
+                {"timing_s/eval", eval_seconds},
+                {"step_time", rollout_seconds + learn_seconds}});
     metrics.log(row);
     progress.update(job.step(), summary_line(row));
     if (self_test) expect_ratio_one(row);
     if (stop || last || due(job.step(), config.save_steps)) checkpoint(job);
     if (stop && job.step() < config.max_steps)
-      throw Interrupted("interrupted at step " + std::to_string(job.step()) + ", a checkpoint is written: go on with the same command and --resume");
+      throw Interrupted("interrupted at step " + std::to_string(job.step()) +
+                        ", a checkpoint is written: go on with the same command and --resume");
   }
   progress.finish();
   finish(job);

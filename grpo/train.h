@@ -47,14 +47,18 @@ void visit_fields(V& v, TrainConfig& c) {
   v.field("eval_tasks", c.eval_tasks, "held-out tasks of the evaluation");
   v.field("groups", c.groups, "learn from the groups of this file instead of sampling (--groups)");
   v.field("rewards", c.rewards, "names, or {name, weight, options}");
-  v.field("eval_rewards", c.eval_rewards, "what decides in the evaluation whether a completion is correct; empty: the first of rewards");
+  v.field("eval_rewards", c.eval_rewards,
+          "what decides in the evaluation whether a completion is correct; empty: the first of rewards");
   v.field("num_generations", c.num_generations, "completions of a prompt (a group)", at_least(1));
   v.field("prompts_per_step", c.prompts_per_step, "prompts of one optimizer step", at_least(1));
-  v.field("steps_per_generation", c.steps_per_generation, "optimizer steps that share one rollout, each with its own prompts", at_least(1));
+  v.field("steps_per_generation", c.steps_per_generation,
+          "optimizer steps that share one rollout, each with its own prompts", at_least(1));
   v.field("num_iterations", c.num_iterations, "times each rollout is learned from", at_least(1));
   v.field("max_steps", c.max_steps, "optimizer steps of the run", at_least(0));
-  v.field("max_seconds", c.max_seconds, "seconds of rollouts and updates after which the run ends early; 0: no limit", at_least(0));
-  v.field("max_prompt_length", c.max_prompt_length, "tokens a prompt may have; null: what the model's context leaves", at_least(1));
+  v.field("max_seconds", c.max_seconds, "seconds of rollouts and updates after which the run ends early; 0: no limit",
+          at_least(0));
+  v.field("max_prompt_length", c.max_prompt_length, "tokens a prompt may have; null: what the model's context leaves",
+          at_least(1));
   visit_fields(v, c.sampling);
   visit_fields(v, c.engine);
   visit_fields(v, c.advantage);
@@ -64,15 +68,21 @@ void visit_fields(V& v, TrainConfig& c) {
   v.object("overlong", c.overlong, "soft penalty on length");
   v.field("sync_ref_model", c.sync_ref_model, "move the reference model towards the policy every ref_model_sync_steps");
   v.field("ref_model_sync_steps", c.ref_model_sync_steps, "optimizer steps between two such moves", at_least(1));
-  v.field("ref_model_mixup_alpha", c.ref_model_mixup_alpha, "share of the policy in the new reference; 1 replaces it", between(0, 1));
+  v.field("ref_model_mixup_alpha", c.ref_model_mixup_alpha, "share of the policy in the new reference; 1 replaces it",
+          between(0, 1));
   v.field("bf16", c.bf16, "keep the packed weights that forwards read in bfloat16 (masters stay fp32)");
   v.field("save_steps", c.save_steps, "optimizer steps between checkpoints; 0: only the last", at_least(0));
   v.field("save_total_limit", c.save_total_limit, "newest checkpoints that are kept; 0: all", at_least(0));
-  v.field("eval_steps", c.eval_steps, "optimizer steps between evaluations; also before the first, logged in its row (as eval_start/ where that has its own), and after the last; 0: none", at_least(0));
+  v.field("eval_steps", c.eval_steps,
+          "optimizer steps between evaluations; also before the first, logged in its row (as eval_start/ where that "
+          "has its own), and after the last; 0: none",
+          at_least(0));
   v.field("eval_num_generations", c.eval_num_generations, "completions of each held-out task", at_least(1));
   v.field("eval_temperature", c.eval_temperature, "of the evaluation's sampling", at_least(0));
-  v.field("log_completions_steps", c.log_completions_steps, "optimizer steps between stored samples of completions; 0: none", at_least(0));
-  v.field("max_verifier_error_rate", c.max_verifier_error_rate, "share of verdicts in error in one rollout above which the run stops", between(0, 1));
+  v.field("log_completions_steps", c.log_completions_steps,
+          "optimizer steps between stored samples of completions; 0: none", at_least(0));
+  v.field("max_verifier_error_rate", c.max_verifier_error_rate,
+          "share of verdicts in error in one rollout above which the run stops", between(0, 1));
   v.field("seed", c.seed, "of task order and sampling");
   v.field("threads", c.threads, "threads; 0: all usable cores", at_least(0));
 }
@@ -82,7 +92,7 @@ void validate(const TrainConfig& config);
 
 struct TrainResult {
   double seconds = 0;
-  int64_t tokens = 0;                    // sampled
+  int64_t tokens = 0;  // sampled
   std::filesystem::path final_folder;
 };
 

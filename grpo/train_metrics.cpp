@@ -14,7 +14,9 @@ struct Values {
   int64_t count = 0;
   void add(double x) { sum += x, squares += x * x, min = std::min(min, x), max = std::max(max, x), ++count; }
   double mean() const { return count ? sum / double(count) : 0; }
-  double std() const { return count > 1 ? std::sqrt(std::max(0.0, (squares - sum * sum / double(count)) / double(count - 1))) : 0; }
+  double std() const {
+    return count > 1 ? std::sqrt(std::max(0.0, (squares - sum * sum / double(count)) / double(count - 1))) : 0;
+  }
 };
 
 void put_lengths(Json& row, const std::string& name, const Values& v) {
@@ -55,8 +57,10 @@ Json group_metrics(std::span<const Group> groups) {
     for (const Rollout& r : group.rollouts) {
       double tokens = double(r.completion.tokens.size());
       length.add(tokens), ++total;
-      if (r.completion.finish == FinishReason::length) ++clipped;
-      else terminated.add(tokens);
+      if (r.completion.finish == FinishReason::length)
+        ++clipped;
+      else
+        terminated.add(tokens);
       errors += r.score.status == Status::error;
       if (r.score.value) reward.add(*r.score.value);
       for (const auto& [name, value] : r.score.components) components[name].add(value);
@@ -65,7 +69,8 @@ Json group_metrics(std::span<const Group> groups) {
   }
   put_lengths(row, "length", length), put_lengths(row, "terminated_length", terminated);
   row["completions/clipped_ratio"] = total ? double(clipped) / double(total) : 0;
-  for (const auto& [name, values] : components) row["rewards/" + name + "/mean"] = values.mean(), row["rewards/" + name + "/std"] = values.std();
+  for (const auto& [name, values] : components)
+    row["rewards/" + name + "/mean"] = values.mean(), row["rewards/" + name + "/std"] = values.std();
   row["reward"] = reward.mean(), row["reward_std"] = reward.std();
   row["frac_reward_zero_std"] = groups.empty() ? 0 : double(zero_std) / double(groups.size());
   row["verifier_error_rate"] = total ? double(errors) / double(total) : 0;
@@ -99,18 +104,28 @@ void count_dropped(LossSums& sums, std::span<const Group> groups, const LossConf
     for (const Rollout& r : group.rollouts) {
       if (r.advantage != 0) continue;
       sums.clipped_low_min = 0;
-      if (r.completion.entropy_sum != 0) sums.entropy += r.completion.entropy_sum, sums.entropy_tokens += double(r.completion.tokens.size());
+      if (r.completion.entropy_sum != 0)
+        sums.entropy += r.completion.entropy_sum, sums.entropy_tokens += double(r.completion.tokens.size());
     }
 }
 
 Json step_metrics(const StepStats& stats, const LossConfig& loss, int64_t num_tokens) {
   const LossSums& s = stats.sums;
   double tokens = std::max(1.0, s.tokens), terms = std::max(1.0, s.clip_terms);
-  Json row = {{"loss", s.loss}, {"policy_loss", s.policy_loss}, {"entropy", s.entropy_tokens ? Json(s.entropy / s.entropy_tokens) : Json()}, {"grad_norm", stats.grad_norm},
-              {"learning_rate", stats.learning_rate}, {"num_tokens", num_tokens}, {"learner_tokens", stats.learner_tokens},
-              {"clip_ratio/region_mean", (s.clipped_low + s.clipped_high) / terms}, {"clip_ratio/low_mean", s.clipped_low / terms},
-              {"clip_ratio/high_mean", s.clipped_high / terms}, {"clip_ratio/low_min", s.clip_terms ? s.clipped_low_min : 0},
-              {"clip_ratio/high_max", s.clipped_high_max}, {"ratio/min", s.tokens ? s.ratio_min : 1.0}, {"ratio/mean", s.tokens ? s.ratio_sum / tokens : 1.0},
+  Json row = {{"loss", s.loss},
+              {"policy_loss", s.policy_loss},
+              {"entropy", s.entropy_tokens ? Json(s.entropy / s.entropy_tokens) : Json()},
+              {"grad_norm", stats.grad_norm},
+              {"learning_rate", stats.learning_rate},
+              {"num_tokens", num_tokens},
+              {"learner_tokens", stats.learner_tokens},
+              {"clip_ratio/region_mean", (s.clipped_low + s.clipped_high) / terms},
+              {"clip_ratio/low_mean", s.clipped_low / terms},
+              {"clip_ratio/high_mean", s.clipped_high / terms},
+              {"clip_ratio/low_min", s.clip_terms ? s.clipped_low_min : 0},
+              {"clip_ratio/high_max", s.clipped_high_max},
+              {"ratio/min", s.tokens ? s.ratio_min : 1.0},
+              {"ratio/mean", s.tokens ? s.ratio_sum / tokens : 1.0},
               {"ratio/max", s.tokens ? s.ratio_max : 1.0}};
   if (loss.beta > 0) row["kl"] = s.kl / tokens;
   return row;

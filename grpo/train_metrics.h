@@ -22,8 +22,8 @@ std::vector<double> expert_load(std::span<const Group> groups);
 /// Largest expert load over the mean, minus 1, averaged over layers (max violation, arXiv 2408.15664).
 double max_violation(std::span<const double> load, size_t experts);
 
-/// Completions without advantage, which the learner did not pass, count in the means all the same: their entropy is that of
-/// the sampling, and clipping holds back none of their ratios.
+/// Completions without advantage, which the learner did not pass, count in the means all the same: their entropy is
+/// that of the sampling, and clipping holds back none of their ratios.
 void count_dropped(LossSums& sums, std::span<const Group> groups, const LossConfig& loss, const LossScale& scale);
 
 /// Loss, KL, clipping, gradient norm, learning rate.

@@ -34,7 +34,8 @@ int64_t activation_floats(const ModelSpec& spec) {
   for (const LayerSpec& layer : spec.layers) {
     const AttentionSpec& a = layer.attention;
     const MoeSpec& m = layer.moe;
-    floats += 4 * spec.dim + a.in_rows() + a.heads * (a.key_dim() + a.value_dim() + a.value_head_dim + 2) + 3 * layer.ffn_dim() + 4 * a.kv_heads * a.key_dim();
+    floats += 4 * spec.dim + a.in_rows() + a.heads * (a.key_dim() + a.value_dim() + a.value_head_dim + 2) +
+              3 * layer.ffn_dim() + 4 * a.kv_heads * a.key_dim();
     if (!layer.dense_dim) floats += m.experts + m.top_k * (3 * m.expert_dim + spec.dim);
   }
   return floats;
@@ -59,14 +60,18 @@ std::string gib(int64_t bytes) {
 void add_run_options(CLI::App& verb, RunOptions& options) {
   verb.add_option("config", options.config, "the job, one JSON file");
   verb.add_option("--out", options.out, "run folder; default: runs/ and the config's name");
-  verb.add_flag(std::string("--resume{") + RunOptions::kOwnFolder + "}", options.resume, "go on with the run in --out, or with =DIR from a run or checkpoint folder");
+  verb.add_flag(std::string("--resume{") + RunOptions::kOwnFolder + "}", options.resume,
+                "go on with the run in --out, or with =DIR from a run or checkpoint folder");
   verb.add_flag("--overwrite", options.overwrite, "replace the run that --out holds");
   verb.add_option("--set", options.set, "override a key: a.b.c=VALUE")->allow_extra_args(false);
 }
 
 RunRequest run_request(const RunOptions& options) {
-  RunRequest request{.out = options.out.empty() ? std::filesystem::path("runs") / std::filesystem::path(options.config).stem() : std::filesystem::path(options.out),
-                     .resume = !options.resume.empty(), .overwrite = options.overwrite};
+  RunRequest request{.out = options.out.empty()
+                                ? std::filesystem::path("runs") / std::filesystem::path(options.config).stem()
+                                : std::filesystem::path(options.out),
+                     .resume = !options.resume.empty(),
+                     .overwrite = options.overwrite};
   if (request.resume && options.resume != RunOptions::kOwnFolder) request.resume_from = options.resume;
   return request;
 }
@@ -80,25 +85,36 @@ Json run_config_json(const RunOptions& options) {
 
 Plan plan(const TrainConfig& c) {
   validate(c);
-  open_task_set(c.tasks, c.seed), read_all_tasks(c.eval_tasks), reward_specs(c.rewards), reward_specs(c.eval_rewards);  // what a run would refuse
+  open_task_set(c.tasks, c.seed), read_all_tasks(c.eval_tasks), reward_specs(c.rewards),
+      reward_specs(c.eval_rewards);  // what a run would refuse
   ModelSpec spec = load_spec(c.model);
   Compute compute(c.threads ? c.threads : usable_cores());
   Plan p;
   p.prompts_per_rollout = int64_t(c.prompts_per_step) * c.steps_per_generation;
   p.completions_per_rollout = p.prompts_per_rollout * c.num_generations;
   p.prompt_tokens = c.max_prompt_length.value_or(128);
-  int64_t completion = c.sampling.max_completion_length, per_step = int64_t(c.prompts_per_step) * (p.prompt_tokens + c.num_generations * completion);
+  int64_t completion = c.sampling.max_completion_length,
+          per_step = int64_t(c.prompts_per_step) * (p.prompt_tokens + c.num_generations * completion);
   p.max_tokens_per_rollout = p.completions_per_rollout * completion;
-  const int64_t together = std::max<int64_t>(1, (c.pack.max_tokens_per_batch - p.prompt_tokens) / completion);  // completions of a micro-batch
-  p.micro_batches_per_step = int64_t(c.prompts_per_step) * ceil_div(c.num_generations, std::min<int64_t>(together, c.num_generations));
+  const int64_t together = std::max<int64_t>(
+      1, (c.pack.max_tokens_per_batch - p.prompt_tokens) / completion);  // completions of a micro-batch
+  p.micro_batches_per_step =
+      int64_t(c.prompts_per_step) * ceil_div(c.num_generations, std::min<int64_t>(together, c.num_generations));
   p.parameters = spec.num_parameters, p.active_parameters = spec.active_parameters();
   p.weight_bytes = p.parameters * (4 + (c.bf16 ? 2 : 4)) * (c.loss.beta > 0 ? 2 : 1);
   p.optimizer_bytes = p.parameters * 12;
   int64_t kv_floats = 0;
-  for (const LayerSpec& layer : spec.layers) kv_floats += layer.attention.kv_heads * (layer.attention.key_dim() + (layer.attention.latent ? layer.attention.key_dim() : layer.attention.value_dim()));
-  p.kv_bytes = (c.engine.kv_cache_tokens ? c.engine.kv_cache_tokens : c.engine.max_slots * (p.prompt_tokens + completion + 32)) * kv_floats * 4;
-  p.activation_bytes = std::min(per_step, c.pack.max_tokens_per_batch) * (activation_floats(spec) + 2 * most_heads(spec) * (p.prompt_tokens + completion)) * 4;
-  double flops = double(p.active_parameters) * (2.0 * double(p.max_tokens_per_rollout) / double(c.steps_per_generation) + 6.0 * double(per_step));
+  for (const LayerSpec& layer : spec.layers)
+    kv_floats +=
+        layer.attention.kv_heads * (layer.attention.key_dim() +
+                                    (layer.attention.latent ? layer.attention.key_dim() : layer.attention.value_dim()));
+  p.kv_bytes =
+      (c.engine.kv_cache_tokens ? c.engine.kv_cache_tokens : c.engine.max_slots * (p.prompt_tokens + completion + 32)) *
+      kv_floats * 4;
+  p.activation_bytes = std::min(per_step, c.pack.max_tokens_per_batch) *
+                       (activation_floats(spec) + 2 * most_heads(spec) * (p.prompt_tokens + completion)) * 4;
+  double flops = double(p.active_parameters) *
+                 (2.0 * double(p.max_tokens_per_rollout) / double(c.steps_per_generation) + 6.0 * double(per_step));
   p.seconds_per_step = flops / measured_flops(compute);
   return p;
 }
@@ -110,9 +126,10 @@ std::string plan_text(const Plan& p) {
       << "tokens per rollout       at most " << p.max_tokens_per_rollout << " sampled\n"
       << "micro-batches per step   at most " << p.micro_batches_per_step << "\n"
       << "parameters               " << p.parameters << " (" << p.active_parameters << " active)\n"
-      << "memory                   weights " << gib(p.weight_bytes) << ", optimizer " << gib(p.optimizer_bytes) << ", key/value cache " << gib(p.kv_bytes)
-      << ", activations " << gib(p.activation_bytes) << "\n"
-      << "seconds per step         at least " << p.seconds_per_step << " (arithmetic alone, every completion at full length)\n";
+      << "memory                   weights " << gib(p.weight_bytes) << ", optimizer " << gib(p.optimizer_bytes)
+      << ", key/value cache " << gib(p.kv_bytes) << ", activations " << gib(p.activation_bytes) << "\n"
+      << "seconds per step         at least " << p.seconds_per_step
+      << " (arithmetic alone, every completion at full length)\n";
   return out.str();
 }
 

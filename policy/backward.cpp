@@ -17,7 +17,8 @@ void for_rows(const Compute& compute, int64_t rows, F f) {
 }
 
 /// Packs in[row(t), k] for t in [begin, end) into [K/64][end−begin][64].
-void pack_rows(const Compute& compute, const float* in, int64_t in_row, const int32_t* in_rows, int64_t k, int64_t begin, int64_t end, float* panels) {
+void pack_rows(const Compute& compute, const float* in, int64_t in_row, const int32_t* in_rows, int64_t k,
+               int64_t begin, int64_t end, float* panels) {
   int64_t count = end - begin;
   compute.pool.parallel_for(ceil_div(k, kBlock), [&](int64_t block) {
     int64_t columns = std::min<int64_t>(kBlock, k - block * kBlock);
@@ -45,8 +46,9 @@ struct Step {
 };
 
 /// d_in[t] (+)= d_out[t] · W, W = parameters at `offset`, [n, k] row-major.
-void input_gradient(const Step& st, int64_t offset, int64_t n, int64_t k, const float* d_out, int64_t out_row, int64_t rows, bool accumulate, float* d_in,
-                    int64_t in_row, int64_t n_stride = -1, int64_t k_stride = 1) {
+void input_gradient(const Step& st, int64_t offset, int64_t n, int64_t k, const float* d_out, int64_t out_row,
+                    int64_t rows, bool accumulate, float* d_in, int64_t in_row, int64_t n_stride = -1,
+                    int64_t k_stride = 1) {
   if (n_stride < 0) n_stride = k;
   st.b.weight_panels.resize(packed_size(k, n));
   pack_matrix(st.compute, st.model.at(offset), k, n, k_stride, n_stride, st.b.weight_panels.data());
@@ -55,21 +57,34 @@ void input_gradient(const Step& st, int64_t offset, int64_t n, int64_t k, const 
       float* panel = st.b.weight_panels.data() + block * n * kBlock;
       for (int64_t i = 0; i < n * kBlock; ++i) panel[i] = to_float(to_bfloat16(panel[i]));
     });
-  gemm(st.compute, {.a = d_out, .a_row = out_row, .b = st.b.weight_panels.data(), .n = k, .k = n, .c = d_in, .c_row = in_row, .accumulate = accumulate}, rows);
+  gemm(st.compute,
+       {.a = d_out,
+        .a_row = out_row,
+        .b = st.b.weight_panels.data(),
+        .n = k,
+        .k = n,
+        .c = d_in,
+        .c_row = in_row,
+        .accumulate = accumulate},
+       rows);
 }
 
-void weight_gradient(const Step& st, int64_t offset, const float* d_out, int64_t out_row, int64_t n, const float* in, int64_t in_row, int64_t k) {
-  cohort::weight_gradient(st.compute, d_out, out_row, n, in, in_row, nullptr, k, st.T, st.b.input_panels, st.gradient + offset);
+void weight_gradient(const Step& st, int64_t offset, const float* d_out, int64_t out_row, int64_t n, const float* in,
+                     int64_t in_row, int64_t k) {
+  cohort::weight_gradient(st.compute, d_out, out_row, n, in, in_row, nullptr, k, st.T, st.b.input_panels,
+                          st.gradient + offset);
 }
 
 /// d_x gets the gradient through an RMS norm, and the norm's weight its own.
-void norm_gradient(const Step& st, int64_t offset, const float* x, int64_t x_row, const float* inverse_rms, const float* d_y, int64_t dy_row, int64_t dim,
-                   bool accumulate, float* d_x, int64_t dx_row) {
+void norm_gradient(const Step& st, int64_t offset, const float* x, int64_t x_row, const float* inverse_rms,
+                   const float* d_y, int64_t dy_row, int64_t dim, bool accumulate, float* d_x, int64_t dx_row) {
   for_rows(st.compute, st.T, [&](int64_t t) {
-    st.compute.kernels->rms_norm_backward(x + t * x_row, st.model.at(offset), inverse_rms[t], d_y + t * dy_row, dim, accumulate, d_x + t * dx_row);
+    st.compute.kernels->rms_norm_backward(x + t * x_row, st.model.at(offset), inverse_rms[t], d_y + t * dy_row, dim,
+                                          accumulate, d_x + t * dx_row);
   });
   st.compute.pool.parallel_for(ceil_div(dim, 16), [&](int64_t i) {
-    st.compute.kernels->rms_norm_weight_gradient(x, x_row, inverse_rms, d_y, dy_row, st.T, i * 16, std::min<int64_t>(16, dim - i * 16), st.gradient + offset);
+    st.compute.kernels->rms_norm_weight_gradient(x, x_row, inverse_rms, d_y, dy_row, st.T, i * 16,
+                                                 std::min<int64_t>(16, dim - i * 16), st.gradient + offset);
   });
 }
 
@@ -77,7 +92,8 @@ void norm_gradient(const Step& st, int64_t offset, const float* x, int64_t x_row
 void rotate_back(const CausalLM& model, int32_t position, float* x) {
   const RopeSpec& rope = model.spec.rope;
   int32_t half = rope.dim / 2, step = rope.interleaved ? 2 : 1, other = rope.interleaved ? 1 : half;
-  const float *cosine = model.rope_cos.data() + int64_t(position) * half, *sine = model.rope_sin.data() + int64_t(position) * half;
+  const float *cosine = model.rope_cos.data() + int64_t(position) * half,
+              *sine = model.rope_sin.data() + int64_t(position) * half;
   for (int32_t j = 0; j < half; ++j) {
     float a = x[j * step], b = x[j * step + other];
     x[j * step] = a * cosine[j] + b * sine[j];
@@ -124,7 +140,8 @@ void mixture_gradient(const Step& st, const float* d_ffn) {
   const LayerOffsets& o = st.layer.offsets;
   const Kernels& k = *st.compute.kernels;
   int64_t D = st.model.spec.dim, I = m.expert_dim, slots = st.T * m.top_k;
-  st.b.d_expert_out.resize(slots * D), st.b.d_expert_act.resize(slots * I), st.b.d_expert_gate_up.resize(slots * 2 * I), st.b.d_expert_in.resize(slots * D);
+  st.b.d_expert_out.resize(slots * D), st.b.d_expert_act.resize(slots * I), st.b.d_expert_gate_up.resize(slots * 2 * I),
+      st.b.d_expert_in.resize(slots * D);
   st.b.d_scores_TE.resize(st.T * m.experts);
   for_rows(st.compute, st.T, [&](int64_t t) {
     float d_weight[kMostChosen];
@@ -135,26 +152,30 @@ void mixture_gradient(const Step& st, const float* d_ffn) {
       std::memset(d_out, 0, sizeof(float) * size_t(D));
       k.add_scaled(d_ffn + t * D, st.s.weight_TK[t * m.top_k + i], D, d_out);
     }
-    router_row(m, st.s.scores_TE.data() + t * m.experts, st.s.expert_TK.data() + t * m.top_k, d_weight, st.b.d_scores_TE.data() + t * m.experts);
+    router_row(m, st.s.scores_TE.data() + t * m.experts, st.s.expert_TK.data() + t * m.top_k, d_weight,
+               st.b.d_scores_TE.data() + t * m.experts);
   });
   for (size_t e = 0; e < o.expert_down.size(); ++e) {
     int64_t begin = st.s.expert_begin[e], rows = st.s.expert_begin[e + 1] - begin;
     if (!rows) continue;
     const float* d_out = st.b.d_expert_out.data() + begin * D;
     float *d_act = st.b.d_expert_act.data() + begin * I, *d_gate_up = st.b.d_expert_gate_up.data() + begin * 2 * I;
-    cohort::weight_gradient(st.compute, d_out, D, D, st.s.expert_act.data() + begin * I, I, nullptr, I, rows, st.b.input_panels, st.gradient + o.expert_down[e]);
+    cohort::weight_gradient(st.compute, d_out, D, D, st.s.expert_act.data() + begin * I, I, nullptr, I, rows,
+                            st.b.input_panels, st.gradient + o.expert_down[e]);
     input_gradient(st, o.expert_down[e], D, I, d_out, D, rows, false, d_act, I);
     for_rows(st.compute, rows, [&](int64_t r) {
       const float* gate = st.s.expert_gate_up.data() + (begin + r) * 2 * I;
       k.swiglu_backward(gate, gate + I, d_act + r * I, I, d_gate_up + r * 2 * I, d_gate_up + r * 2 * I + I);
     });
-    cohort::weight_gradient(st.compute, d_gate_up, 2 * I, 2 * I, st.s.h2_TD.data(), D, st.s.row_of_slot.data() + begin, D, rows, st.b.input_panels,
-                            st.gradient + o.expert_gate_up[e]);
-    input_gradient(st, o.expert_gate_up[e], 2 * I, D, d_gate_up, 2 * I, rows, false, st.b.d_expert_in.data() + begin * D, D);
+    cohort::weight_gradient(st.compute, d_gate_up, 2 * I, 2 * I, st.s.h2_TD.data(), D, st.s.row_of_slot.data() + begin,
+                            D, rows, st.b.input_panels, st.gradient + o.expert_gate_up[e]);
+    input_gradient(st, o.expert_gate_up[e], 2 * I, D, d_gate_up, 2 * I, rows, false,
+                   st.b.d_expert_in.data() + begin * D, D);
   }
   for_rows(st.compute, st.T, [&](int64_t t) {
     for (int32_t i = 0; i < m.top_k; ++i)
-      k.add_scaled(st.b.d_expert_in.data() + int64_t(st.s.slot_TK[t * m.top_k + i]) * D, 1.0f, D, st.b.d_h_TD.data() + t * D);
+      k.add_scaled(st.b.d_expert_in.data() + int64_t(st.s.slot_TK[t * m.top_k + i]) * D, 1.0f, D,
+                   st.b.d_h_TD.data() + t * D);
   });
   weight_gradient(st, o.router, st.b.d_scores_TE.data(), m.experts, m.experts, st.s.h2_TD.data(), D, D);
   input_gradient(st, o.router, m.experts, D, st.b.d_scores_TE.data(), m.experts, st.T, true, st.b.d_h_TD.data(), D);
@@ -169,7 +190,8 @@ std::vector<std::vector<Readers>> readers_of_blocks(const Step& st) {
   for (const RowSpan& span : st.rows.sequences) {
     int64_t last = span.first_position + span.num_rows - 1;
     for (int64_t index = 0; index <= last / kKeyBlock; ++index) {
-      int64_t skip = std::max<int64_t>(0, index * kKeyBlock - span.first_position);  // rows before the block see none of it
+      int64_t skip =
+          std::max<int64_t>(0, index * kKeyBlock - span.first_position);  // rows before the block see none of it
       readers[size_t(span.blocks[index])].push_back({span.first_row + skip, span.num_rows - skip, index});
     }
   }
@@ -179,7 +201,8 @@ std::vector<std::vector<Readers>> readers_of_blocks(const Step& st) {
 /// d_q of every row, and for the key side P and dS of every row.
 void attention_rows(const Step& st, const float* d_out, int64_t ld) {
   const AttentionSpec& a = st.layer.attention;
-  int32_t G = a.kv_heads, heads = a.heads / G, key_dim = a.key_dim(), value_dim = a.value_dim(), value_row = a.latent ? key_dim : value_dim;
+  int32_t G = a.kv_heads, heads = a.heads / G, key_dim = a.key_dim(), value_dim = a.value_dim(),
+          value_row = a.latent ? key_dim : value_dim;
   const float* out = a.latent ? st.s.latent_out_THr.data() : st.s.attention_T.data();
   const Buffer& key_rows = a.latent ? st.kv.values : st.kv.key_rows;
   const Buffer& values_t = a.latent ? st.kv.keys : st.kv.values_t;
@@ -188,15 +211,31 @@ void attention_rows(const Step& st, const float* d_out, int64_t ld) {
     int64_t g = task % G;
     for (int64_t t = task / G * 4; t < std::min(st.T, (task / G + 1) * 4); ++t) {
       int64_t head = t * a.heads + g * heads;
-      Attend forward{.q = st.s.q_THd.data() + head * key_dim, .blocks = st.rows.sequences[size_t(st.sequence[t])].blocks,
-                     .keys = st.kv.keys.data() + g * kKeyBlock * key_dim, .values = st.kv.values.data() + g * kKeyBlock * value_row,
-                     .key_stride = int64_t(G) * kKeyBlock * key_dim, .value_stride = int64_t(G) * kKeyBlock * value_row, .value_row = value_row,
-                     .heads = heads, .key_dim = key_dim, .value_dim = value_dim, .num_keys = st.position[t] + 1, .scale = a.scale,
-                     .out = const_cast<float*>(out) + head * value_dim, .max = st.s.max_TH.data() + head, .sum = st.s.sum_TH.data() + head};
-      st.compute.kernels->attend_backward({.forward = forward, .d_out = d_out + head * value_dim, .values_t = values_t.data() + g * value_t_block,
-                                           .key_rows = key_rows.data() + g * kKeyBlock * key_dim, .value_t_stride = G * value_t_block,
-                                           .key_row_stride = int64_t(G) * kKeyBlock * key_dim, .ld = ld, .p = st.b.p.data() + head * ld,
-                                           .ds = st.b.ds.data() + head * ld, .d_q = st.b.d_q_THd.data() + head * key_dim});
+      Attend forward{.q = st.s.q_THd.data() + head * key_dim,
+                     .blocks = st.rows.sequences[size_t(st.sequence[t])].blocks,
+                     .keys = st.kv.keys.data() + g * kKeyBlock * key_dim,
+                     .values = st.kv.values.data() + g * kKeyBlock * value_row,
+                     .key_stride = int64_t(G) * kKeyBlock * key_dim,
+                     .value_stride = int64_t(G) * kKeyBlock * value_row,
+                     .value_row = value_row,
+                     .heads = heads,
+                     .key_dim = key_dim,
+                     .value_dim = value_dim,
+                     .num_keys = st.position[t] + 1,
+                     .scale = a.scale,
+                     .out = const_cast<float*>(out) + head * value_dim,
+                     .max = st.s.max_TH.data() + head,
+                     .sum = st.s.sum_TH.data() + head};
+      st.compute.kernels->attend_backward({.forward = forward,
+                                           .d_out = d_out + head * value_dim,
+                                           .values_t = values_t.data() + g * value_t_block,
+                                           .key_rows = key_rows.data() + g * kKeyBlock * key_dim,
+                                           .value_t_stride = G * value_t_block,
+                                           .key_row_stride = int64_t(G) * kKeyBlock * key_dim,
+                                           .ld = ld,
+                                           .p = st.b.p.data() + head * ld,
+                                           .ds = st.b.ds.data() + head * ld,
+                                           .d_q = st.b.d_q_THd.data() + head * key_dim});
     }
   });
 }
@@ -204,38 +243,53 @@ void attention_rows(const Step& st, const float* d_out, int64_t ld) {
 /// d_keys and d_values of every block: each block sums over the rows that read it, sequences and rows in order.
 void attention_blocks(const Step& st, const float* d_out, int64_t ld) {
   const AttentionSpec& a = st.layer.attention;
-  int32_t G = a.kv_heads, heads = a.heads / G, key_dim = a.key_dim(), value_dim = a.value_dim(), value_row = a.latent ? key_dim : value_dim;
+  int32_t G = a.kv_heads, heads = a.heads / G, key_dim = a.key_dim(), value_dim = a.value_dim(),
+          value_row = a.latent ? key_dim : value_dim;
   auto readers = readers_of_blocks(st);
   st.b.d_keys.resize(st.num_blocks * G * kKeyBlock * key_dim);
   if (!a.latent) st.b.d_values.resize(st.num_blocks * G * kKeyBlock * value_dim);
   st.compute.pool.parallel_for(st.num_blocks * G, [&](int64_t task) {
     int64_t g = task % G;
     float* d_keys = st.b.d_keys.data() + task * kKeyBlock * key_dim;
-    float* d_values = a.latent ? d_keys : st.b.d_values.data() + task * kKeyBlock * value_dim;  // a latent is key and value
+    float* d_values =
+        a.latent ? d_keys : st.b.d_values.data() + task * kKeyBlock * value_dim;  // a latent is key and value
     std::fill_n(d_keys, kKeyBlock * key_dim, 0.0f);
     if (!a.latent) std::fill_n(d_values, kKeyBlock * value_dim, 0.0f);
     for (const Readers& r : readers[size_t(task / G)]) {
       int64_t head = r.first_row * a.heads + g * heads;
-      OuterSum sum{.coefficients = st.b.ds.data() + head * ld + r.index * kKeyBlock, .ld = ld, .vectors = st.s.q_THd.data() + head * key_dim,
-                   .vector_row = int64_t(a.heads) * key_dim, .vector_head = key_dim, .rows = r.count, .heads = heads, .dim = key_dim,
-                   .coefficient_row = a.heads * ld, .out = d_keys, .out_row = key_dim};
+      OuterSum sum{.coefficients = st.b.ds.data() + head * ld + r.index * kKeyBlock,
+                   .ld = ld,
+                   .vectors = st.s.q_THd.data() + head * key_dim,
+                   .vector_row = int64_t(a.heads) * key_dim,
+                   .vector_head = key_dim,
+                   .rows = r.count,
+                   .heads = heads,
+                   .dim = key_dim,
+                   .coefficient_row = a.heads * ld,
+                   .out = d_keys,
+                   .out_row = key_dim};
       st.compute.kernels->outer_sum(sum);
       sum.coefficients = st.b.p.data() + head * ld + r.index * kKeyBlock, sum.vectors = d_out + head * value_dim;
-      sum.vector_row = int64_t(a.heads) * value_dim, sum.vector_head = value_dim, sum.dim = value_dim, sum.out = d_values, sum.out_row = value_row;
+      sum.vector_row = int64_t(a.heads) * value_dim, sum.vector_head = value_dim, sum.dim = value_dim,
+      sum.out = d_values, sum.out_row = value_row;
       st.compute.kernels->outer_sum(sum);
     }
   });
   for (const TailCopy& copy : st.rows.copies)  // what the copies received belongs to the prompt's own rows
     for (int32_t g = 0; g < G; ++g) {
       int64_t from = int64_t(copy.from) * G + g, to = int64_t(copy.to) * G + g;
-      st.compute.kernels->add_scaled(st.b.d_keys.data() + to * kKeyBlock * key_dim, 1.0f, int64_t(copy.lanes) * key_dim, st.b.d_keys.data() + from * kKeyBlock * key_dim);
+      st.compute.kernels->add_scaled(st.b.d_keys.data() + to * kKeyBlock * key_dim, 1.0f, int64_t(copy.lanes) * key_dim,
+                                     st.b.d_keys.data() + from * kKeyBlock * key_dim);
       if (!a.latent)
-        st.compute.kernels->add_scaled(st.b.d_values.data() + to * kKeyBlock * value_dim, 1.0f, int64_t(copy.lanes) * value_dim,
+        st.compute.kernels->add_scaled(st.b.d_values.data() + to * kKeyBlock * value_dim, 1.0f,
+                                       int64_t(copy.lanes) * value_dim,
                                        st.b.d_values.data() + from * kKeyBlock * value_dim);
     }
 }
 
-int32_t block_of(const Step& st, int64_t t) { return st.rows.sequences[size_t(st.sequence[t])].blocks[st.position[t] / kKeyBlock]; }
+int32_t block_of(const Step& st, int64_t t) {
+  return st.rows.sequences[size_t(st.sequence[t])].blocks[st.position[t] / kKeyBlock];
+}
 
 void grouped_inputs(const Step& st) {
   const AttentionSpec& a = st.layer.attention;
@@ -245,8 +299,10 @@ void grouped_inputs(const Step& st) {
     std::memcpy(d_in, st.b.d_q_THd.data() + t * a.heads * d, sizeof(float) * size_t(a.heads * d));
     int64_t at = (int64_t(block_of(st, t)) * G * kKeyBlock + st.position[t] % kKeyBlock) * d;
     for (int32_t g = 0; g < G; ++g) {
-      std::memcpy(d_in + (a.heads + g) * d, st.b.d_keys.data() + at + int64_t(g) * kKeyBlock * d, sizeof(float) * size_t(d));
-      std::memcpy(d_in + (a.heads + G + g) * d, st.b.d_values.data() + at + int64_t(g) * kKeyBlock * d, sizeof(float) * size_t(d));
+      std::memcpy(d_in + (a.heads + g) * d, st.b.d_keys.data() + at + int64_t(g) * kKeyBlock * d,
+                  sizeof(float) * size_t(d));
+      std::memcpy(d_in + (a.heads + G + g) * d, st.b.d_values.data() + at + int64_t(g) * kKeyBlock * d,
+                  sizeof(float) * size_t(d));
     }
     for (int32_t h = 0; h < a.heads + G; ++h) rotate_back(st.model, st.position[t], d_in + h * d);
   });
@@ -255,7 +311,8 @@ void grouped_inputs(const Step& st) {
 void latent_inputs(const Step& st) {
   const AttentionSpec& a = st.layer.attention;
   const LayerOffsets& o = st.layer.offsets;
-  int32_t in_rows = a.in_rows(), r = a.kv_lora_rank, first = in_rows - r - a.rope_dim, key_dim = a.key_dim(), q_row = a.heads * a.head_dim;
+  int32_t in_rows = a.in_rows(), r = a.kv_lora_rank, first = in_rows - r - a.rope_dim, key_dim = a.key_dim(),
+          q_row = a.heads * a.head_dim;
   int64_t q_stride = a.q_lora_rank ? a.q_lora_rank + q_row : in_rows, dq_stride = a.q_lora_rank ? q_row : in_rows;
   const float* q = a.q_lora_rank ? st.s.q_a_T.data() + a.q_lora_rank : st.s.in_T.data();
   if (a.q_lora_rank) st.b.d_q_a_T.resize(st.T * (q_row + a.q_lora_rank));
@@ -263,7 +320,8 @@ void latent_inputs(const Step& st) {
   for (int32_t h = 0; h < a.heads; ++h) {  // through the absorbed k_up: q_abs = q_nope · W, W [nope, latent]
     int64_t w = o.kv_b + int64_t(h) * (a.nope_dim + a.value_head_dim) * r;
     const float* d_absorbed = st.b.d_q_THd.data() + h * key_dim;
-    input_gradient(st, w, r, a.nope_dim, d_absorbed, int64_t(a.heads) * key_dim, st.T, false, d_q + h * a.head_dim, dq_stride, 1, r);
+    input_gradient(st, w, r, a.nope_dim, d_absorbed, int64_t(a.heads) * key_dim, st.T, false, d_q + h * a.head_dim,
+                   dq_stride, 1, r);
     weight_gradient(st, w, q + h * a.head_dim, q_stride, a.nope_dim, d_absorbed, int64_t(a.heads) * key_dim, r);
   }
   for_rows(st.compute, st.T, [&](int64_t t) {
@@ -272,23 +330,27 @@ void latent_inputs(const Step& st) {
       std::memcpy(rope, st.b.d_q_THd.data() + (t * a.heads + h) * key_dim + r, sizeof(float) * size_t(a.rope_dim));
       rotate_back(st.model, st.position[t], rope);
     }
-    float* rope = st.b.d_keys.data() + (int64_t(block_of(st, t)) * kKeyBlock + st.position[t] % kKeyBlock) * key_dim + r;
+    float* rope =
+        st.b.d_keys.data() + (int64_t(block_of(st, t)) * kKeyBlock + st.position[t] % kKeyBlock) * key_dim + r;
     rotate_back(st.model, st.position[t], rope);
     std::memcpy(st.b.d_in_T.data() + t * in_rows + first + r, rope, sizeof(float) * size_t(a.rope_dim));
   });
   // The latent's norm: gather the gradient of each row's key, then as any norm.
   st.b.d_values.resize(st.T * r);
   for_rows(st.compute, st.T, [&](int64_t t) {
-    std::memcpy(st.b.d_values.data() + t * r, st.b.d_keys.data() + (int64_t(block_of(st, t)) * kKeyBlock + st.position[t] % kKeyBlock) * key_dim,
+    std::memcpy(st.b.d_values.data() + t * r,
+                st.b.d_keys.data() + (int64_t(block_of(st, t)) * kKeyBlock + st.position[t] % kKeyBlock) * key_dim,
                 sizeof(float) * size_t(r));
   });
-  norm_gradient(st, o.kv_a_norm, st.s.in_T.data() + first, in_rows, st.s.kv_inverse_T.data(), st.b.d_values.data(), r, r, false, st.b.d_in_T.data() + first, in_rows);
+  norm_gradient(st, o.kv_a_norm, st.s.in_T.data() + first, in_rows, st.s.kv_inverse_T.data(), st.b.d_values.data(), r,
+                r, false, st.b.d_in_T.data() + first, in_rows);
   if (!a.q_lora_rank) return;
   int64_t row = a.q_lora_rank + q_row;
   weight_gradient(st, o.q_b, d_q, q_row, q_row, st.s.q_a_T.data(), row, a.q_lora_rank);
   float* d_normed = st.b.d_q_a_T.data() + st.T * q_row;
   input_gradient(st, o.q_b, q_row, a.q_lora_rank, d_q, q_row, st.T, false, d_normed, a.q_lora_rank);
-  norm_gradient(st, o.q_a_norm, st.s.in_T.data(), in_rows, st.s.q_a_inverse_T.data(), d_normed, a.q_lora_rank, a.q_lora_rank, false, st.b.d_in_T.data(), in_rows);
+  norm_gradient(st, o.q_a_norm, st.s.in_T.data(), in_rows, st.s.q_a_inverse_T.data(), d_normed, a.q_lora_rank,
+                a.q_lora_rank, false, st.b.d_in_T.data(), in_rows);
 }
 
 /// d_mid [T, D] in; adds the attention's part of the gradient of the layer's input to it.
@@ -304,65 +366,90 @@ void attention_gradient(const Step& st, float* d_x) {
     st.b.d_latent_out.resize(st.T * a.heads * r);
     for (int32_t h = 0; h < a.heads; ++h) {
       int64_t w = o.kv_b + (int64_t(h) * (a.nope_dim + a.value_head_dim) + a.nope_dim) * r;
-      input_gradient(st, w, a.value_head_dim, r, d_out + h * a.value_head_dim, A, st.T, false, st.b.d_latent_out.data() + h * r, a.heads * r);
-      weight_gradient(st, w, d_out + h * a.value_head_dim, A, a.value_head_dim, st.s.latent_out_THr.data() + h * r, a.heads * r, r);
+      input_gradient(st, w, a.value_head_dim, r, d_out + h * a.value_head_dim, A, st.T, false,
+                     st.b.d_latent_out.data() + h * r, a.heads * r);
+      weight_gradient(st, w, d_out + h * a.value_head_dim, A, a.value_head_dim, st.s.latent_out_THr.data() + h * r,
+                      a.heads * r, r);
     }
     d_out = st.b.d_latent_out.data();
   }
   int64_t longest = 0;
-  for (const RowSpan& span : st.rows.sequences) longest = std::max<int64_t>(longest, span.first_position + span.num_rows);
+  for (const RowSpan& span : st.rows.sequences)
+    longest = std::max<int64_t>(longest, span.first_position + span.num_rows);
   int64_t ld = round_up(longest, kKeyBlock);
-  st.b.p.resize(st.T * a.heads * ld), st.b.ds.resize(st.T * a.heads * ld), st.b.d_q_THd.resize(st.T * a.heads * a.key_dim());
+  st.b.p.resize(st.T * a.heads * ld), st.b.ds.resize(st.T * a.heads * ld),
+      st.b.d_q_THd.resize(st.T * a.heads * a.key_dim());
   attention_rows(st, d_out, ld);
   attention_blocks(st, d_out, ld);
   st.b.d_in_T.resize(st.T * a.in_rows());
-  if (a.latent) latent_inputs(st);
-  else grouped_inputs(st);
+  if (a.latent)
+    latent_inputs(st);
+  else
+    grouped_inputs(st);
   weight_gradient(st, o.in, st.b.d_in_T.data(), a.in_rows(), a.in_rows(), st.s.h_TD.data(), D, D);
   if (o.in_bias >= 0)
-    for (int64_t t = 0; t < st.T; ++t) st.compute.kernels->add_scaled(st.b.d_in_T.data() + t * a.in_rows(), 1.0f, a.in_rows(), st.gradient + o.in_bias);
+    for (int64_t t = 0; t < st.T; ++t)
+      st.compute.kernels->add_scaled(st.b.d_in_T.data() + t * a.in_rows(), 1.0f, a.in_rows(), st.gradient + o.in_bias);
   input_gradient(st, o.in, a.in_rows(), D, st.b.d_in_T.data(), a.in_rows(), st.T, false, st.b.d_h_TD.data(), D);
-  norm_gradient(st, o.attention_norm, st.s.x_TD.data(), D, st.s.inverse_rms_T.data(), st.b.d_h_TD.data(), D, D, true, d_x, D);
+  norm_gradient(st, o.attention_norm, st.s.x_TD.data(), D, st.s.inverse_rms_T.data(), st.b.d_h_TD.data(), D, D, true,
+                d_x, D);
 }
 
 /// d_x [T, D]: gradient of the layer's output in, of its input out.
 void layer_gradient(const Step& st, float* d_x) {
   int64_t D = st.model.spec.dim;
   st.b.d_h_TD.resize(st.T * D);
-  if (st.layer.ffn_dim()) dense_gradient(st, d_x, false);
-  else std::fill_n(st.b.d_h_TD.data(), st.T * D, 0.0f);
+  if (st.layer.ffn_dim())
+    dense_gradient(st, d_x, false);
+  else
+    std::fill_n(st.b.d_h_TD.data(), st.T * D, 0.0f);
   if (!st.layer.dense_dim) mixture_gradient(st, d_x);
-  norm_gradient(st, st.layer.offsets.ffn_norm, st.s.mid_TD.data(), D, st.s.mid_inverse_rms_T.data(), st.b.d_h_TD.data(), D, D, true, d_x, D);
+  norm_gradient(st, st.layer.offsets.ffn_norm, st.s.mid_TD.data(), D, st.s.mid_inverse_rms_T.data(), st.b.d_h_TD.data(),
+                D, D, true, d_x, D);
   attention_gradient(st, d_x);
 }
 
 }  // namespace
 
-void weight_gradient(const Compute& compute, const float* d_out, int64_t out_row, int64_t n, const float* in, int64_t in_row, const int32_t* in_rows, int64_t k,
-                     int64_t rows, Buffer& panels, float* d_weight) {
+void weight_gradient(const Compute& compute, const float* d_out, int64_t out_row, int64_t n, const float* in,
+                     int64_t in_row, const int32_t* in_rows, int64_t k, int64_t rows, Buffer& panels, float* d_weight) {
   panels.resize(packed_size(k, kSumRows));
   for (int64_t begin = 0; begin < rows; begin += kSumRows) {  // the chain goes on in d_weight
     int64_t end = std::min(rows, begin + kSumRows);
     pack_rows(compute, in, in_row, in_rows, k, begin, end, panels.data());
-    gemm(compute, {.a = d_out + begin * out_row, .a_row = 1, .a_k = out_row, .b = panels.data(), .n = k, .k = end - begin, .c = d_weight, .c_row = k, .accumulate = true}, n);
+    gemm(compute,
+         {.a = d_out + begin * out_row,
+          .a_row = 1,
+          .a_k = out_row,
+          .b = panels.data(),
+          .n = k,
+          .k = end - begin,
+          .c = d_weight,
+          .c_row = k,
+          .accumulate = true},
+         n);
   }
 }
 
-void backward(const CausalLM& model, const Compute& compute, const Rows& rows, const KvStore& kv, ForwardState& state, BackwardState& scratch,
-              float* d_hidden_TD, float* gradient) {
+void backward(const CausalLM& model, const Compute& compute, const Rows& rows, const KvStore& kv, ForwardState& state,
+              BackwardState& scratch, float* d_hidden_TD, float* gradient) {
   const ModelSpec& spec = model.spec;
   int64_t T = int64_t(rows.tokens.size()), D = spec.dim;
   auto step = [&](size_t l) {
-    return Step{model, compute, rows, spec.layers[l], kv.layers[l], state.layers[l], scratch, gradient, state.position_T.data(), state.sequence_T.data(), kv.num_blocks, T};
+    return Step{model,           compute, rows,     spec.layers[l],          kv.layers[l],
+                state.layers[l], scratch, gradient, state.position_T.data(), state.sequence_T.data(),
+                kv.num_blocks,   T};
   };
   scratch.d_ffn_TD.resize(T * D);
   float* d_x = scratch.d_ffn_TD.data();
-  norm_gradient(step(0), spec.final_norm, state.x_TD.data(), D, state.inverse_rms_T.data(), d_hidden_TD, D, D, false, d_x, D);
+  norm_gradient(step(0), spec.final_norm, state.x_TD.data(), D, state.inverse_rms_T.data(), d_hidden_TD, D, D, false,
+                d_x, D);
   for (size_t l = spec.layers.size(); l-- > 0;) layer_gradient(step(l), d_x);
   // Embedding: rows in order, a task owns its columns.
   compute.pool.parallel_for(ceil_div(D, 16), [&](int64_t i) {
     for (int64_t t = 0; t < T; ++t)
-      compute.kernels->add_scaled(d_x + t * D + i * 16, 1.0f, std::min<int64_t>(16, D - i * 16), gradient + spec.embedding + int64_t(rows.tokens[size_t(t)]) * D + i * 16);
+      compute.kernels->add_scaled(d_x + t * D + i * 16, 1.0f, std::min<int64_t>(16, D - i * 16),
+                                  gradient + spec.embedding + int64_t(rows.tokens[size_t(t)]) * D + i * 16);
   });
 }
 

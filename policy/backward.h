@@ -14,12 +14,12 @@ struct BackwardState {
 };
 
 /// d_weight[n, k] += Σ_t d_out[t, n] · in[row(t), k], t in order; row(t) = in_rows[t], or t.
-void weight_gradient(const Compute&, const float* d_out, int64_t out_row, int64_t n, const float* in, int64_t in_row, const int32_t* in_rows, int64_t k,
-                     int64_t rows, Buffer& panels, float* d_weight);
+void weight_gradient(const Compute&, const float* d_out, int64_t out_row, int64_t n, const float* in, int64_t in_row,
+                     const int32_t* in_rows, int64_t k, int64_t rows, Buffer& panels, float* d_weight);
 
 /// Adds the gradient of Σ hidden·d_hidden to `gradient` ([num_parameters], the layout of model.parameters).
 /// `state` comes from forward(keep = true) over the same rows; d_hidden_TD [T, D] is overwritten.
-void backward(const CausalLM& model, const Compute& compute, const Rows& rows, const KvStore& kv, ForwardState& state, BackwardState& scratch,
-              float* d_hidden_TD, float* gradient);
+void backward(const CausalLM& model, const Compute& compute, const Rows& rows, const KvStore& kv, ForwardState& state,
+              BackwardState& scratch, float* d_hidden_TD, float* gradient);
 
 }  // namespace cohort

@@ -16,7 +16,8 @@ namespace {
 
 struct InspectOptions {
   std::string model, encode, decode, chat, logprobs;
-  bool tensors = false, json = false, add_special_tokens = false, skip_special_tokens = false, no_generation_prompt = false;
+  bool tensors = false, json = false, add_special_tokens = false, skip_special_tokens = false,
+       no_generation_prompt = false;
 };
 
 std::ifstream open_lines(const std::string& path) {
@@ -48,7 +49,9 @@ Json sequence_logprobs(CausalLM& model, const Compute& compute, const std::vecto
   Json row = Json::array({nullptr});
   if (ids.size() < 2) return ids.empty() ? Json::array() : row;
   for (int32_t id : ids)
-    if (id < 0 || id >= model.spec.vocab) throw UsageError("token id " + std::to_string(id) + " is outside the vocabulary of " + std::to_string(model.spec.vocab));
+    if (id < 0 || id >= model.spec.vocab)
+      throw UsageError("token id " + std::to_string(id) + " is outside the vocabulary of " +
+                       std::to_string(model.spec.vocab));
   extend_rope(model, int64_t(ids.size()));
   std::vector<int32_t> table(size_t(ceil_div(int64_t(ids.size()), kKeyBlock)));
   for (size_t b = 0; b < table.size(); ++b) table[b] = int32_t(b);
@@ -71,9 +74,11 @@ bool is_ids(const Json& row) {
 
 /// A line of token ids, each in the vocabulary.
 std::vector<int32_t> ids_of(const Json& row, int32_t vocab) {
-  if (!is_ids(row)) throw UsageError("a line of --decode is " + row.dump().substr(0, 80) + ", expected an array of token ids");
+  if (!is_ids(row))
+    throw UsageError("a line of --decode is " + row.dump().substr(0, 80) + ", expected an array of token ids");
   for (const Json& id : row)
-    if (id.get<int64_t>() < 0 || id.get<int64_t>() >= vocab) throw UsageError("token id " + id.dump() + " is outside the vocabulary of " + std::to_string(vocab));
+    if (id.get<int64_t>() < 0 || id.get<int64_t>() >= vocab)
+      throw UsageError("token id " + id.dump() + " is outside the vocabulary of " + std::to_string(vocab));
   return row.get<std::vector<int32_t>>();
 }
 
@@ -83,9 +88,19 @@ Json description(const std::string& reference, const ModelSpec& spec) {
     const AttentionSpec& a = layer.attention;
     kv += int64_t(a.kv_heads) * (a.key_dim() + (a.latent ? a.key_dim() : a.value_dim())) * 4;
   }
-  return {{"model", reference}, {"model_type", spec.model_type}, {"vocab_size", spec.vocab}, {"hidden_size", spec.dim}, {"num_hidden_layers", spec.layers.size()},
-          {"moe_layers", spec.moe_layers()}, {"context", spec.max_position}, {"parameters", spec.num_parameters}, {"active_parameters", spec.active_parameters()},
-          {"tied_embeddings", spec.tied_embeddings}, {"kv_bytes_per_token", kv}, {"decode_bytes", spec.num_parameters * 8}, {"train_bytes", spec.num_parameters * 20},
+  return {{"model", reference},
+          {"model_type", spec.model_type},
+          {"vocab_size", spec.vocab},
+          {"hidden_size", spec.dim},
+          {"num_hidden_layers", spec.layers.size()},
+          {"moe_layers", spec.moe_layers()},
+          {"context", spec.max_position},
+          {"parameters", spec.num_parameters},
+          {"active_parameters", spec.active_parameters()},
+          {"tied_embeddings", spec.tied_embeddings},
+          {"kv_bytes_per_token", kv},
+          {"decode_bytes", spec.num_parameters * 8},
+          {"train_bytes", spec.num_parameters * 20},
           {"stop_ids", spec.stop_ids}};
 }
 
@@ -99,8 +114,10 @@ void describe(const InspectOptions& o) {
     return;
   }
   for (const auto& [key, value] : text.items())
-    if (key != "tensors") std::cout << key << std::string(key.size() < 22 ? 22 - key.size() : 1, ' ') << value.dump() << "\n";
-  for (const Json& tensor : text.value("tensors", Json::array())) std::cout << tensor["name"].get<std::string>() << " " << tensor["shape"].dump() << "\n";
+    if (key != "tensors")
+      std::cout << key << std::string(key.size() < 22 ? 22 - key.size() : 1, ' ') << value.dump() << "\n";
+  for (const Json& tensor : text.value("tensors", Json::array()))
+    std::cout << tensor["name"].get<std::string>() << " " << tensor["shape"].dump() << "\n";
 }
 
 void run_inspect(const InspectOptions& o) {
@@ -109,21 +126,28 @@ void run_inspect(const InspectOptions& o) {
   LoadedModel loaded = load_model(o.model, compute);
   if (!o.logprobs.empty()) {
     Json ids = parse_config_file(o.logprobs == "-" ? "/dev/stdin" : o.logprobs), out = Json::array();
-    const bool is_list = ids.is_object() && ids.contains("ids") && ids["ids"].is_array() && std::all_of(ids["ids"].begin(), ids["ids"].end(), is_ids);
+    const bool is_list = ids.is_object() && ids.contains("ids") && ids["ids"].is_array() &&
+                         std::all_of(ids["ids"].begin(), ids["ids"].end(), is_ids);
     if (!is_list) throw UsageError(o.logprobs + " is not of the form {\"ids\": [[…], …]}");
-    for (const Json& row : ids["ids"]) out.push_back(sequence_logprobs(loaded.model, compute, row.get<std::vector<int32_t>>()));
+    for (const Json& row : ids["ids"])
+      out.push_back(sequence_logprobs(loaded.model, compute, row.get<std::vector<int32_t>>()));
     std::cout << Json{{"logprobs", out}}.dump() << "\n";
     return;
   }
   if (!loaded.tokenizer) throw UsageError("model " + o.model + " has no tokenizer.json beside it");
   const Tokenizer& tokenizer = *loaded.tokenizer;
   if (!o.encode.empty())
-    for_lines(o.encode, [&](const Json& row, const std::string&) { std::cout << Json(tokenizer.encode(row.get<std::string>(), o.add_special_tokens)).dump() << "\n"; });
+    for_lines(o.encode, [&](const Json& row, const std::string&) {
+      std::cout << Json(tokenizer.encode(row.get<std::string>(), o.add_special_tokens)).dump() << "\n";
+    });
   if (!o.decode.empty())
-    for_lines(o.decode, [&](const Json& row, const std::string&) { std::cout << Json(tokenizer.decode(ids_of(row, loaded.model.spec.vocab), o.skip_special_tokens)).dump() << "\n"; });
+    for_lines(o.decode, [&](const Json& row, const std::string&) {
+      std::cout << Json(tokenizer.decode(ids_of(row, loaded.model.spec.vocab), o.skip_special_tokens)).dump() << "\n";
+    });
   if (!o.chat.empty())
     for_lines(o.chat, [&](const Json&, const std::string& line) {
-      OrderedJson row = OrderedJson::parse(line), messages = row.is_array() ? row : row.at("messages"), extra = OrderedJson::object();
+      OrderedJson row = OrderedJson::parse(line), messages = row.is_array() ? row : row.at("messages"),
+                  extra = OrderedJson::object();
       if (row.is_object())
         for (const auto& [key, value] : row.items())
           if (key != "messages") extra[key] = value;
@@ -135,7 +159,8 @@ void run_inspect(const InspectOptions& o) {
 
 void add_policy_commands(CLI::App& app) {
   auto o = std::make_shared<InspectOptions>();
-  CLI::App* verb = app.add_subcommand("inspect", "what a model is; probes of its tokenizer, template and log-probabilities");
+  CLI::App* verb =
+      app.add_subcommand("inspect", "what a model is; probes of its tokenizer, template and log-probabilities");
   verb->add_option("model", o->model, "an HF folder, a .gguf file, or init:CONFIG.json?seed=N")->required();
   verb->add_flag("--tensors", o->tensors, "list the tensors");
   verb->add_flag("--json", o->json, "one JSON object");
@@ -143,7 +168,8 @@ void add_policy_commands(CLI::App& app) {
   verb->add_option("--decode", o->decode, "file of id arrays, one a line → text");
   verb->add_option("--chat", o->chat, "file of message lists, one a line → prompt text");
   verb->add_option("--logprobs", o->logprobs, "file {\"ids\": [[…]]} → log-probabilities in fp32");
-  verb->add_flag("--add-special-tokens", o->add_special_tokens, "with --encode: BOS and EOS as the tokenizer adds them");
+  verb->add_flag("--add-special-tokens", o->add_special_tokens,
+                 "with --encode: BOS and EOS as the tokenizer adds them");
   verb->add_flag("--skip-special-tokens", o->skip_special_tokens, "with --decode: leave special tokens out");
   verb->add_flag("--no-generation-prompt", o->no_generation_prompt, "with --chat");
   verb->footer("Example:\n  cohort inspect init:configs/models/demo-moe.json --tensors");
@@ -152,7 +178,11 @@ void add_policy_commands(CLI::App& app) {
   CLI::App* exporting = app.add_subcommand("export", "write a model for other programs: not available yet");
   exporting->allow_extras();
   exporting->footer("Example (once it is there):\n  cohort export -m runs/demo/grpo/final --out exported");
-  exporting->callback([] { throw MissingError("export is not available yet in this version: final/ of a run folder already is an HF folder that transformers loads"); });
+  exporting->callback([] {
+    throw MissingError(
+        "export is not available yet in this version: final/ of a run folder already is an HF folder that transformers "
+        "loads");
+  });
 }
 
 }  // namespace cohort

@@ -20,7 +20,8 @@ void for_rows(const Compute& compute, int64_t rows, F f) {
 void rotate(const CausalLM& model, int32_t position, float* x) {
   const RopeSpec& rope = model.spec.rope;
   int32_t half = rope.dim / 2, step = rope.interleaved ? 2 : 1, other = rope.interleaved ? 1 : half;
-  const float *cosine = model.rope_cos.data() + int64_t(position) * half, *sine = model.rope_sin.data() + int64_t(position) * half;
+  const float *cosine = model.rope_cos.data() + int64_t(position) * half,
+              *sine = model.rope_sin.data() + int64_t(position) * half;
   for (int32_t j = 0; j < half; ++j) {
     float a = x[j * step], b = x[j * step + other];
     x[j * step] = a * cosine[j] - b * sine[j];
@@ -32,7 +33,9 @@ void rotate(const CausalLM& model, int32_t position, float* x) {
 void put_column(float* block, int32_t lane, const float* x, int32_t dim) {
   for (int32_t d = 0; d < dim; ++d) block[d * kKeyBlock + lane] = x[d];
 }
-void put_row(float* block, int32_t lane, const float* x, int32_t dim) { std::memcpy(block + int64_t(lane) * dim, x, sizeof(float) * size_t(dim)); }
+void put_row(float* block, int32_t lane, const float* x, int32_t dim) {
+  std::memcpy(block + int64_t(lane) * dim, x, sizeof(float) * size_t(dim));
+}
 
 struct Step {  // what every step of a layer needs
   const CausalLM& model;
@@ -49,14 +52,16 @@ struct Step {  // what every step of a layer needs
 };
 
 /// C = A · matrix for all rows.
-void project(const Step& st, const PackedMatrix& matrix, const float* a, int64_t a_row, float* c, int64_t c_row, const float* bias = nullptr) {
+void project(const Step& st, const PackedMatrix& matrix, const float* a, int64_t a_row, float* c, int64_t c_row,
+             const float* bias = nullptr) {
   Gemm g = product(st.model, matrix);
   g.a = a, g.a_row = a_row, g.c = c, g.c_row = c_row, g.bias = bias;
   gemm(st.compute, g, st.T);
 }
 
 /// One product for each head: C[t, h] = A[t, h] · matrix[h].
-void project_heads(const Step& st, const PackedMatrix& matrix, const float* a, int64_t a_row, int64_t a_head, float* c, int64_t c_row, int64_t c_head) {
+void project_heads(const Step& st, const PackedMatrix& matrix, const float* a, int64_t a_row, int64_t a_head, float* c,
+                   int64_t c_row, int64_t c_head) {
   int64_t blocks = ceil_div(matrix.n, kBlock), chunk = 48, chunks = ceil_div(st.T, chunk);
   st.compute.pool.parallel_for(matrix.count * blocks * chunks, [&](int64_t task) {
     int64_t head = task / (blocks * chunks), block = task / chunks % blocks, begin = task % chunks * chunk;
@@ -84,7 +89,8 @@ void place_grouped(const Step& st) {
       int64_t at = (int64_t(block) * G + g) * kKeyBlock * d;
       put_column(st.kv.keys.data() + at, lane, key, d);
       put_row(st.kv.values.data() + at, lane, value, d);
-      if (st.kv.key_rows.size()) put_row(st.kv.key_rows.data() + at, lane, key, d), put_column(st.kv.values_t.data() + at, lane, value, d);
+      if (st.kv.key_rows.size())
+        put_row(st.kv.key_rows.data() + at, lane, key, d), put_column(st.kv.values_t.data() + at, lane, value, d);
     }
   });
 }
@@ -93,14 +99,17 @@ void place_grouped(const Step& st) {
 void place_latent(const Step& st) {
   const AttentionSpec& a = st.layer.attention;
   const LayerOffsets& o = st.layer.offsets;
-  int32_t in_rows = a.in_rows(), first = in_rows - a.kv_lora_rank - a.rope_dim, key_dim = a.key_dim(), q_row = a.heads * a.head_dim;
+  int32_t in_rows = a.in_rows(), first = in_rows - a.kv_lora_rank - a.rope_dim, key_dim = a.key_dim(),
+          q_row = a.heads * a.head_dim;
   const float* q = st.s.in_T.data();  // [T, H, nope + rope], inside `in` or behind q_b
   if (a.q_lora_rank) {
     for_rows(st.compute, st.T, [&](int64_t t) {
-      st.s.q_a_inverse_T[t] = st.compute.kernels->rms_norm(st.s.in_T.data() + t * in_rows, st.model.at(o.q_a_norm), a.q_lora_rank, a.lora_norm_epsilon,
-                                                           st.s.q_a_T.data() + t * (a.q_lora_rank + q_row));
+      st.s.q_a_inverse_T[t] =
+          st.compute.kernels->rms_norm(st.s.in_T.data() + t * in_rows, st.model.at(o.q_a_norm), a.q_lora_rank,
+                                       a.lora_norm_epsilon, st.s.q_a_T.data() + t * (a.q_lora_rank + q_row));
     });
-    project(st, st.packed.q_b, st.s.q_a_T.data(), a.q_lora_rank + q_row, st.s.q_a_T.data() + a.q_lora_rank, a.q_lora_rank + q_row);
+    project(st, st.packed.q_b, st.s.q_a_T.data(), a.q_lora_rank + q_row, st.s.q_a_T.data() + a.q_lora_rank,
+            a.q_lora_rank + q_row);
     q = st.s.q_a_T.data() + a.q_lora_rank;
   }
   int64_t q_stride = a.q_lora_rank ? a.q_lora_rank + q_row : in_rows;
@@ -113,7 +122,8 @@ void place_latent(const Step& st) {
     }
     float key[kMostLatent];
     const float* latent = st.s.in_T.data() + t * in_rows + first;
-    st.s.kv_inverse_T[t] = st.compute.kernels->rms_norm(latent, st.model.at(o.kv_a_norm), a.kv_lora_rank, a.lora_norm_epsilon, key);
+    st.s.kv_inverse_T[t] =
+        st.compute.kernels->rms_norm(latent, st.model.at(o.kv_a_norm), a.kv_lora_rank, a.lora_norm_epsilon, key);
     std::memcpy(key + a.kv_lora_rank, latent + a.kv_lora_rank, sizeof(float) * size_t(a.rope_dim));
     rotate(st.model, st.position[t], key + a.kv_lora_rank);
     int64_t at = int64_t(st.block_of(t)) * kKeyBlock * key_dim;
@@ -123,7 +133,9 @@ void place_latent(const Step& st) {
 }
 
 void copy_rows(Buffer& buffer, int64_t stride, int32_t row, const TailCopy& c) {
-  if (buffer.size()) std::memcpy(buffer.data() + c.to * stride, buffer.data() + c.from * stride, sizeof(float) * size_t(c.lanes) * size_t(row));
+  if (buffer.size())
+    std::memcpy(buffer.data() + c.to * stride, buffer.data() + c.from * stride,
+                sizeof(float) * size_t(c.lanes) * size_t(row));
 }
 void copy_columns(Buffer& buffer, int64_t stride, const TailCopy& c) {
   if (!buffer.size()) return;
@@ -144,26 +156,41 @@ void copy_lanes(KvStore::Layer& kv, const AttentionSpec& a, const TailCopy& c) {
 
 void attention(const Step& st, Buffer& scratch) {
   const AttentionSpec& a = st.layer.attention;
-  int32_t G = a.kv_heads, heads = a.heads / G, key_dim = a.key_dim(), value_dim = a.value_dim(), value_row = a.latent ? key_dim : value_dim;
+  int32_t G = a.kv_heads, heads = a.heads / G, key_dim = a.key_dim(), value_dim = a.value_dim(),
+          value_row = a.latent ? key_dim : value_dim;
   int64_t longest = 0;
-  for (const RowSpan& span : st.rows.sequences) longest = std::max<int64_t>(longest, span.first_position + span.num_rows);
+  for (const RowSpan& span : st.rows.sequences)
+    longest = std::max<int64_t>(longest, span.first_position + span.num_rows);
   // Scratch is by task: a task is a few neighbouring rows of one key/value head.
-  int64_t per_task = heads * round_up(longest, kKeyBlock), rows_per_task = st.T >= 256 ? 8 : 1, tasks = ceil_div(st.T, rows_per_task) * G;
+  int64_t per_task = heads * round_up(longest, kKeyBlock), rows_per_task = st.T >= 256 ? 8 : 1,
+          tasks = ceil_div(st.T, rows_per_task) * G;
   scratch.resize(per_task * tasks);
   float* out = a.latent ? st.s.latent_out_THr.data() : st.s.attention_T.data();
   st.compute.pool.parallel_for(tasks, [&](int64_t task) {
     int64_t g = task % G;
     for (int64_t t = task / G * rows_per_task; t < std::min(st.T, (task / G + 1) * rows_per_task); ++t) {
       int64_t head = t * a.heads + g * heads;
-      st.compute.kernels->attend({.q = st.s.q_THd.data() + head * key_dim, .blocks = st.rows.sequences[size_t(st.sequence[t])].blocks,
-                                  .keys = st.kv.keys.data() + g * kKeyBlock * key_dim, .values = st.kv.values.data() + g * kKeyBlock * value_row,
-                                  .key_stride = int64_t(G) * kKeyBlock * key_dim, .value_stride = int64_t(G) * kKeyBlock * value_row,
-                                  .value_row = value_row, .heads = heads, .key_dim = key_dim, .value_dim = value_dim, .num_keys = st.position[t] + 1,
-                                  .scale = a.scale, .scores = scratch.data() + task * per_task, .out = out + head * value_dim,
-                                  .max = st.s.max_TH.data() + head, .sum = st.s.sum_TH.data() + head});
+      st.compute.kernels->attend({.q = st.s.q_THd.data() + head * key_dim,
+                                  .blocks = st.rows.sequences[size_t(st.sequence[t])].blocks,
+                                  .keys = st.kv.keys.data() + g * kKeyBlock * key_dim,
+                                  .values = st.kv.values.data() + g * kKeyBlock * value_row,
+                                  .key_stride = int64_t(G) * kKeyBlock * key_dim,
+                                  .value_stride = int64_t(G) * kKeyBlock * value_row,
+                                  .value_row = value_row,
+                                  .heads = heads,
+                                  .key_dim = key_dim,
+                                  .value_dim = value_dim,
+                                  .num_keys = st.position[t] + 1,
+                                  .scale = a.scale,
+                                  .scores = scratch.data() + task * per_task,
+                                  .out = out + head * value_dim,
+                                  .max = st.s.max_TH.data() + head,
+                                  .sum = st.s.sum_TH.data() + head});
     }
   });
-  if (a.latent) project_heads(st, st.packed.v_up, out, int64_t(a.heads) * value_dim, value_dim, st.s.attention_T.data(), int64_t(a.heads) * a.value_head_dim, a.value_head_dim);
+  if (a.latent)
+    project_heads(st, st.packed.v_up, out, int64_t(a.heads) * value_dim, value_dim, st.s.attention_T.data(),
+                  int64_t(a.heads) * a.value_head_dim, a.value_head_dim);
 }
 
 /// Chooses top_k experts by score + bias among the best groups; ids ascending, weights from the unbiased scores.
@@ -177,8 +204,10 @@ void choose_experts(const MoeSpec& m, const float* scores, const float* bias, in
     for (int32_t g = 0; g < m.groups; ++g) {  // a group is worth the sum of its two best
       float first = -1e30f, second = -1e30f;
       for (int32_t e = g * size; e < (g + 1) * size; ++e) {
-        if (biased[e] > first) second = first, first = biased[e];
-        else if (biased[e] > second) second = biased[e];
+        if (biased[e] > first)
+          second = first, first = biased[e];
+        else if (biased[e] > second)
+          second = biased[e];
       }
       group_score[g] = first + second, open[g] = false;
     }
@@ -209,8 +238,10 @@ void route(const Step& st) {
     Gemm g = product(st.model, st.packed.router);
     g.a = st.s.h2_TD.data() + t * st.model.spec.dim, g.a_row = st.model.spec.dim, g.c = scores, g.c_row = m.experts;
     for (int64_t block = 0; block < ceil_div(m.experts, kBlock); ++block) st.compute.kernels->gemm_tile(g, 0, 1, block);
-    if (m.sigmoid_scores) st.compute.kernels->sigmoid(scores, m.experts, scores);
-    else st.compute.kernels->softmax(scores, m.experts, scores);
+    if (m.sigmoid_scores)
+      st.compute.kernels->sigmoid(scores, m.experts, scores);
+    else
+      st.compute.kernels->softmax(scores, m.experts, scores);
     const float* bias = m.correction_bias ? st.model.at(st.layer.offsets.router_bias) : nullptr;
     choose_experts(m, scores, bias, st.s.expert_TK.data() + t * m.top_k, st.s.weight_TK.data() + t * m.top_k);
   });
@@ -229,14 +260,16 @@ void sort_by_expert(const MoeSpec& m, int64_t T, LayerState& s) {
 }
 
 /// One product for each expert over its own slots; `gather` takes A's rows through row_of_slot.
-void project_experts(const Step& st, const std::vector<PackedMatrix>& matrices, const float* a, int64_t a_row, bool gather, float* c) {
+void project_experts(const Step& st, const std::vector<PackedMatrix>& matrices, const float* a, int64_t a_row,
+                     bool gather, float* c) {
   int64_t n = matrices[0].n, blocks = ceil_div(n, kBlock), experts = int64_t(matrices.size());
   st.compute.pool.parallel_for(experts * blocks, [&](int64_t task) {
     size_t e = size_t(task / blocks);
     int64_t begin = st.s.expert_begin[e], rows = st.s.expert_begin[e + 1] - begin;
     if (!rows) return;
     Gemm g = product(st.model, matrices[e]);
-    g.a = gather ? a : a + begin * a_row, g.a_row = a_row, g.a_rows = gather ? st.s.row_of_slot.data() + begin : nullptr;
+    g.a = gather ? a : a + begin * a_row, g.a_row = a_row,
+    g.a_rows = gather ? st.s.row_of_slot.data() + begin : nullptr;
     g.c = c + begin * n, g.c_row = n;
     st.compute.kernels->gemm_tile(g, 0, rows, task % blocks);
   });
@@ -272,8 +305,8 @@ void feed_forward(const Step& st, float* ffn_TD) {
 void combine_experts(const Step& st, int64_t t, float* ffn) {
   const MoeSpec& m = st.layer.moe;
   for (int32_t k = 0; k < m.top_k; ++k)
-    st.compute.kernels->add_scaled(st.s.expert_out.data() + int64_t(st.s.slot_TK[t * m.top_k + k]) * st.model.spec.dim, st.s.weight_TK[t * m.top_k + k],
-                                   st.model.spec.dim, ffn);
+    st.compute.kernels->add_scaled(st.s.expert_out.data() + int64_t(st.s.slot_TK[t * m.top_k + k]) * st.model.spec.dim,
+                                   st.s.weight_TK[t * m.top_k + k], st.model.spec.dim, ffn);
 }
 
 void resize(LayerState& s, const ModelSpec& spec, const LayerSpec& layer, int64_t T) {
@@ -283,13 +316,16 @@ void resize(LayerState& s, const ModelSpec& spec, const LayerSpec& layer, int64_
   s.x_TD.resize(T * D), s.inverse_rms_T.resize(T), s.h_TD.resize(T * D), s.in_T.resize(T * a.in_rows());
   if (a.q_lora_rank) s.q_a_T.resize(T * (a.q_lora_rank + H * a.head_dim)), s.q_a_inverse_T.resize(T);
   if (a.latent) s.kv_inverse_T.resize(T), s.latent_out_THr.resize(T * H * a.value_dim());
-  s.q_THd.resize(T * H * a.key_dim()), s.max_TH.resize(T * H), s.sum_TH.resize(T * H), s.attention_T.resize(T * H * a.value_head_dim);
+  s.q_THd.resize(T * H * a.key_dim()), s.max_TH.resize(T * H), s.sum_TH.resize(T * H),
+      s.attention_T.resize(T * H * a.value_head_dim);
   s.mid_TD.resize(T * D), s.mid_inverse_rms_T.resize(T), s.h2_TD.resize(T * D);
   s.gate_up_T.resize(T * 2 * F), s.act_T.resize(T * F);
   if (layer.dense_dim) return;
   int64_t slots = T * m.top_k;
-  s.scores_TE.resize(T * m.experts), s.weight_TK.resize(slots), s.expert_TK.resize(slots), s.slot_TK.resize(slots), s.row_of_slot.resize(slots);
-  s.expert_gate_up.resize(slots * 2 * m.expert_dim), s.expert_act.resize(slots * m.expert_dim), s.expert_out.resize(slots * D);
+  s.scores_TE.resize(T * m.experts), s.weight_TK.resize(slots), s.expert_TK.resize(slots), s.slot_TK.resize(slots),
+      s.row_of_slot.resize(slots);
+  s.expert_gate_up.resize(slots * 2 * m.expert_dim), s.expert_act.resize(slots * m.expert_dim),
+      s.expert_out.resize(slots * D);
 }
 
 /// One layer: s.x_TD in; the result goes to next_TD ([T, D], may be the same memory).
@@ -299,18 +335,23 @@ void layer_forward(const Step& st, ForwardState& state, float* next_TD) {
   const AttentionSpec& a = st.layer.attention;
   const LayerOffsets& o = st.layer.offsets;
   for_rows(st.compute, st.T, [&](int64_t t) {
-    st.s.inverse_rms_T[t] = k.rms_norm(st.s.x_TD.data() + t * D, st.model.at(o.attention_norm), D, st.model.spec.norm_epsilon, st.s.h_TD.data() + t * D);
+    st.s.inverse_rms_T[t] = k.rms_norm(st.s.x_TD.data() + t * D, st.model.at(o.attention_norm), D,
+                                       st.model.spec.norm_epsilon, st.s.h_TD.data() + t * D);
   });
-  project(st, st.packed.in, st.s.h_TD.data(), D, st.s.in_T.data(), a.in_rows(), o.in_bias >= 0 ? st.model.at(o.in_bias) : nullptr);
-  if (a.latent) place_latent(st);
-  else place_grouped(st);
+  project(st, st.packed.in, st.s.h_TD.data(), D, st.s.in_T.data(), a.in_rows(),
+          o.in_bias >= 0 ? st.model.at(o.in_bias) : nullptr);
+  if (a.latent)
+    place_latent(st);
+  else
+    place_grouped(st);
   for (const TailCopy& copy : st.rows.copies) copy_lanes(st.kv, a, copy);
   attention(st, state.scores);
   project(st, st.packed.o, st.s.attention_T.data(), int64_t(a.heads) * a.value_head_dim, st.s.mid_TD.data(), D);
   for_rows(st.compute, st.T, [&](int64_t t) {
     float* mid = st.s.mid_TD.data() + t * D;
     k.add(st.s.x_TD.data() + t * D, mid, D, mid);
-    st.s.mid_inverse_rms_T[t] = k.rms_norm(mid, st.model.at(o.ffn_norm), D, st.model.spec.norm_epsilon, st.s.h2_TD.data() + t * D);
+    st.s.mid_inverse_rms_T[t] =
+        k.rms_norm(mid, st.model.at(o.ffn_norm), D, st.model.spec.norm_epsilon, st.s.h2_TD.data() + t * D);
   });
   feed_forward(st, state.ffn_TD.data());
   for_rows(st.compute, st.T, [&](int64_t t) {
@@ -353,7 +394,8 @@ KvStore::KvStore(const ModelSpec& spec, int64_t count, bool training) : num_bloc
 
 int64_t KvStore::bytes() const {
   int64_t total = 0;
-  for (const Layer& kv : layers) total += kv.keys.bytes() + kv.values.bytes() + kv.key_rows.bytes() + kv.values_t.bytes();
+  for (const Layer& kv : layers)
+    total += kv.keys.bytes() + kv.values.bytes() + kv.key_rows.bytes() + kv.values_t.bytes();
   return total;
 }
 
@@ -361,10 +403,12 @@ void copy_lanes(KvStore& store, const ModelSpec& spec, const TailCopy& copy) {
   for (size_t l = 0; l < store.layers.size(); ++l) copy_lanes(store.layers[l], spec.layers[l].attention, copy);
 }
 
-void forward(const CausalLM& model, const Compute& compute, const Rows& rows, KvStore& kv, bool keep, ForwardState& state, std::span<uint16_t> routing) {
+void forward(const CausalLM& model, const Compute& compute, const Rows& rows, KvStore& kv, bool keep,
+             ForwardState& state, std::span<uint16_t> routing) {
   const ModelSpec& spec = model.spec;
   int64_t T = int64_t(rows.tokens.size()), D = spec.dim, moe_layers = spec.moe_layers(), moe = 0;
-  if (number_rows(rows, state) > model.rope_positions) throw std::logic_error("[forward] a position lies beyond the rope table: call extend_rope first");
+  if (number_rows(rows, state) > model.rope_positions)
+    throw std::logic_error("[forward] a position lies beyond the rope table: call extend_rope first");
   size_t num_layers = spec.layers.size();
   if (state.layers.size() < (keep ? num_layers : 1)) state.layers.resize(keep ? num_layers : 1);
   for (size_t l = 0; l < (keep ? num_layers : 1); ++l) resize(state.layers[l], spec, spec.layers[l], T);
@@ -375,20 +419,25 @@ void forward(const CausalLM& model, const Compute& compute, const Rows& rows, Kv
     LayerState& s = state.layers[keep ? l : 0];
     if (!keep && l > 0) resize(s, spec, spec.layers[l], T);
     float* next = l + 1 == num_layers ? state.x_TD.data() : keep ? state.layers[l + 1].x_TD.data() : s.x_TD.data();
-    layer_forward({model, compute, rows, spec.layers[l], model.layers[l], kv.layers[l], s, state.position_T.data(), state.sequence_T.data(), T}, state, next);
+    layer_forward({model, compute, rows, spec.layers[l], model.layers[l], kv.layers[l], s, state.position_T.data(),
+                   state.sequence_T.data(), T},
+                  state, next);
     if (spec.layers[l].dense_dim) continue;
     const MoeSpec& m = spec.layers[l].moe;
-    for (int32_t e = 0; e < m.experts; ++e) state.expert_load.push_back(double(s.expert_begin[size_t(e) + 1] - s.expert_begin[size_t(e)]));
+    for (int32_t e = 0; e < m.experts; ++e)
+      state.expert_load.push_back(double(s.expert_begin[size_t(e) + 1] - s.expert_begin[size_t(e)]));
     for (int64_t i = 0; !routing.empty() && i < T * m.top_k; ++i)
       routing[size_t((i / m.top_k * moe_layers + moe) * m.top_k + i % m.top_k)] = uint16_t(s.expert_TK[i]);
     ++moe;
   }
   for_rows(compute, T, [&](int64_t t) {
-    state.inverse_rms_T[t] = compute.kernels->rms_norm(state.x_TD.data() + t * D, model.at(spec.final_norm), D, spec.norm_epsilon, state.hidden_TD.data() + t * D);
+    state.inverse_rms_T[t] = compute.kernels->rms_norm(state.x_TD.data() + t * D, model.at(spec.final_norm), D,
+                                                       spec.norm_epsilon, state.hidden_TD.data() + t * D);
   });
 }
 
-void logits(const CausalLM& model, const Compute& compute, const float* hidden_TD, const int32_t* row_index, int64_t count, float* logits_NV) {
+void logits(const CausalLM& model, const Compute& compute, const float* hidden_TD, const int32_t* row_index,
+            int64_t count, float* logits_NV) {
   Gemm g = product(model, model.head);
   g.a = hidden_TD, g.a_row = model.spec.dim, g.a_rows = row_index, g.c = logits_NV, g.c_row = model.spec.vocab;
   gemm(compute, g, count);

@@ -12,8 +12,8 @@ namespace cohort {
 /// Consecutive rows of one sequence.
 struct RowSpan {
   int64_t first_row = 0, num_rows = 0;
-  int32_t first_position = 0;          // of its first row
-  const int32_t* blocks = nullptr;     // block table from position 0 on
+  int32_t first_position = 0;       // of its first row
+  const int32_t* blocks = nullptr;  // block table from position 0 on
 };
 
 /// The first `lanes` positions of block `from` also belong to block `to` (the end of a prompt that does not fill its
@@ -51,34 +51,35 @@ void copy_lanes(KvStore& store, const ModelSpec& spec, const TailCopy& copy);  /
 /// What a layer computed, for the backward pass; without one, a single set serves all layers in turn.
 struct LayerState {
   Buffer x_TD, inverse_rms_T, h_TD, in_T, q_a_T, q_a_inverse_T, kv_inverse_T;
-  Buffer q_THd;                        // [T, H, key_dim], rotated, absorbed
-  Buffer max_TH, sum_TH;               // softmax statistics
-  Buffer latent_out_THr;               // latent attention: before v_up
-  Buffer attention_T;                  // [T, H·value_head_dim], what o_proj reads
+  Buffer q_THd;           // [T, H, key_dim], rotated, absorbed
+  Buffer max_TH, sum_TH;  // softmax statistics
+  Buffer latent_out_THr;  // latent attention: before v_up
+  Buffer attention_T;     // [T, H·value_head_dim], what o_proj reads
   Buffer mid_TD, mid_inverse_rms_T, h2_TD;
-  Buffer gate_up_T, act_T;             // dense, or the shared expert
-  Buffer scores_TE, weight_TK;         // router: scores, weights of the chosen
-  BufferOf<int32_t> expert_TK;         // the chosen, ascending
-  BufferOf<int32_t> slot_TK;           // where (t, k) stands in expert order
-  BufferOf<int32_t> row_of_slot;       // [T·K] its row
-  std::vector<int64_t> expert_begin;   // [E+1] slots of each expert
+  Buffer gate_up_T, act_T;                        // dense, or the shared expert
+  Buffer scores_TE, weight_TK;                    // router: scores, weights of the chosen
+  BufferOf<int32_t> expert_TK;                    // the chosen, ascending
+  BufferOf<int32_t> slot_TK;                      // where (t, k) stands in expert order
+  BufferOf<int32_t> row_of_slot;                  // [T·K] its row
+  std::vector<int64_t> expert_begin;              // [E+1] slots of each expert
   Buffer expert_gate_up, expert_act, expert_out;  // [T·K, 2I], [T·K, I], [T·K, D]
 };
 
 struct ForwardState {
-  std::vector<LayerState> layers;      // one per layer when kept, else one
-  Buffer x_TD, inverse_rms_T;          // after the last layer, before the final norm
-  Buffer hidden_TD;                    // after the final norm
-  Buffer ffn_TD, scores;               // scratch
+  std::vector<LayerState> layers;  // one per layer when kept, else one
+  Buffer x_TD, inverse_rms_T;      // after the last layer, before the final norm
+  Buffer hidden_TD;                // after the final norm
+  Buffer ffn_TD, scores;           // scratch
   BufferOf<int32_t> position_T, sequence_T;
-  std::vector<double> expert_load;     // [moe layers · E] tokens each expert received in this forward
+  std::vector<double> expert_load;  // [moe layers · E] tokens each expert received in this forward
 };
 
 /// Fills state.hidden_TD; experts chosen per row go to `routing` ([T, moe layers, K]) when it is not empty.
-void forward(const CausalLM& model, const Compute& compute, const Rows& rows, KvStore& kv, bool keep, ForwardState& state,
-             std::span<uint16_t> routing = {});
+void forward(const CausalLM& model, const Compute& compute, const Rows& rows, KvStore& kv, bool keep,
+             ForwardState& state, std::span<uint16_t> routing = {});
 
 /// logits[n, V] of hidden rows; row n is hidden_TD[row_index[n]] (null: row n).
-void logits(const CausalLM& model, const Compute& compute, const float* hidden_TD, const int32_t* row_index, int64_t count, float* logits_NV);
+void logits(const CausalLM& model, const Compute& compute, const float* hidden_TD, const int32_t* row_index,
+            int64_t count, float* logits_NV);
 
 }  // namespace cohort

@@ -40,12 +40,15 @@ Reference parse_reference(const std::string& reference) {
 }
 
 void expect_exists(const fs::path& path, const std::string& what) {
-  if (!fs::exists(path)) throw UsageError(what + " " + path.string() + " does not exist: give an HF folder, a .gguf file or init:CONFIG.json");
+  if (!fs::exists(path))
+    throw UsageError(what + " " + path.string() +
+                     " does not exist: give an HF folder, a .gguf file or init:CONFIG.json");
 }
 
 void expect_shape(const ParameterSpec& p, const TensorView& tensor, const std::string& file) {
   if (tensor.num_elements() == p.size()) return;
-  throw UsageError(file + ": tensor " + p.name + " has " + std::to_string(tensor.num_elements()) + " elements, config.json asks for " + std::to_string(p.size()));
+  throw UsageError(file + ": tensor " + p.name + " has " + std::to_string(tensor.num_elements()) +
+                   " elements, config.json asks for " + std::to_string(p.size()));
 }
 
 void read_safetensors(CausalLM& model, const fs::path& folder) {
@@ -61,18 +64,28 @@ void read_safetensors(CausalLM& model, const fs::path& folder) {
 /// The HF config that a llama GGUF's metadata amounts to.
 Json gguf_config(const Json& meta, bool tied, const std::string& file) {
   std::string arch = meta.value("general.architecture", "");
-  if (arch != "llama") throw UsageError(file + " holds a model of architecture \"" + arch + "\"; this version reads llama from GGUF");
+  if (arch != "llama")
+    throw UsageError(file + " holds a model of architecture \"" + arch + "\"; this version reads llama from GGUF");
   auto number = [&](const char* key) -> Json {
     if (!meta.contains("llama." + std::string(key))) throw UsageError(file + " lacks the key llama." + key);
     return meta["llama." + std::string(key)];
   };
   Json heads = number("attention.head_count");
-  Json config = {{"model_type", "llama"}, {"architectures", {"LlamaForCausalLM"}}, {"hidden_act", "silu"}, {"hidden_size", number("embedding_length")},
-                 {"num_hidden_layers", number("block_count")}, {"intermediate_size", number("feed_forward_length")}, {"num_attention_heads", heads},
-                 {"num_key_value_heads", meta.value("llama.attention.head_count_kv", heads)}, {"max_position_embeddings", number("context_length")},
-                 {"rms_norm_eps", number("attention.layer_norm_rms_epsilon")}, {"rope_theta", meta.value("llama.rope.freq_base", 10000.0)},
-                 {"tie_word_embeddings", tied}, {"vocab_size", meta.value("tokenizer.ggml.tokens", Json::array()).size()}};
-  for (auto [key, ggml] : {std::pair("bos_token_id", "tokenizer.ggml.bos_token_id"), std::pair("eos_token_id", "tokenizer.ggml.eos_token_id"),
+  Json config = {{"model_type", "llama"},
+                 {"architectures", {"LlamaForCausalLM"}},
+                 {"hidden_act", "silu"},
+                 {"hidden_size", number("embedding_length")},
+                 {"num_hidden_layers", number("block_count")},
+                 {"intermediate_size", number("feed_forward_length")},
+                 {"num_attention_heads", heads},
+                 {"num_key_value_heads", meta.value("llama.attention.head_count_kv", heads)},
+                 {"max_position_embeddings", number("context_length")},
+                 {"rms_norm_eps", number("attention.layer_norm_rms_epsilon")},
+                 {"rope_theta", meta.value("llama.rope.freq_base", 10000.0)},
+                 {"tie_word_embeddings", tied},
+                 {"vocab_size", meta.value("tokenizer.ggml.tokens", Json::array()).size()}};
+  for (auto [key, ggml] : {std::pair("bos_token_id", "tokenizer.ggml.bos_token_id"),
+                           std::pair("eos_token_id", "tokenizer.ggml.eos_token_id"),
                            std::pair("pad_token_id", "tokenizer.ggml.padding_token_id")})
     if (meta.contains(ggml)) config[key] = meta[ggml];
   return config;
@@ -86,9 +99,11 @@ std::string gguf_name(const std::string& hf) {
   size_t dot = hf.find('.', prefix.size());
   std::string layer = hf.substr(prefix.size(), dot - prefix.size()), rest = hf.substr(dot + 1);
   static const std::map<std::string, std::string> names = {
-      {"input_layernorm.weight", "attn_norm.weight"}, {"self_attn.q_proj.weight", "attn_q.weight"}, {"self_attn.k_proj.weight", "attn_k.weight"},
-      {"self_attn.v_proj.weight", "attn_v.weight"}, {"self_attn.o_proj.weight", "attn_output.weight"}, {"post_attention_layernorm.weight", "ffn_norm.weight"},
-      {"mlp.gate_proj.weight", "ffn_gate.weight"}, {"mlp.up_proj.weight", "ffn_up.weight"}, {"mlp.down_proj.weight", "ffn_down.weight"}};
+      {"input_layernorm.weight", "attn_norm.weight"},    {"self_attn.q_proj.weight", "attn_q.weight"},
+      {"self_attn.k_proj.weight", "attn_k.weight"},      {"self_attn.v_proj.weight", "attn_v.weight"},
+      {"self_attn.o_proj.weight", "attn_output.weight"}, {"post_attention_layernorm.weight", "ffn_norm.weight"},
+      {"mlp.gate_proj.weight", "ffn_gate.weight"},       {"mlp.up_proj.weight", "ffn_up.weight"},
+      {"mlp.down_proj.weight", "ffn_down.weight"}};
   auto found = names.find(rest);
   return "blk." + layer + "." + (found == names.end() ? rest : found->second);
 }
@@ -99,7 +114,8 @@ void undo_rope_permutation(float* weight, int64_t rows, int64_t columns, int64_t
   for (int64_t first = 0; first < rows; first += head_dim) {
     std::memcpy(head.data(), weight + first * columns, head.size() * sizeof(float));
     for (int64_t r = 0; r < head_dim; ++r)
-      std::memcpy(weight + (first + (r % 2) * head_dim / 2 + r / 2) * columns, head.data() + r * columns, sizeof(float) * size_t(columns));
+      std::memcpy(weight + (first + (r % 2) * head_dim / 2 + r / 2) * columns, head.data() + r * columns,
+                  sizeof(float) * size_t(columns));
   }
 }
 
@@ -110,14 +126,16 @@ void read_gguf(CausalLM& model, const GgufFile& gguf, const std::string& file) {
     if (!tensor) throw UsageError(file + " has no tensor " + gguf_name(p.name));
     expect_shape(p, *tensor, file);
     dequantize(*tensor, {model.at(p.offset), size_t(p.size())});
-    if (p.name.ends_with("q_proj.weight") || p.name.ends_with("k_proj.weight")) undo_rope_permutation(model.at(p.offset), p.shape[0], p.shape[1], head_dim);
+    if (p.name.ends_with("q_proj.weight") || p.name.ends_with("k_proj.weight"))
+      undo_rope_permutation(model.at(p.offset), p.shape[0], p.shape[1], head_dim);
   }
 }
 
 /// Stop ids of generation_config.json join those of config.json.
 void add_stop_ids(ModelSpec& spec, const Json& eos) {
   for (const Json& id : eos.is_array() ? eos : Json::array({eos}))
-    if (id.is_number_integer() && std::find(spec.stop_ids.begin(), spec.stop_ids.end(), id.get<int32_t>()) == spec.stop_ids.end())
+    if (id.is_number_integer() &&
+        std::find(spec.stop_ids.begin(), spec.stop_ids.end(), id.get<int32_t>()) == spec.stop_ids.end())
       spec.stop_ids.push_back(id.get<int32_t>());
 }
 
@@ -125,7 +143,8 @@ void finish_loading(LoadedModel& loaded, const Compute& compute, const std::stri
   CausalLM& model = loaded.model;
   if (loaded.tokenizer) {
     if (loaded.tokenizer->size() > model.spec.vocab)
-      throw UsageError(reference + ": the tokenizer has " + std::to_string(loaded.tokenizer->size()) + " ids, the model's vocabulary " + std::to_string(model.spec.vocab));
+      throw UsageError(reference + ": the tokenizer has " + std::to_string(loaded.tokenizer->size()) +
+                       " ids, the model's vocabulary " + std::to_string(model.spec.vocab));
     if (loaded.tokenizer->special_tokens().eos) add_stop_ids(model.spec, *loaded.tokenizer->special_tokens().eos);
   }
   repack(model, compute);
@@ -165,7 +184,8 @@ LoadedModel load_model(const std::string& reference, const Compute& compute, boo
     initialize(loaded.model, r.seed);
     Json tokenizer = parse_config_file(r.path).value("tokenizer", Json());
     if (tokenizer.is_object() && tokenizer.contains("bytes"))
-      loaded.tokenizer = std::make_unique<Tokenizer>(byte_tokenizer(tokenizer["bytes"].get<std::vector<std::string>>()));
+      loaded.tokenizer =
+          std::make_unique<Tokenizer>(byte_tokenizer(tokenizer["bytes"].get<std::vector<std::string>>()));
     else if (!tokenizer.is_null())
       throw UsageError(r.path.string() + ": \"tokenizer\" is not of the form {\"bytes\": [special tokens]}");
   }
@@ -175,23 +195,30 @@ LoadedModel load_model(const std::string& reference, const Compute& compute, boo
 
 LoadedModel load_with_tokenizer(const std::string& reference, const Compute& compute, bool bf16) {
   LoadedModel loaded = load_model(reference, compute, bf16);
-  if (!loaded.tokenizer) throw UsageError("model " + reference + " has no tokenizer.json beside it, which is needed here");
+  if (!loaded.tokenizer)
+    throw UsageError("model " + reference + " has no tokenizer.json beside it, which is needed here");
   return loaded;
 }
 
 void save_model(const CausalLM& model, const Tokenizer* tokenizer, const fs::path& folder) {
-  static const std::map<std::string, std::string> architectures = {{"llama", "LlamaForCausalLM"}, {"deepseek_v3", "DeepseekV3ForCausalLM"}};
+  static const std::map<std::string, std::string> architectures = {{"llama", "LlamaForCausalLM"},
+                                                                   {"deepseek_v3", "DeepseekV3ForCausalLM"}};
   Json config = model.spec.config;
   config["architectures"] = Json::array({architectures.at(model.spec.model_type)});
   config["dtype"] = "float32";
   config.erase("torch_dtype"), config.erase("quantization_config");
   Json generation = Json::object();
-  if (!model.spec.stop_ids.empty()) config["eos_token_id"] = generation["eos_token_id"] = model.spec.stop_ids.size() == 1 ? Json(model.spec.stop_ids[0]) : Json(model.spec.stop_ids);
+  if (!model.spec.stop_ids.empty())
+    config["eos_token_id"] = generation["eos_token_id"] =
+        model.spec.stop_ids.size() == 1 ? Json(model.spec.stop_ids[0]) : Json(model.spec.stop_ids);
   write_durably(folder / "config.json", config.dump(2) + "\n");
   write_durably(folder / "generation_config.json", generation.dump(2) + "\n");
   std::vector<TensorView> tensors;
   for (const ParameterSpec& p : model.spec.parameters)
-    tensors.push_back({p.name, DType::f32, p.shape, {reinterpret_cast<const std::byte*>(model.at(p.offset)), size_t(p.size()) * sizeof(float)}});
+    tensors.push_back({p.name,
+                       DType::f32,
+                       p.shape,
+                       {reinterpret_cast<const std::byte*>(model.at(p.offset)), size_t(p.size()) * sizeof(float)}});
   write_safetensors(folder / "model.safetensors", tensors);
   if (tokenizer) save_tokenizer(*tokenizer, folder);
 }

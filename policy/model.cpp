@@ -40,10 +40,13 @@ PackedLayer plan_layer(Layout& layout, const ModelSpec& spec, const LayerSpec& l
 }
 
 /// Packs element (n, k) = source[n·n_stride + k·k_stride] into the model's store.
-void pack(CausalLM& model, const Compute& compute, const PackedMatrix& matrix, const float* source, int64_t n_stride, int64_t k_stride, int64_t index = 0) {
+void pack(CausalLM& model, const Compute& compute, const PackedMatrix& matrix, const float* source, int64_t n_stride,
+          int64_t k_stride, int64_t index = 0) {
   int64_t offset = matrix.offset + index * packed_size(matrix.n, matrix.k);
-  if (model.bf16) pack_matrix(compute, source, matrix.n, matrix.k, n_stride, k_stride, model.packed_bf16.data() + offset);
-  else pack_matrix(compute, source, matrix.n, matrix.k, n_stride, k_stride, model.packed.data() + offset);
+  if (model.bf16)
+    pack_matrix(compute, source, matrix.n, matrix.k, n_stride, k_stride, model.packed_bf16.data() + offset);
+  else
+    pack_matrix(compute, source, matrix.n, matrix.k, n_stride, k_stride, model.packed.data() + offset);
 }
 
 void pack_rows(CausalLM& model, const Compute& compute, const PackedMatrix& matrix, int64_t parameter_offset) {
@@ -84,8 +87,10 @@ CausalLM make_model(ModelSpec spec, bool bf16) {
   for (const LayerSpec& layer : model.spec.layers) model.layers.push_back(plan_layer(layout, model.spec, layer));
   model.head = layout.add(model.spec.vocab, model.spec.dim);
   model.parameters.resize(model.spec.num_parameters);
-  if (bf16) model.packed_bf16.resize(layout.size);
-  else model.packed.resize(layout.size);
+  if (bf16)
+    model.packed_bf16.resize(layout.size);
+  else
+    model.packed.resize(layout.size);
   return model;
 }
 
@@ -94,7 +99,9 @@ void initialize(CausalLM& model, uint64_t seed) {
   for (const ParameterSpec& p : model.spec.parameters) {
     bool is_norm = p.shape.size() == 1 && p.name.find("norm") != std::string::npos;
     for (int64_t i = 0; i < p.size(); ++i)
-      *model.at(p.offset + i) = p.shape.size() > 1 ? range * normal(seed, uint64_t(p.offset + i)) : is_norm ? 1.0f : 0.0f;
+      *model.at(p.offset + i) = p.shape.size() > 1 ? range * normal(seed, uint64_t(p.offset + i))
+                                : is_norm          ? 1.0f
+                                                   : 0.0f;
   }
 }
 
@@ -117,7 +124,8 @@ void extend_rope(CausalLM& model, int64_t count) {
 
 Gemm product(const CausalLM& model, const PackedMatrix& matrix, int64_t index) {
   int64_t offset = matrix.offset + index * packed_size(matrix.n, matrix.k);
-  const void* b = model.bf16 ? static_cast<const void*>(model.packed_bf16.data() + offset) : model.packed.data() + offset;
+  const void* b =
+      model.bf16 ? static_cast<const void*>(model.packed_bf16.data() + offset) : model.packed.data() + offset;
   return {.b = b, .b_is_bf16 = model.bf16, .n = matrix.n, .k = matrix.k};
 }
 

@@ -15,20 +15,21 @@ struct PackedMatrix {
 };
 
 struct PackedLayer {
-  PackedMatrix in, q_b, k_up, v_up, o, router, gate_up, down;  // k_up: [heads] of nope → latent; v_up: [heads] of latent → value
+  PackedMatrix in, q_b, k_up, v_up, o, router, gate_up,
+      down;  // k_up: [heads] of nope → latent; v_up: [heads] of latent → value
   std::vector<PackedMatrix> expert_gate_up, expert_down;
 };
 
 struct CausalLM {
   ModelSpec spec;
-  Buffer parameters;                 // [num_parameters] fp32 masters
-  bool bf16 = false;                 // the packed store holds bfloat16; arithmetic is fp32 all the same
-  Buffer packed;                     // the store, when fp32
-  BufferOf<bfloat16> packed_bf16;    // the store, when bf16
+  Buffer parameters;               // [num_parameters] fp32 masters
+  bool bf16 = false;               // the packed store holds bfloat16; arithmetic is fp32 all the same
+  Buffer packed;                   // the store, when fp32
+  BufferOf<bfloat16> packed_bf16;  // the store, when bf16
   std::vector<PackedLayer> layers;
-  PackedMatrix head;                 // [vocab, dim]; also the embedding when tied
-  int64_t version = 0;               // optimizer steps since the run began
-  int64_t rope_positions = 0;        // rows of the table below
+  PackedMatrix head;                      // [vocab, dim]; also the embedding when tied
+  int64_t version = 0;                    // optimizer steps since the run began
+  int64_t rope_positions = 0;             // rows of the table below
   std::vector<float> rope_cos, rope_sin;  // [rope_positions, rope.dim/2]
 
   const float* at(int64_t offset) const { return parameters.data() + offset; }

@@ -10,13 +10,14 @@ namespace cohort {
 using Json = nlohmann::json;
 
 // Largest sizes, where rows are worked on in arrays of fixed size.
-constexpr int32_t kMostHeadsOfAKey = 128, kMostHeadDim = 512, kMostLatent = 2048, kMostExperts = 1024, kMostGroups = 256, kMostChosen = 64;
+constexpr int32_t kMostHeadsOfAKey = 128, kMostHeadDim = 512, kMostLatent = 2048, kMostExperts = 1024,
+                  kMostGroups = 256, kMostChosen = 64;
 
 struct RopeSpec {
-  int32_t dim = 0;                  // rotated dimensions, even
-  bool interleaved = false;         // pairs (2j, 2j+1); else (j, j + dim/2)
-  std::vector<float> inv_freq;      // [dim/2] radians a position
-  float amplitude = 1;              // of cos and sin (YaRN)
+  int32_t dim = 0;              // rotated dimensions, even
+  bool interleaved = false;     // pairs (2j, 2j+1); else (j, j + dim/2)
+  std::vector<float> inv_freq;  // [dim/2] radians a position
+  float amplitude = 1;          // of cos and sin (YaRN)
 };
 
 struct AttentionSpec {
@@ -27,25 +28,26 @@ struct AttentionSpec {
   int32_t q_lora_rank = 0;          // latent: 0 means a plain q projection
   int32_t kv_lora_rank = 0;         // latent
   int32_t nope_dim = 0, rope_dim = 0;  // latent
-  bool qkv_bias = false;            //
-  float scale = 1;                  // of the scores
-  float lora_norm_epsilon = 1e-6f;  // latent: of the q_a and kv_a norms
+  bool qkv_bias = false;               //
+  float scale = 1;                     // of the scores
+  float lora_norm_epsilon = 1e-6f;     // latent: of the q_a and kv_a norms
 
-  int32_t key_dim() const { return latent ? kv_lora_rank + rope_dim : head_dim; }      // what one key holds
-  int32_t value_dim() const { return latent ? kv_lora_rank : value_head_dim; }         // what attention returns for a head
-  int32_t in_rows() const {                                                            // outputs of the first projection
-    return latent ? (q_lora_rank ? q_lora_rank : heads * head_dim) + kv_lora_rank + rope_dim : (heads + 2 * kv_heads) * head_dim;
+  int32_t key_dim() const { return latent ? kv_lora_rank + rope_dim : head_dim; }  // what one key holds
+  int32_t value_dim() const { return latent ? kv_lora_rank : value_head_dim; }     // what attention returns for a head
+  int32_t in_rows() const {                                                        // outputs of the first projection
+    return latent ? (q_lora_rank ? q_lora_rank : heads * head_dim) + kv_lora_rank + rope_dim
+                  : (heads + 2 * kv_heads) * head_dim;
   }
 };
 
 struct MoeSpec {
-  int32_t experts = 0, top_k = 0;   //
+  int32_t experts = 0, top_k = 0;      //
   int32_t groups = 1, top_groups = 1;  // group-limited routing
   int32_t expert_dim = 0, shared_dim = 0;
-  bool sigmoid_scores = true;       // else softmax over all experts
-  bool normalize = true;            // chosen weights sum to 1, then × scale
+  bool sigmoid_scores = true;  // else softmax over all experts
+  bool normalize = true;       // chosen weights sum to 1, then × scale
   float scale = 1;
-  bool correction_bias = false;     // selection by score + bias (aux-loss-free balancing, arXiv 2408.15664)
+  bool correction_bias = false;  // selection by score + bias (aux-loss-free balancing, arXiv 2408.15664)
 };
 
 /// Where a layer's tensors start in the flat parameter vector; −1 where the layer has none. Those that one product
@@ -59,17 +61,17 @@ struct LayerOffsets {
 
 struct LayerSpec {
   AttentionSpec attention;
-  int32_t dense_dim = 0;            // 0: mixture of experts
+  int32_t dense_dim = 0;  // 0: mixture of experts
   MoeSpec moe;
   LayerOffsets offsets;
   int32_t ffn_dim() const { return dense_dim ? dense_dim : moe.shared_dim; }
 };
 
 struct ParameterSpec {
-  std::string name;                 // as in the HF file
+  std::string name;  // as in the HF file
   std::vector<int64_t> shape;
-  int64_t offset = 0;               // into the flat parameter vector
-  bool gradient = true;             // false: router correction biases
+  int64_t offset = 0;    // into the flat parameter vector
+  bool gradient = true;  // false: router correction biases
   int64_t size() const {
     int64_t n = 1;
     for (int64_t d : shape) n *= d;
@@ -78,7 +80,7 @@ struct ParameterSpec {
 };
 
 struct ModelSpec {
-  std::string model_type;           // as in config.json
+  std::string model_type;  // as in config.json
   int32_t vocab = 0, dim = 0, max_position = 0;
   float norm_epsilon = 1e-6f;
   bool tied_embeddings = false;
@@ -86,9 +88,9 @@ struct ModelSpec {
   std::vector<LayerSpec> layers;
   std::vector<ParameterSpec> parameters;
   int64_t embedding = -1, final_norm = -1, head = -1;  // head equals embedding when tied
-  int64_t num_parameters = 0;       // elements of the flat vector
-  std::vector<int32_t> stop_ids;    // eos_token_id of config.json and generation_config.json
-  Json config;                      // config.json as read
+  int64_t num_parameters = 0;                          // elements of the flat vector
+  std::vector<int32_t> stop_ids;                       // eos_token_id of config.json and generation_config.json
+  Json config;                                         // config.json as read
 
   int32_t moe_layers() const {
     int32_t n = 0;

@@ -49,20 +49,26 @@ Tensor grouped_attention(const View& w, const AttentionSpec& a, const LayerOffse
   Tensor in = h.matmul(w.at(o.in, {a.in_rows(), D}).t());
   if (o.in_bias >= 0) in = in + w.at(o.in_bias, {a.in_rows()});
   Tensor q = rope(in.narrow(1, 0, a.heads * a.head_dim).reshape({S, a.heads, a.head_dim}), w.spec.rope);
-  Tensor k = rope(in.narrow(1, a.heads * a.head_dim, a.kv_heads * a.head_dim).reshape({S, a.kv_heads, a.head_dim}), w.spec.rope);
-  Tensor v = in.narrow(1, (a.heads + a.kv_heads) * a.head_dim, a.kv_heads * a.head_dim).reshape({S, a.kv_heads, a.head_dim});
+  Tensor k = rope(in.narrow(1, a.heads * a.head_dim, a.kv_heads * a.head_dim).reshape({S, a.kv_heads, a.head_dim}),
+                  w.spec.rope);
+  Tensor v =
+      in.narrow(1, (a.heads + a.kv_heads) * a.head_dim, a.kv_heads * a.head_dim).reshape({S, a.kv_heads, a.head_dim});
   int64_t repeat = a.heads / a.kv_heads;
   return causal_attention(q, k.repeat_interleave(repeat, 1), v.repeat_interleave(repeat, 1), a.scale);
 }
 
 Tensor latent_attention(const View& w, const AttentionSpec& a, const LayerOffsets& o, const Tensor& h) {
-  int64_t S = h.size(0), r = a.kv_lora_rank, first = a.in_rows() - r - a.rope_dim, per_head = a.nope_dim + a.value_head_dim;
+  int64_t S = h.size(0), r = a.kv_lora_rank, first = a.in_rows() - r - a.rope_dim,
+          per_head = a.nope_dim + a.value_head_dim;
   Tensor in = h.matmul(w.at(o.in, {a.in_rows(), w.spec.dim}).t());
   Tensor q = in.narrow(1, 0, first);
-  if (a.q_lora_rank) q = rms_norm(q, w.at(o.q_a_norm, {a.q_lora_rank}), a.lora_norm_epsilon).matmul(w.at(o.q_b, {a.heads * a.head_dim, a.q_lora_rank}).t());
+  if (a.q_lora_rank)
+    q = rms_norm(q, w.at(o.q_a_norm, {a.q_lora_rank}), a.lora_norm_epsilon)
+            .matmul(w.at(o.q_b, {a.heads * a.head_dim, a.q_lora_rank}).t());
   q = q.reshape({S, a.heads, a.head_dim});
   Tensor latent = rms_norm(in.narrow(1, first, r), w.at(o.kv_a_norm, {r}), a.lora_norm_epsilon);
-  Tensor k_rope = rope(in.narrow(1, first + r, a.rope_dim).reshape({S, 1, a.rope_dim}), w.spec.rope).expand({S, a.heads, a.rope_dim});
+  Tensor k_rope = rope(in.narrow(1, first + r, a.rope_dim).reshape({S, 1, a.rope_dim}), w.spec.rope)
+                      .expand({S, a.heads, a.rope_dim});
   Tensor kv = latent.matmul(w.at(o.kv_b, {a.heads * per_head, r}).t()).reshape({S, a.heads, per_head});
   Tensor k = at::cat({kv.narrow(2, 0, a.nope_dim), k_rope}, 2);
   Tensor q_rotated = at::cat({q.narrow(2, 0, a.nope_dim), rope(q.narrow(2, a.nope_dim, a.rope_dim), w.spec.rope)}, 2);
@@ -84,7 +90,8 @@ Tensor mixture(const View& w, const LayerSpec& layer, const Tensor& h) {
   if (m.top_groups < m.groups) {
     Tensor grouped = biased.reshape({S, m.groups, -1});
     Tensor best = std::get<1>(std::get<0>(grouped.topk(2, -1)).sum(-1).topk(m.top_groups, -1));
-    Tensor closed = at::ones({S, m.groups}, at::kBool).scatter(1, best, false).unsqueeze(-1).expand_as(grouped).reshape({S, -1});
+    Tensor closed =
+        at::ones({S, m.groups}, at::kBool).scatter(1, best, false).unsqueeze(-1).expand_as(grouped).reshape({S, -1});
     biased = biased.masked_fill(closed, -INFINITY);
   }
   Tensor chosen = std::get<1>(biased.topk(m.top_k, -1));
@@ -93,17 +100,21 @@ Tensor mixture(const View& w, const LayerSpec& layer, const Tensor& h) {
   Tensor dense = at::zeros_like(scores).scatter(1, chosen, weight * m.scale);
   Tensor out = m.shared_dim ? swiglu(w, h, layer.offsets.gate_up, layer.offsets.down, m.shared_dim) : at::zeros_like(h);
   for (int64_t e = 0; e < m.experts; ++e)
-    out = out + dense.narrow(1, e, 1) * swiglu(w, h, layer.offsets.expert_gate_up[size_t(e)], layer.offsets.expert_down[size_t(e)], m.expert_dim);
+    out = out + dense.narrow(1, e, 1) * swiglu(w, h, layer.offsets.expert_gate_up[size_t(e)],
+                                               layer.offsets.expert_down[size_t(e)], m.expert_dim);
   return out;
 }
 
 }  // namespace
 
 at::Tensor parameter_tensor(const CausalLM& model) {
-  return at::from_blob(const_cast<float*>(model.parameters.data()), {model.spec.num_parameters}, at::kFloat).clone().set_requires_grad(true);
+  return at::from_blob(const_cast<float*>(model.parameters.data()), {model.spec.num_parameters}, at::kFloat)
+      .clone()
+      .set_requires_grad(true);
 }
 
-at::Tensor reference_logprobs(const ModelSpec& spec, const at::Tensor& parameters, std::span<const int32_t> tokens, double temperature) {
+at::Tensor reference_logprobs(const ModelSpec& spec, const at::Tensor& parameters, std::span<const int32_t> tokens,
+                              double temperature) {
   View w{spec, parameters};
   int64_t D = spec.dim;
   Tensor ids = at::tensor(at::ArrayRef<int32_t>(tokens.data(), tokens.size())).to(at::kLong);
@@ -117,7 +128,9 @@ at::Tensor reference_logprobs(const ModelSpec& spec, const at::Tensor& parameter
     h = rms_norm(x, w.at(o.ffn_norm, {D}), spec.norm_epsilon);
     x = x + (layer.dense_dim ? swiglu(w, h, o.gate_up, o.down, layer.dense_dim) : mixture(w, layer, h));
   }
-  Tensor logits = rms_norm(x, w.at(spec.final_norm, {D}), spec.norm_epsilon).matmul(w.at(spec.head, {spec.vocab, D}).t()) / temperature;
+  Tensor logits =
+      rms_norm(x, w.at(spec.final_norm, {D}), spec.norm_epsilon).matmul(w.at(spec.head, {spec.vocab, D}).t()) /
+      temperature;
   Tensor logprobs = logits.narrow(0, 0, ids.size(0) - 1).log_softmax(-1);
   return logprobs.gather(1, ids.narrow(0, 1, ids.size(0) - 1).unsqueeze(1)).squeeze(1);
 }

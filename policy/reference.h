@@ -11,7 +11,8 @@ namespace cohort {
 
 /// log p(token | tokens before it) of one sequence after temperature, [S − 1]; differentiable in `parameters`
 /// ([num_parameters], the flat layout of model.parameters, any floating dtype).
-at::Tensor reference_logprobs(const ModelSpec& spec, const at::Tensor& parameters, std::span<const int32_t> tokens, double temperature = 1.0);
+at::Tensor reference_logprobs(const ModelSpec& spec, const at::Tensor& parameters, std::span<const int32_t> tokens,
+                              double temperature = 1.0);
 
 /// A copy of the model's parameters as a leaf that requires a gradient.
 at::Tensor parameter_tensor(const CausalLM& model);

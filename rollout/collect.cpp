@@ -45,11 +45,14 @@ static Group group_of(const Task& task, Finished finished) {
 
 /// Verdicts on another form of the task, or of a verifier that failed, are passed anew.
 static bool is_out_of_date(const Group& kept, const Task& task) {
-  return to_json(kept.task) != to_json(task) || std::any_of(kept.rollouts.begin(), kept.rollouts.end(), [](const Rollout& r) { return r.score.status == Status::error; });
+  return to_json(kept.task) != to_json(task) ||
+         std::any_of(kept.rollouts.begin(), kept.rollouts.end(),
+                     [](const Rollout& r) { return r.score.status == Status::error; });
 }
 
-std::vector<Group> collect(Engine& engine, const CausalLM& model, const Tokenizer& tokenizer, const Scorer* scorer, const CollectJob& job,
-                           const GroupStore& store, const std::function<void(int64_t)>& progress) {
+std::vector<Group> collect(Engine& engine, const CausalLM& model, const Tokenizer& tokenizer, const Scorer* scorer,
+                           const CollectJob& job, const GroupStore& store,
+                           const std::function<void(int64_t)>& progress) {
   std::vector<Group> groups(job.tasks.size());
   std::map<std::vector<int32_t>, int64_t> seen;
   int64_t done = 0;
@@ -69,7 +72,11 @@ std::vector<Group> collect(Engine& engine, const CausalLM& model, const Tokenize
         continue;
       }
     }
-    engine.submit({.id = int64_t(i), .prompt = std::move(prompt), .num_completions = job.num_generations, .seed = seed, .sampling = job.sampling,
+    engine.submit({.id = int64_t(i),
+                   .prompt = std::move(prompt),
+                   .num_completions = job.num_generations,
+                   .seed = seed,
+                   .sampling = job.sampling,
                    .stop_ids = model.spec.stop_ids});
   }
   while (std::optional<Finished> finished = engine.next_completed()) {

@@ -18,8 +18,8 @@ struct CollectJob {
   std::span<const Task> tasks;
   int32_t num_generations = 1;
   SamplingConfig sampling;
-  uint64_t seed = 0;       // of the run
-  int64_t step = 0;        // which rollout of the run
+  uint64_t seed = 0;  // of the run
+  int64_t step = 0;   // which rollout of the run
 };
 
 /// Groups that an earlier, killed attempt at the same rollout left behind, and where new ones are kept.
@@ -30,8 +30,9 @@ struct GroupStore {
 
 /// One group for each task, in order, scored as they complete (a null scorer: not at all). `progress` sees how many are
 /// done.
-std::vector<Group> collect(Engine& engine, const CausalLM& model, const Tokenizer& tokenizer, const Scorer* scorer, const CollectJob& job,
-                           const GroupStore& store = {}, const std::function<void(int64_t done)>& progress = {});
+std::vector<Group> collect(Engine& engine, const CausalLM& model, const Tokenizer& tokenizer, const Scorer* scorer,
+                           const CollectJob& job, const GroupStore& store = {},
+                           const std::function<void(int64_t done)>& progress = {});
 
 /// Fills the scores of a group's rollouts.
 void judge(const Scorer& scorer, Group& group);

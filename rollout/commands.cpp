@@ -20,11 +20,17 @@ struct SampleOptions {
 };
 
 void add_sampling_options(CLI::App& verb, SamplingConfig& s) {
-  verb.add_option("--temperature", s.temperature, "0 takes the most likely token")->capture_default_str()->check(CLI::Range(0.0, 100.0));
-  verb.add_option("--top-p", s.top_p, "keep the most likely tokens that together reach this probability")->check(CLI::Range(1e-9, 1.0));
+  verb.add_option("--temperature", s.temperature, "0 takes the most likely token")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 100.0));
+  verb.add_option("--top-p", s.top_p, "keep the most likely tokens that together reach this probability")
+      ->check(CLI::Range(1e-9, 1.0));
   verb.add_option("--top-k", s.top_k, "keep this many tokens; 0 keeps all")->check(CLI::NonNegativeNumber);
-  verb.add_option("--min-p", s.min_p, "drop tokens less likely than this share of the most likely")->check(CLI::Range(0.0, 1.0));
-  verb.add_option("--max-completion-length", s.max_completion_length, "tokens")->capture_default_str()->check(CLI::PositiveNumber);
+  verb.add_option("--min-p", s.min_p, "drop tokens less likely than this share of the most likely")
+      ->check(CLI::Range(0.0, 1.0));
+  verb.add_option("--max-completion-length", s.max_completion_length, "tokens")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
   verb.add_option("--stop", s.stop, "a text that ends a completion; may be repeated")->allow_extra_args(false);
 }
 
@@ -56,15 +62,22 @@ struct EvalOptions {
 };
 
 Json evaluation_json(const Evaluation& e, std::span<const Group> groups, const std::vector<int64_t>& ks) {
-  Json out = {{"tasks", e.tasks}, {"rollouts", e.rollouts}, {"pass@1", e.pass_at_1}, {"ci95", {e.ci_low, e.ci_high}}, {"mean_length", e.mean_length}, {"truncated", e.truncated}};
+  Json out = {{"tasks", e.tasks},
+              {"rollouts", e.rollouts},
+              {"pass@1", e.pass_at_1},
+              {"ci95", {e.ci_low, e.ci_high}},
+              {"mean_length", e.mean_length},
+              {"truncated", e.truncated}};
   for (int64_t k : ks) {
     double sum = 0;
     for (const Group& group : groups) {
-      int64_t correct = std::count_if(group.rollouts.begin(), group.rollouts.end(), [](const Rollout& r) { return r.score.status == Status::correct; });
+      int64_t correct = std::count_if(group.rollouts.begin(), group.rollouts.end(),
+                                      [](const Rollout& r) { return r.score.status == Status::correct; });
       sum += pass_at_k(int64_t(group.rollouts.size()), correct, k);
     }
     out["pass@" + std::to_string(k)] = groups.empty() ? 0 : sum / double(groups.size());
-    const auto majorities = std::count_if(groups.begin(), groups.end(), [&](const Group& group) { return majority_is_correct(group, k); });
+    const auto majorities =
+        std::count_if(groups.begin(), groups.end(), [&](const Group& group) { return majority_is_correct(group, k); });
     if (k > 1) out["maj@" + std::to_string(k)] = double(majorities) / double(std::max<size_t>(1, groups.size()));
   }
   return out;
@@ -73,8 +86,11 @@ Json evaluation_json(const Evaluation& e, std::span<const Group> groups, const s
 /// An earlier evaluation, of these tasks in this order.
 Evaluation same_tasks(std::span<const Group> groups, std::span<const Task> tasks, const std::string& file) {
   for (size_t i = 0; i < std::max(groups.size(), tasks.size()); ++i) {
-    const std::string theirs = i < groups.size() ? groups[i].task.id : "nothing", ours = i < tasks.size() ? tasks[i].id : "nothing";
-    if (theirs != ours) throw UsageError("--against " + file + " has " + theirs + " at place " + std::to_string(i + 1) + ", the tasks have " + ours + ": evaluate the same tasks");
+    const std::string theirs = i < groups.size() ? groups[i].task.id : "nothing",
+                      ours = i < tasks.size() ? tasks[i].id : "nothing";
+    if (theirs != ours)
+      throw UsageError("--against " + file + " has " + theirs + " at place " + std::to_string(i + 1) +
+                       ", the tasks have " + ours + ": evaluate the same tasks");
   }
   return summarize(groups);
 }
@@ -82,14 +98,16 @@ Evaluation same_tasks(std::span<const Group> groups, std::span<const Task> tasks
 void run_eval(EvalOptions& o) {
   if (o.nll) throw MissingError("eval --nll is not available yet in this version");
   for (int64_t k : o.k)
-    if (k < 1 || k > o.config.num_generations) throw UsageError("-k " + std::to_string(k) + " needs at least as many completions: give -n " + std::to_string(k));
+    if (k < 1 || k > o.config.num_generations)
+      throw UsageError("-k " + std::to_string(k) + " needs at least as many completions: give -n " + std::to_string(k));
   std::vector<Task> tasks = read_tasks(o.tasks);
   if (o.limit > 0 && int64_t(tasks.size()) > o.limit) tasks.resize(size_t(o.limit));
   if (!o.reward.empty()) o.config.rewards.assign(o.reward.begin(), o.reward.end());
   reward_specs(o.config.rewards);
   if (!o.out.empty()) expect_writable_file(o.out);
   if (o.config.num_generations > 1 && o.config.sampling.temperature == 0)
-    throw UsageError("-n " + std::to_string(o.config.num_generations) + " at temperature 0 makes equal completions: give --temperature, e.g. 1");
+    throw UsageError("-n " + std::to_string(o.config.num_generations) +
+                     " at temperature 0 makes equal completions: give --temperature, e.g. 1");
   Evaluation before;
   if (!o.against.empty()) before = same_tasks(read_groups(o.against), tasks, o.against);
   Compute compute(o.config.threads ? o.config.threads : usable_cores());
@@ -106,7 +124,8 @@ void run_eval(EvalOptions& o) {
     std::cout << out.dump() << "\n";
     return;
   }
-  for (const auto& [key, value] : out.items()) std::cout << key << std::string(key.size() < 14 ? 14 - key.size() : 1, ' ') << value.dump() << "\n";
+  for (const auto& [key, value] : out.items())
+    std::cout << key << std::string(key.size() < 14 ? 14 - key.size() : 1, ' ') << value.dump() << "\n";
 }
 
 void add_sample(CLI::App& app) {
@@ -119,7 +138,9 @@ void add_sample(CLI::App& app) {
   add_sampling_options(*verb, o->sampling);
   verb->add_option("--seed", o->seed, "of the sampling")->capture_default_str();
   verb->add_option("--out", o->out, "groups file; - is stdout")->capture_default_str();
-  verb->add_option("--max-slots", o->engine.max_slots, "completions decoded at once")->capture_default_str()->check(CLI::PositiveNumber);
+  verb->add_option("--max-slots", o->engine.max_slots, "completions decoded at once")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
   verb->add_flag("--bf16", o->bf16, "weights in bfloat16");
   verb->add_option("--threads", o->threads, "0: all usable cores")->check(CLI::NonNegativeNumber);
   verb->footer("Example:\n  cohort sample -m runs/demo/grpo/final --prompt '3+4*2=' -n 4 --max-completion-length 64");
@@ -132,19 +153,25 @@ void add_eval(CLI::App& app) {
   verb->add_option("-m,--model", o->config.model, "an HF folder, a .gguf file, or init:CONFIG.json?seed=N")->required();
   verb->add_option("--tasks", o->tasks, "a task file or generator")->required();
   verb->add_option("--reward", o->reward, "what decides; default: accuracy")->allow_extra_args(false);
-  verb->add_option("-n", o->config.num_generations, "completions of each task")->capture_default_str()->check(CLI::PositiveNumber);
+  verb->add_option("-n", o->config.num_generations, "completions of each task")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
   verb->add_option("-k", o->k, "pass@k for these k, and maj@k above 1")->delimiter(',');
   add_sampling_options(*verb, o->config.sampling);
   verb->add_option("--limit", o->limit, "first so many tasks; 0: all");
   verb->add_option("--seed", o->config.seed, "of the sampling");
   verb->add_option("--out", o->out, "write the groups with their verdicts here");
-  verb->add_option("--against", o->against, "groups that an earlier eval --out wrote for these tasks: prints the gain, paired task by task");
-  verb->add_option("--max-slots", o->config.engine.max_slots, "completions decoded at once")->check(CLI::PositiveNumber);
+  verb->add_option("--against", o->against,
+                   "groups that an earlier eval --out wrote for these tasks: prints the gain, paired task by task");
+  verb->add_option("--max-slots", o->config.engine.max_slots, "completions decoded at once")
+      ->check(CLI::PositiveNumber);
   verb->add_flag("--bf16", o->config.bf16, "weights in bfloat16");
   verb->add_flag("--json", o->json, "one JSON object");
   verb->add_flag("--nll", o->nll, "log-likelihood of reference solutions: not available yet");
   verb->add_option("--threads", o->config.threads, "0: all usable cores")->check(CLI::NonNegativeNumber);
-  verb->footer("Example:\n  cohort eval -m runs/demo/grpo/final --tasks arithmetic:split=held_out,limit=200 --max-completion-length 128");
+  verb->footer(
+      "Example:\n  cohort eval -m runs/demo/grpo/final --tasks arithmetic:split=held_out,limit=200 "
+      "--max-completion-length 128");
   verb->callback([o] { run_eval(*o); });
 }
 

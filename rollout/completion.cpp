@@ -19,8 +19,9 @@ FinishReason finish_from(const std::string& name) {
 
 Json to_json(const Rollout& r) {
   const Completion& c = r.completion;
-  Json line = {{"completion", r.text}, {"completion_ids", c.tokens}, {"logprobs", c.logprobs}, {"finish_reason", to_string(c.finish)},
-               {"seed", c.seed}, {"member", c.member}};
+  Json line = {{"completion", r.text},   {"completion_ids", c.tokens},
+               {"logprobs", c.logprobs}, {"finish_reason", to_string(c.finish)},
+               {"seed", c.seed},         {"member", c.member}};
   if (!c.versions.empty()) line["versions"] = c.versions;
   if (c.entropy_sum != 0) line["entropy_sum"] = c.entropy_sum;
   if (!c.loss_mask.empty()) line["loss_mask"] = c.loss_mask;
@@ -44,7 +45,8 @@ Rollout rollout_from_json(const Json& line) {
   r.advantage = line.value("advantage", 0.0f);
   auto check = [&](const char* name, size_t size) {
     if (size != c.tokens.size())
-      throw UsageError(std::string("[group] ") + name + " has " + std::to_string(size) + " entries, completion_ids has " + std::to_string(c.tokens.size()));
+      throw UsageError(std::string("[group] ") + name + " has " + std::to_string(size) +
+                       " entries, completion_ids has " + std::to_string(c.tokens.size()));
   };
   check("logprobs", c.logprobs.size());
   if (!c.loss_mask.empty()) check("loss_mask", c.loss_mask.size());
@@ -59,7 +61,10 @@ const char* to_string(FinishReason reason) {
 }
 
 Json to_json(const Group& group) {
-  Json line = {{"task", to_json(group.task)}, {"prompt_ids", group.prompt}, {"policy_version", group.policy_version}, {"rollouts", Json::array()}};
+  Json line = {{"task", to_json(group.task)},
+               {"prompt_ids", group.prompt},
+               {"policy_version", group.policy_version},
+               {"rollouts", Json::array()}};
   for (const Rollout& rollout : group.rollouts) line["rollouts"].push_back(to_json(rollout));
   if (!group.expert_load.empty()) line["expert_load"] = group.expert_load;
   return line;
@@ -77,7 +82,8 @@ Group group_from_json(const Json& line) {
 
 std::vector<Group> read_groups(const std::filesystem::path& file) {
   std::ifstream in(file);
-  if (!in || std::filesystem::is_directory(file)) throw UsageError("the groups file " + file.string() + " cannot be read");
+  if (!in || std::filesystem::is_directory(file))
+    throw UsageError("the groups file " + file.string() + " cannot be read");
   std::vector<Group> groups;
   int64_t number = 0;
   for (std::string line; std::getline(in, line);) {
@@ -86,7 +92,9 @@ std::vector<Group> read_groups(const std::filesystem::path& file) {
     try {
       groups.push_back(group_from_json(parse_config_text(line, where)));
     } catch (const Json::exception&) {
-      throw UsageError(where + ": no group, expected {\"task\", \"prompt_ids\", \"rollouts\": [{\"completion_ids\", \"logprobs\", \"score\"}]}");
+      throw UsageError(where +
+                       ": no group, expected {\"task\", \"prompt_ids\", \"rollouts\": [{\"completion_ids\", "
+                       "\"logprobs\", \"score\"}]}");
     }
   }
   return groups;

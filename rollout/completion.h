@@ -21,13 +21,13 @@ struct Completion {
   std::vector<int32_t> versions;   // [R] policy version of each token; empty: the group's
   double entropy_sum = 0;          // nats, over the tokens; 0: not known
   FinishReason finish = FinishReason::stop;
-  uint64_t seed = 0;               // of the random stream that chose the tokens,
-  int32_t member = 0;              // and which of its members this is
+  uint64_t seed = 0;   // of the random stream that chose the tokens,
+  int32_t member = 0;  // and which of its members this is
 };
 
 struct Rollout {
   Completion completion;
-  std::string text;                // without special tokens
+  std::string text;  // without special tokens
   Score score;
   float advantage = 0;
 };
@@ -35,10 +35,11 @@ struct Rollout {
 /// G completions of one prompt.
 struct Group {
   Task task;
-  std::vector<int32_t> prompt;     // [P] ids
+  std::vector<int32_t> prompt;  // [P] ids
   int64_t policy_version = 0;
-  std::vector<Rollout> rollouts;   // [G]
-  std::vector<double> expert_load; // [moe layers · E] tokens each expert received, prompt and completions; empty if dense
+  std::vector<Rollout> rollouts;  // [G]
+  std::vector<double>
+      expert_load;  // [moe layers · E] tokens each expert received, prompt and completions; empty if dense
 };
 
 /// One line of a groups file (cli contract §3); what is constant or empty is left out. Exact both ways.

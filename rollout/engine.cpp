@@ -10,11 +10,11 @@ namespace cohort {
 
 struct Engine::Active {
   Finished result;
-  std::vector<int32_t> blocks;      // of the prompt
-  std::vector<double> block_load;   // [blocks, moe layers · E] tokens of each that each expert received
-  int64_t prefilled = 0;            // prompt tokens passed, or found passed
-  std::vector<float> hidden;        // [D] of the prompt's last row, once it is passed
-  int32_t started = 0, done = 0;    // members
+  std::vector<int32_t> blocks;     // of the prompt
+  std::vector<double> block_load;  // [blocks, moe layers · E] tokens of each that each expert received
+  int64_t prefilled = 0;           // prompt tokens passed, or found passed
+  std::vector<float> hidden;       // [D] of the prompt's last row, once it is passed
+  int32_t started = 0, done = 0;   // members
   bool cancelled = false;
   const Request& request() const { return result.request; }
   int64_t prompt_length() const { return int64_t(result.request.prompt.size()); }
@@ -22,29 +22,38 @@ struct Engine::Active {
 };
 
 struct Engine::Slot {
-  Active* active = nullptr;         // null: free
-  std::vector<int32_t> blocks, own; // block table from position 0, and those that are this slot's alone
+  Active* active = nullptr;          // null: free
+  std::vector<int32_t> blocks, own;  // block table from position 0, and those that are this slot's alone
   Completion completion;
 };
 
 namespace {
 
-int64_t blocks_for(int64_t tokens) { return ceil_div(tokens, kKeyBlock); }
+int64_t blocks_for(int64_t tokens) {
+  return ceil_div(tokens, kKeyBlock);
+}
 
 int64_t plan_blocks(const EngineConfig& config, int64_t max_length) {
   int64_t longest = blocks_for(max_length) + 1;
   if (!config.kv_cache_tokens) return (config.max_slots + 1) * (longest + 1);
   if (config.kv_cache_tokens < (longest + 1) * kKeyBlock)
-    throw UsageError("kv_cache_tokens is " + std::to_string(config.kv_cache_tokens) + ", one prompt and completion need " + std::to_string((longest + 1) * kKeyBlock));
+    throw UsageError("kv_cache_tokens is " + std::to_string(config.kv_cache_tokens) +
+                     ", one prompt and completion need " + std::to_string((longest + 1) * kKeyBlock));
   return config.kv_cache_tokens / kKeyBlock;
 }
 
 }  // namespace
 
-Engine::Engine(const CausalLM& model, const Compute& compute, const Tokenizer* tokenizer, const EngineConfig& config, int64_t max_length)
-    : model_(model), compute_(compute), tokenizer_(tokenizer), config_(config), max_length_(max_length),
+Engine::Engine(const CausalLM& model, const Compute& compute, const Tokenizer* tokenizer, const EngineConfig& config,
+               int64_t max_length)
+    : model_(model),
+      compute_(compute),
+      tokenizer_(tokenizer),
+      config_(config),
+      max_length_(max_length),
       kv_(model.spec, plan_blocks(config, max_length), false) {
-  if (max_length > model.rope_positions) throw std::logic_error("[engine] the rope table is shorter than max_length: call extend_rope first");
+  if (max_length > model.rope_positions)
+    throw std::logic_error("[engine] the rope table is shorter than max_length: call extend_rope first");
   for (int64_t b = kv_.num_blocks; b-- > 0;) free_blocks_.push_back(int32_t(b));
   block_users_.resize(size_t(kv_.num_blocks));
   for (int32_t i = 0; i < config.max_slots; ++i) slots_.push_back(std::make_unique<Slot>());
@@ -53,14 +62,18 @@ Engine::~Engine() = default;
 
 void Engine::submit(Request request) {
   int64_t length = int64_t(request.prompt.size()) + request.sampling.max_completion_length;
-  if (request.num_completions < 1) throw UsageError("a request asks for " + std::to_string(request.num_completions) + " completions: at least one is needed");
+  if (request.num_completions < 1)
+    throw UsageError("a request asks for " + std::to_string(request.num_completions) +
+                     " completions: at least one is needed");
   if (request.prompt.empty()) throw UsageError("a prompt has no tokens: at least one is needed");
   if (length > max_length_)
-    throw UsageError("a prompt of " + std::to_string(request.prompt.size()) + " tokens and a budget of " + std::to_string(request.sampling.max_completion_length) +
-                     " do not fit into " + std::to_string(max_length_) + " tokens");
+    throw UsageError("a prompt of " + std::to_string(request.prompt.size()) + " tokens and a budget of " +
+                     std::to_string(request.sampling.max_completion_length) + " do not fit into " +
+                     std::to_string(max_length_) + " tokens");
   for (int32_t id : request.prompt)
     if (id < 0 || id >= model_.spec.vocab)
-      throw UsageError("prompt token " + std::to_string(id) + " is outside the vocabulary of " + std::to_string(model_.spec.vocab));
+      throw UsageError("prompt token " + std::to_string(id) + " is outside the vocabulary of " +
+                       std::to_string(model_.spec.vocab));
   waiting_.push_back(std::move(request));
 }
 
@@ -76,8 +89,12 @@ void Engine::cancel(int64_t id) {
   });
 }
 
-int64_t Engine::num_running() const { return std::count_if(slots_.begin(), slots_.end(), [](auto& s) { return s->active != nullptr; }); }
-int64_t Engine::num_waiting() const { return int64_t(waiting_.size()); }
+int64_t Engine::num_running() const {
+  return std::count_if(slots_.begin(), slots_.end(), [](auto& s) { return s->active != nullptr; });
+}
+int64_t Engine::num_waiting() const {
+  return int64_t(waiting_.size());
+}
 
 std::optional<Finished> Engine::take_completed() {
   if (completed_.empty()) return std::nullopt;
@@ -87,7 +104,8 @@ std::optional<Finished> Engine::take_completed() {
 }
 
 std::optional<Finished> Engine::next_completed() {
-  while (completed_.empty() && step()) {}
+  while (completed_.empty() && step()) {
+  }
   return take_completed();
 }
 
@@ -116,7 +134,8 @@ void Engine::admit() {
     active->result.completions.resize(size_t(active->request().num_completions));
     active->result.texts.resize(tokenizer_ ? size_t(active->request().num_completions) : 0);
     active->result.policy_version = model_.version;
-    active->result.expert_load.assign(size_t(model_.spec.moe_layers() * (model_.spec.moe_layers() ? model_.spec.layers.back().moe.experts : 0)), 0.0);
+    active->result.expert_load.assign(
+        size_t(model_.spec.moe_layers() * (model_.spec.moe_layers() ? model_.spec.layers.back().moe.experts : 0)), 0.0);
     active->blocks = allocate(need);
     active->block_load.assign(size_t(need) * active->result.expert_load.size(), 0.0);
     open -= active->request().num_completions;
@@ -132,7 +151,8 @@ void Engine::sample(std::span<const int64_t> rows, std::span<Slot* const> slots)
   scratch_.resize(N * (D + V));
   logits_.resize(N * V);
   for (int64_t n = 0; n < N; ++n) {
-    const float* hidden = rows[size_t(n)] < 0 ? slots[size_t(n)]->active->hidden.data() : state_.hidden_TD.data() + rows[size_t(n)] * D;
+    const float* hidden =
+        rows[size_t(n)] < 0 ? slots[size_t(n)]->active->hidden.data() : state_.hidden_TD.data() + rows[size_t(n)] * D;
     std::memcpy(scratch_.data() + n * D, hidden, sizeof(float) * size_t(D));
   }
   logits(model_, compute_, scratch_.data(), nullptr, N, logits_.data());
@@ -143,8 +163,8 @@ void Engine::sample(std::span<const int64_t> rows, std::span<Slot* const> slots)
     bool too_short = int64_t(c.tokens.size()) < request.sampling.min_tokens;
     float uniform = token_uniform(request.seed, uint32_t(c.member), uint32_t(c.tokens.size()));
     Choice choice = choose_token(*compute_.kernels, {logits_.data() + n * V, size_t(V)}, request.sampling,
-                                 too_short ? std::span<const int32_t>(request.stop_ids) : std::span<const int32_t>(), uniform,
-                                 {scratch_.data() + N * D + n * V, size_t(V)});
+                                 too_short ? std::span<const int32_t>(request.stop_ids) : std::span<const int32_t>(),
+                                 uniform, {scratch_.data() + N * D + n * V, size_t(V)});
     c.tokens.push_back(choice.token);
     c.logprobs.push_back(choice.logprob);
     c.entropy_sum += choice.entropy;
@@ -160,7 +180,8 @@ bool Engine::ends(Slot& slot, FinishReason& reason) {
   const Request& request = slot.active->request();
   const Completion& c = slot.completion;
   reason = FinishReason::stop;
-  if (std::find(request.stop_ids.begin(), request.stop_ids.end(), c.tokens.back()) != request.stop_ids.end()) return true;
+  if (std::find(request.stop_ids.begin(), request.stop_ids.end(), c.tokens.back()) != request.stop_ids.end())
+    return true;
   if (tokenizer_ && !request.sampling.stop.empty()) {
     std::string text = tokenizer_->decode(c.tokens);
     for (const std::string& stop : request.sampling.stop)
@@ -183,7 +204,8 @@ void Engine::finish(Slot& slot, FinishReason reason) {
   Active& active = *slot.active;
   size_t member = size_t(slot.completion.member);
   slot.completion.finish = reason;
-  if (tokenizer_) active.result.texts[member] = final_text(*tokenizer_, slot.completion, active.request().sampling.stop);
+  if (tokenizer_)
+    active.result.texts[member] = final_text(*tokenizer_, slot.completion, active.request().sampling.stop);
   active.result.completions[member] = std::move(slot.completion);
   release(slot.own);
   slot = Slot{};
@@ -194,8 +216,8 @@ void Engine::finish(Slot& slot, FinishReason reason) {
 }
 
 /// A completion reads the prompt's full blocks where they are, and starts from a copy of the last, partial one.
-static void share_prompt(KvStore& kv, const ModelSpec& spec, const std::vector<int32_t>& prompt, int64_t prompt_length, std::vector<int32_t>& table,
-                         const std::vector<int32_t>& own) {
+static void share_prompt(KvStore& kv, const ModelSpec& spec, const std::vector<int32_t>& prompt, int64_t prompt_length,
+                         std::vector<int32_t>& table, const std::vector<int32_t>& own) {
   table.assign(prompt.begin(), prompt.begin() + prompt_length / kKeyBlock);
   table.insert(table.end(), own.begin(), own.end());
   if (int32_t lanes = int32_t(prompt_length % kKeyBlock)) copy_lanes(kv, spec, {prompt.back(), own.front(), lanes});
@@ -208,7 +230,8 @@ void Engine::start_members() {
     for (auto& slot : slots_) {
       if (!active->ready()) break;
       if (slot->active) continue;
-      int64_t need = blocks_for(active->prompt_length() + active->request().sampling.max_completion_length) - active->prompt_length() / kKeyBlock;
+      int64_t need = blocks_for(active->prompt_length() + active->request().sampling.max_completion_length) -
+                     active->prompt_length() / kKeyBlock;
       if (int64_t(free_blocks_.size()) < need) break;
       slot->active = active.get();
       slot->own = allocate(need);
@@ -229,12 +252,14 @@ Engine::Adopted Engine::adopt_prefix(Active& active) {
   for (auto& other : active_) {
     if (other.get() == &active) continue;
     const std::vector<int32_t>& theirs = other->request().prompt;
-    int64_t limit = std::min(other->prefilled, int64_t(prompt.size()) - 1), same = 0;  // the last row is passed for its hidden state
+    int64_t limit = std::min(other->prefilled, int64_t(prompt.size()) - 1),
+            same = 0;  // the last row is passed for its hidden state
     while (same < limit && prompt[size_t(same)] == theirs[size_t(same)]) ++same;
     if (same / kKeyBlock > adopted.blocks) adopted.blocks = same / kKeyBlock, adopted.owner = other.get();
   }
   release({active.blocks.data(), size_t(adopted.blocks)});
-  for (int64_t i = 0; i < adopted.blocks; ++i) ++block_users_[size_t(active.blocks[size_t(i)] = adopted.owner->blocks[size_t(i)])];
+  for (int64_t i = 0; i < adopted.blocks; ++i)
+    ++block_users_[size_t(active.blocks[size_t(i)] = adopted.owner->blocks[size_t(i)])];
   active.prefilled = adopted.blocks * kKeyBlock;
   return adopted;
 }
@@ -259,7 +284,9 @@ bool Engine::step() {
   for (auto& slot : slots_) {
     if (!slot->active) continue;
     rows.push_back(int64_t(tokens.size()));
-    spans.push_back({int64_t(tokens.size()), 1, int32_t(slot->active->prompt_length() + int64_t(slot->completion.tokens.size()) - 1), slot->blocks.data()});
+    spans.push_back({int64_t(tokens.size()), 1,
+                     int32_t(slot->active->prompt_length() + int64_t(slot->completion.tokens.size()) - 1),
+                     slot->blocks.data()});
     owners.push_back(slot->active);
     decoding.push_back(slot.get());
     tokens.push_back(slot->completion.tokens.back());
@@ -303,12 +330,13 @@ void Engine::run(std::span<const int32_t> tokens, std::span<const RowSpan> spans
   if (!choices) return;
   int64_t top_k = choices / model_.spec.moe_layers();
   for (size_t i = 0; i < spans.size(); ++i)
-    for (int64_t n = spans[i].first_row * choices; n < (spans[i].first_row + spans[i].num_rows) * choices; ++n)
-{
+    for (int64_t n = spans[i].first_row * choices; n < (spans[i].first_row + spans[i].num_rows) * choices; ++n) {
       Active& owner = *owners[i];
-      int64_t position = spans[i].first_position + n / choices - spans[i].first_row, expert = n % choices / top_k * experts + routing_[size_t(n)];
+      int64_t position = spans[i].first_position + n / choices - spans[i].first_row,
+              expert = n % choices / top_k * experts + routing_[size_t(n)];
       owner.result.expert_load[size_t(expert)] += 1;
-      if (position < owner.prompt_length()) owner.block_load[size_t(position / kKeyBlock) * owner.result.expert_load.size() + size_t(expert)] += 1;
+      if (position < owner.prompt_length())
+        owner.block_load[size_t(position / kKeyBlock) * owner.result.expert_load.size() + size_t(expert)] += 1;
     }
 }
 

@@ -1,7 +1,7 @@
-// Continuous batching over the one forward. A request's prompt is passed once and shared by its completions, and what it
-// has in common with the prompt of another running request is passed once for both; a slot is refilled as soon as its
-// completion ends. Which tokens a request receives is a function of (weights, prompt, seed,
-// member, settings) alone, never of slots, neighbours, order or threads.
+// Continuous batching over the one forward. A request's prompt is passed once and shared by its completions, and what
+// it has in common with the prompt of another running request is passed once for both; a slot is refilled as soon as
+// its completion ends. Which tokens a request receives is a function of (weights, prompt, seed, member, settings)
+// alone, never of slots, neighbours, order or threads.
 #pragma once
 #include <deque>
 #include <memory>
@@ -15,38 +15,41 @@
 namespace cohort {
 
 struct EngineConfig {
-  int32_t max_slots = 64;            // completions decoded at once
-  int32_t prefill_tokens = 512;      // prompt tokens passed at most in one step beside the decoding
-  int64_t kv_cache_tokens = 0;       // 0: as many as max_slots completions and their prompts need
+  int32_t max_slots = 64;        // completions decoded at once
+  int32_t prefill_tokens = 512;  // prompt tokens passed at most in one step beside the decoding
+  int64_t kv_cache_tokens = 0;   // 0: as many as max_slots completions and their prompts need
 };
 template <class V>
 void visit_fields(V& v, EngineConfig& c) {
   v.field("max_slots", c.max_slots, "completions decoded at once", at_least(1));
-  v.field("prefill_tokens", c.prefill_tokens, "prompt tokens passed at most in one step beside the decoding", at_least(1));
-  v.field("kv_cache_tokens", c.kv_cache_tokens, "tokens of the key/value cache; 0 plans it from the slots and lengths", at_least(0));
+  v.field("prefill_tokens", c.prefill_tokens, "prompt tokens passed at most in one step beside the decoding",
+          at_least(1));
+  v.field("kv_cache_tokens", c.kv_cache_tokens, "tokens of the key/value cache; 0 plans it from the slots and lengths",
+          at_least(0));
 }
 
 struct Request {
-  int64_t id = 0;                    // the caller's
-  std::vector<int32_t> prompt;       // [P] ids, P ≥ 1
+  int64_t id = 0;               // the caller's
+  std::vector<int32_t> prompt;  // [P] ids, P ≥ 1
   int32_t num_completions = 1;
   uint64_t seed = 0;
   SamplingConfig sampling;
-  std::vector<int32_t> stop_ids;     // end a completion (and belong to it)
+  std::vector<int32_t> stop_ids;  // end a completion (and belong to it)
 };
 
 struct Finished {
   Request request;
-  std::vector<Completion> completions;   // [num_completions], by member
-  std::vector<std::string> texts;        // decoded, special tokens and stop strings left out; empty without a tokenizer
-  std::vector<double> expert_load;       // [moe layers · E]
+  std::vector<Completion> completions;  // [num_completions], by member
+  std::vector<std::string> texts;       // decoded, special tokens and stop strings left out; empty without a tokenizer
+  std::vector<double> expert_load;      // [moe layers · E]
   int64_t policy_version = 0;
 };
 
 class Engine {
  public:
   /// `tokenizer` may be null: no texts, no stop strings. `max_length`: longest prompt + completion.
-  Engine(const CausalLM& model, const Compute& compute, const Tokenizer* tokenizer, const EngineConfig& config, int64_t max_length);
+  Engine(const CausalLM& model, const Compute& compute, const Tokenizer* tokenizer, const EngineConfig& config,
+         int64_t max_length);
   ~Engine();
 
   /// Throws UsageError when prompt and budget cannot fit.

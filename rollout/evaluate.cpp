@@ -22,26 +22,35 @@ std::vector<Task> read_all_tasks(const std::vector<TaskSource>& sources) {
   return tasks;
 }
 
-std::unique_ptr<Engine> engine_for(CausalLM& model, const Compute& compute, const Tokenizer& tokenizer, std::span<const Task> tasks,
-                                   const SamplingConfig& sampling, const EngineConfig& config) {
+std::unique_ptr<Engine> engine_for(CausalLM& model, const Compute& compute, const Tokenizer& tokenizer,
+                                   std::span<const Task> tasks, const SamplingConfig& sampling,
+                                   const EngineConfig& config) {
   int64_t longest = 1;
   for (const Task& task : tasks) {
     int64_t length = int64_t(encode_prompt(tokenizer, task.prompt).size());
     if (length + sampling.max_completion_length > model.spec.max_position)
-      throw UsageError("the prompt of task " + task.id + " has " + std::to_string(length) + " tokens; with max_completion_length " +
-                       std::to_string(sampling.max_completion_length) + " it does not fit the model's context of " + std::to_string(model.spec.max_position));
+      throw UsageError("the prompt of task " + task.id + " has " + std::to_string(length) +
+                       " tokens; with max_completion_length " + std::to_string(sampling.max_completion_length) +
+                       " it does not fit the model's context of " + std::to_string(model.spec.max_position));
     longest = std::max(longest, length);
   }
   extend_rope(model, longest + sampling.max_completion_length);
   return std::make_unique<Engine>(model, compute, &tokenizer, config, longest + sampling.max_completion_length);
 }
 
-std::vector<Group> evaluate(LoadedModel& loaded, const Compute& compute, const EvalConfig& config, std::span<const Task> tasks) {
+std::vector<Group> evaluate(LoadedModel& loaded, const Compute& compute, const EvalConfig& config,
+                            std::span<const Task> tasks) {
   Scorer scorer(reward_specs(config.rewards), compute.pool.num_threads());
-  std::unique_ptr<Engine> engine = engine_for(loaded.model, compute, *loaded.tokenizer, tasks, config.sampling, config.engine);
+  std::unique_ptr<Engine> engine =
+      engine_for(loaded.model, compute, *loaded.tokenizer, tasks, config.sampling, config.engine);
   Progress progress("evaluating", "tasks", int64_t(tasks.size()));
-  CollectJob job{.tasks = tasks, .num_generations = config.num_generations, .sampling = config.sampling, .seed = config.seed, .step = -1};
-  return collect(*engine, loaded.model, *loaded.tokenizer, &scorer, job, {}, [&](int64_t done) { progress.update(done); });
+  CollectJob job{.tasks = tasks,
+                 .num_generations = config.num_generations,
+                 .sampling = config.sampling,
+                 .seed = config.seed,
+                 .step = -1};
+  return collect(*engine, loaded.model, *loaded.tokenizer, &scorer, job, {},
+                 [&](int64_t done) { progress.update(done); });
 }
 
 double pass_at_k(int64_t n, int64_t c, int64_t k) {
@@ -56,7 +65,8 @@ std::pair<double, double> bootstrap_interval(std::span<const double> values, int
   std::vector<double> means;
   for (int r = 0; r < num_resamples; ++r) {
     double sum = 0;
-    for (size_t i = 0; i < values.size(); ++i) sum += values[philox({uint32_t(i), uint32_t(r), 0, 0}, {95, 0})[0] % values.size()];
+    for (size_t i = 0; i < values.size(); ++i)
+      sum += values[philox({uint32_t(i), uint32_t(r), 0, 0}, {95, 0})[0] % values.size()];
     means.push_back(sum / double(values.size()));
   }
   std::sort(means.begin(), means.end());
@@ -84,9 +94,11 @@ Evaluation summarize(std::span<const Group> groups) {
 
 Gain paired_gain(const Evaluation& before, const Evaluation& after) {
   if (before.task_score.size() != after.task_score.size())
-    throw UsageError("the evaluation to compare with has " + std::to_string(before.task_score.size()) + " tasks, this one has " + std::to_string(after.task_score.size()));
+    throw UsageError("the evaluation to compare with has " + std::to_string(before.task_score.size()) +
+                     " tasks, this one has " + std::to_string(after.task_score.size()));
   std::vector<double> differences;
-  for (size_t i = 0; i < after.task_score.size(); ++i) differences.push_back(after.task_score[i] - before.task_score[i]);
+  for (size_t i = 0; i < after.task_score.size(); ++i)
+    differences.push_back(after.task_score[i] - before.task_score[i]);
   Gain gain;
   for (double d : differences) gain.mean += d / double(differences.size());
   std::tie(gain.ci_low, gain.ci_high) = bootstrap_interval(differences);
@@ -109,10 +121,15 @@ bool majority_is_correct(const Group& group, int64_t k) {
       const Judged judged{&answer.task, rollout.text};
       return answer.task.answer == readings[0] || same.judge({&judged, 1})[0].status == Status::correct;
     });
-    if (found != answers.end()) ++found->votes;
-    else answers.push_back({{.id = group.task.id, .answer = readings[0], .extra = Json::object()}, 1, rollout.score.status == Status::correct});
+    if (found != answers.end())
+      ++found->votes;
+    else
+      answers.push_back({{.id = group.task.id, .answer = readings[0], .extra = Json::object()},
+                         1,
+                         rollout.score.status == Status::correct});
   }
-  const auto most = std::max_element(answers.begin(), answers.end(), [](const Answer& a, const Answer& b) { return a.votes < b.votes; });
+  const auto most = std::max_element(answers.begin(), answers.end(),
+                                     [](const Answer& a, const Answer& b) { return a.votes < b.votes; });
   return most != answers.end() && most->correct;
 }
 

@@ -17,7 +17,7 @@ struct EvalConfig {
   std::string model;
   std::vector<TaskSource> tasks;
   std::vector<Json> rewards = {"accuracy"};
-  std::vector<Json> lenient_rewards;      // a second opinion on the same completions; empty: none
+  std::vector<Json> lenient_rewards;  // a second opinion on the same completions; empty: none
   int32_t num_generations = 1;
   SamplingConfig sampling{.temperature = 0};
   EngineConfig engine;
@@ -44,11 +44,13 @@ std::vector<Task> read_all_tasks(const std::vector<TaskSource>& sources);
 
 /// An engine long enough for these prompts and the sampling's budget. Throws UsageError naming the task and the numbers
 /// when a prompt does not fit the model's context.
-std::unique_ptr<Engine> engine_for(CausalLM& model, const Compute& compute, const Tokenizer& tokenizer, std::span<const Task> tasks,
-                                   const SamplingConfig& sampling, const EngineConfig& config);
+std::unique_ptr<Engine> engine_for(CausalLM& model, const Compute& compute, const Tokenizer& tokenizer,
+                                   std::span<const Task> tasks, const SamplingConfig& sampling,
+                                   const EngineConfig& config);
 
 /// Samples and judges every task; the groups are in task order.
-std::vector<Group> evaluate(LoadedModel& loaded, const Compute& compute, const EvalConfig& config, std::span<const Task> tasks);
+std::vector<Group> evaluate(LoadedModel& loaded, const Compute& compute, const EvalConfig& config,
+                            std::span<const Task> tasks);
 
 /// A rollout counts as correct when its status is `correct`.
 Evaluation summarize(std::span<const Group> groups);
@@ -64,8 +66,9 @@ Gain paired_gain(const Evaluation& before, const Evaluation& after);
 /// Unbiased estimate of pass@k from n samples of which c are correct (Codex, arXiv 2107.03374, eq. 1).
 double pass_at_k(int64_t n, int64_t c, int64_t k);
 
-/// Whether the answer that most of the first k completions give is correct (self-consistency, arXiv 2203.11171): answers
-/// are the same where the reward `accuracy` says so; completions without one do not vote, the earlier answer wins a tie.
+/// Whether the answer that most of the first k completions give is correct (self-consistency, arXiv 2203.11171):
+/// answers are the same where the reward `accuracy` says so; completions without one do not vote, the earlier answer
+/// wins a tie.
 bool majority_is_correct(const Group& group, int64_t k);
 
 /// 2.5 % and 97.5 % quantiles of the mean over `num_resamples` resamples; a function of the values alone.

@@ -43,7 +43,9 @@ int32_t invert_sum(std::span<const float> weights, float uniform) {
 void cut(std::span<float> weights, const SamplingConfig& s) {
   std::vector<int32_t> order(weights.size());
   std::iota(order.begin(), order.end(), 0);
-  auto likelier = [&](int32_t a, int32_t b) { return weights[size_t(a)] != weights[size_t(b)] ? weights[size_t(a)] > weights[size_t(b)] : a < b; };
+  auto likelier = [&](int32_t a, int32_t b) {
+    return weights[size_t(a)] != weights[size_t(b)] ? weights[size_t(a)] > weights[size_t(b)] : a < b;
+  };
   size_t kept = order.size();
   if (s.top_k > 0 && size_t(s.top_k) < kept) {
     kept = size_t(s.top_k);
@@ -65,8 +67,8 @@ void cut(std::span<float> weights, const SamplingConfig& s) {
 
 }  // namespace
 
-Choice choose_token(const Kernels& kernels, std::span<float> logits, const SamplingConfig& s, std::span<const int32_t> banned, float uniform,
-                    std::span<float> scratch) {
+Choice choose_token(const Kernels& kernels, std::span<float> logits, const SamplingConfig& s,
+                    std::span<const int32_t> banned, float uniform, std::span<float> scratch) {
   int64_t vocab = int64_t(logits.size());
   float temperature = s.temperature > 0 ? float(s.temperature) : 1.0f;
   auto say = [&](int32_t token) {

@@ -12,18 +12,20 @@
 namespace cohort {
 
 struct SamplingConfig {
-  double temperature = 1.0;          // 0: the most likely token
+  double temperature = 1.0;  // 0: the most likely token
   double top_p = 1.0;
-  int32_t top_k = 0;                 // 0: all
-  double min_p = 0.0;                // drops tokens less likely than min_p × the most likely
+  int32_t top_k = 0;                    // 0: all
+  double min_p = 0.0;                   // drops tokens less likely than min_p × the most likely
   int32_t max_completion_length = 512;  // tokens
-  int32_t min_tokens = 0;            // stop tokens are not chosen before
-  std::vector<std::string> stop;     // a completion ends once its text holds one of these
+  int32_t min_tokens = 0;               // stop tokens are not chosen before
+  std::vector<std::string> stop;        // a completion ends once its text holds one of these
 };
 template <class V>
 void visit_fields(V& v, SamplingConfig& c) {
-  v.field("temperature", c.temperature, "of the softmax over the vocabulary; 0 takes the most likely token", between(0, 100));
-  v.field("top_p", c.top_p, "keep the most likely tokens that together reach this probability", between(open(0), closed(1)));
+  v.field("temperature", c.temperature, "of the softmax over the vocabulary; 0 takes the most likely token",
+          between(0, 100));
+  v.field("top_p", c.top_p, "keep the most likely tokens that together reach this probability",
+          between(open(0), closed(1)));
   v.field("top_k", c.top_k, "keep this many of the most likely tokens; 0 keeps all", at_least(0));
   v.field("min_p", c.min_p, "drop tokens less likely than this share of the most likely", between(0, 1));
   v.field("max_completion_length", c.max_completion_length, "tokens a completion may have", at_least(1));
@@ -37,7 +39,7 @@ struct Choice {
 };
 
 /// `logits` [V] may be changed (banned tokens); `scratch` [V].
-Choice choose_token(const Kernels& kernels, std::span<float> logits, const SamplingConfig& settings, std::span<const int32_t> banned, float uniform,
-                    std::span<float> scratch);
+Choice choose_token(const Kernels& kernels, std::span<float> logits, const SamplingConfig& settings,
+                    std::span<const int32_t> banned, float uniform, std::span<float> scratch);
 
 }  // namespace cohort

@@ -171,8 +171,10 @@ static Messages with_examples(const TaskSource& source, Messages prompt) {
   auto place = prompt.begin() + (!prompt.empty() && prompt[0].role == "system" ? 1 : 0);
   Messages turns;
   for (const Json& example : source.examples) {
-    if (!example.is_object() || !example.contains("prompt") || !example.contains("completion") || !example["prompt"].is_string() || !example["completion"].is_string())
-      throw UsageError(source.reference + ": an example is " + example.dump() + ", expected {\"prompt\": text, \"completion\": text}");
+    if (!example.is_object() || !example.contains("prompt") || !example.contains("completion") ||
+        !example["prompt"].is_string() || !example["completion"].is_string())
+      throw UsageError(source.reference + ": an example is " + example.dump() +
+                       ", expected {\"prompt\": text, \"completion\": text}");
     turns.push_back({"user", filled(source.prompt_template, example["prompt"])});
     turns.push_back({"assistant", example["completion"]});
   }

@@ -117,11 +117,7 @@ const std::vector<CurveSpec>& curve_table() {
        {{"tokens_per_second", "tok/s"}, {"tokens/s", "tok/s"}},
        false,
        "Tokens of whole steps over their wall time."},
-      {"Speed",
-       "Seconds a step",
-       {{"step_time", "seconds"}},
-       false,
-       "Wall time of a whole step."},
+      {"Speed", "Seconds a step", {{"step_time", "seconds"}}, false, "Wall time of a whole step."},
   };
   return table;
 }

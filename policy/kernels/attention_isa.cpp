@@ -14,8 +14,8 @@ inline Lanes lane_numbers() {
 
 /// products[h, position] = Σ_d q[h, d] · block[d, lane] for `NB` neighbouring blocks of the table from `first` on.
 template <int HT, int NB>
-inline void block_products(const float* q, int64_t q_row, const float* base, int64_t stride, const int32_t* blocks, int first, int dim,
-                           float* products, int64_t ld) {
+inline void block_products(const float* q, int64_t q_row, const float* base, int64_t stride, const int32_t* blocks,
+                           int first, int dim, float* products, int64_t ld) {
   const float* k[NB];
   for (int b = 0; b < NB; ++b) k[b] = base + int64_t(blocks[first + b]) * stride;
   Lanes acc[HT][NB];
@@ -34,29 +34,40 @@ inline void block_products(const float* q, int64_t q_row, const float* base, int
 }
 
 template <int HT>
-void products_of(const float* q, int64_t q_row, const float* base, int64_t stride, const int32_t* blocks, int begin, int end, int dim,
-                 float* products, int64_t ld) {
+void products_of(const float* q, int64_t q_row, const float* base, int64_t stride, const int32_t* blocks, int begin,
+                 int end, int dim, float* products, int64_t ld) {
 #if defined(COHORT_ISA_avx512)
   constexpr int kBlocks = HT == 1 ? 8 : HT == 2 ? 6 : HT <= 4 ? 4 : 2;
 #else
   constexpr int kBlocks = HT == 1 ? 4 : HT == 2 ? 2 : 1;
 #endif
   int b = begin;
-  for (; b + kBlocks <= end; b += kBlocks) block_products<HT, kBlocks>(q, q_row, base, stride, blocks, b, dim, products, ld);
+  for (; b + kBlocks <= end; b += kBlocks)
+    block_products<HT, kBlocks>(q, q_row, base, stride, blocks, b, dim, products, ld);
   for (; b < end; ++b) block_products<HT, 1>(q, q_row, base, stride, blocks, b, dim, products, ld);
 }
 
 /// The same for any number of heads, at most eight at a time.
-void all_products(int heads, const float* q, int64_t q_row, const float* base, int64_t stride, const int32_t* blocks, int begin, int end, int dim,
-                  float* products, int64_t ld) {
+void all_products(int heads, const float* q, int64_t q_row, const float* base, int64_t stride, const int32_t* blocks,
+                  int begin, int end, int dim, float* products, int64_t ld) {
   while (heads > 0) {
     int take = heads >= 8 ? 8 : heads >= 4 ? 4 : heads;
     switch (take) {
-      case 8: products_of<8>(q, q_row, base, stride, blocks, begin, end, dim, products, ld); break;
-      case 4: products_of<4>(q, q_row, base, stride, blocks, begin, end, dim, products, ld); break;
-      case 3: products_of<3>(q, q_row, base, stride, blocks, begin, end, dim, products, ld); break;
-      case 2: products_of<2>(q, q_row, base, stride, blocks, begin, end, dim, products, ld); break;
-      default: products_of<1>(q, q_row, base, stride, blocks, begin, end, dim, products, ld); break;
+      case 8:
+        products_of<8>(q, q_row, base, stride, blocks, begin, end, dim, products, ld);
+        break;
+      case 4:
+        products_of<4>(q, q_row, base, stride, blocks, begin, end, dim, products, ld);
+        break;
+      case 3:
+        products_of<3>(q, q_row, base, stride, blocks, begin, end, dim, products, ld);
+        break;
+      case 2:
+        products_of<2>(q, q_row, base, stride, blocks, begin, end, dim, products, ld);
+        break;
+      default:
+        products_of<1>(q, q_row, base, stride, blocks, begin, end, dim, products, ld);
+        break;
     }
     heads -= take, q += take * q_row, products += take * ld;
   }
@@ -64,8 +75,9 @@ void all_products(int heads, const float* q, int64_t q_row, const float* base, i
 
 /// out[h, column …] = Σ over keys in order of weight[h, key] · rows[key, column …], NV vectors wide.
 template <int HT, int NV>
-inline void weighted_rows(const float* weights, int64_t ld, const float* base, int64_t stride, int64_t row, const int32_t* blocks, int begin, int end,
-                          int64_t column, int last_count, float* out, int64_t out_row) {
+inline void weighted_rows(const float* weights, int64_t ld, const float* base, int64_t stride, int64_t row,
+                          const int32_t* blocks, int begin, int end, int64_t column, int last_count, float* out,
+                          int64_t out_row) {
   Lanes acc[HT][NV];
   for (int h = 0; h < HT; ++h)
     for (int v = 0; v < NV; ++v) acc[h][v] = broadcast(0.0f);
@@ -74,7 +86,8 @@ inline void weighted_rows(const float* weights, int64_t ld, const float* base, i
     int stop = (position / kKeyBlock + 1) * kKeyBlock;
     for (stop = stop < end ? stop : end; position < stop; ++position, value += row) {
       Lanes x[NV];
-      for (int v = 0; v < NV; ++v) x[v] = v == NV - 1 && last_count < kLanes ? load(value + v * kLanes, last_count) : load(value + v * kLanes);
+      for (int v = 0; v < NV; ++v)
+        x[v] = v == NV - 1 && last_count < kLanes ? load(value + v * kLanes, last_count) : load(value + v * kLanes);
       for (int h = 0; h < HT; ++h) {
         Lanes w = broadcast(weights[h * ld + position]);
         for (int v = 0; v < NV; ++v) acc[h][v] = fma(w, x[v], acc[h][v]);
@@ -89,8 +102,8 @@ inline void weighted_rows(const float* weights, int64_t ld, const float* base, i
 }
 
 template <int HT>
-void weighted_rows_of(const float* weights, int64_t ld, const float* base, int64_t stride, int64_t row, const int32_t* blocks, int begin, int end,
-                      int64_t dim, float* out, int64_t out_row) {
+void weighted_rows_of(const float* weights, int64_t ld, const float* base, int64_t stride, int64_t row,
+                      const int32_t* blocks, int begin, int end, int64_t dim, float* out, int64_t out_row) {
   int64_t column = 0;
 #if defined(COHORT_ISA_avx512)
   for (; column + 4 * kLanes <= dim; column += 4 * kLanes)
@@ -104,15 +117,23 @@ void weighted_rows_of(const float* weights, int64_t ld, const float* base, int64
   }
 }
 
-void all_weighted_rows(int heads, const float* weights, int64_t ld, const float* base, int64_t stride, int64_t row, const int32_t* blocks, int begin,
-                       int end, int64_t dim, float* out, int64_t out_row) {
+void all_weighted_rows(int heads, const float* weights, int64_t ld, const float* base, int64_t stride, int64_t row,
+                       const int32_t* blocks, int begin, int end, int64_t dim, float* out, int64_t out_row) {
   while (heads > 0) {
     int take = heads >= 4 ? 4 : heads;
     switch (take) {
-      case 4: weighted_rows_of<4>(weights, ld, base, stride, row, blocks, begin, end, dim, out, out_row); break;
-      case 3: weighted_rows_of<3>(weights, ld, base, stride, row, blocks, begin, end, dim, out, out_row); break;
-      case 2: weighted_rows_of<2>(weights, ld, base, stride, row, blocks, begin, end, dim, out, out_row); break;
-      default: weighted_rows_of<1>(weights, ld, base, stride, row, blocks, begin, end, dim, out, out_row); break;
+      case 4:
+        weighted_rows_of<4>(weights, ld, base, stride, row, blocks, begin, end, dim, out, out_row);
+        break;
+      case 3:
+        weighted_rows_of<3>(weights, ld, base, stride, row, blocks, begin, end, dim, out, out_row);
+        break;
+      case 2:
+        weighted_rows_of<2>(weights, ld, base, stride, row, blocks, begin, end, dim, out, out_row);
+        break;
+      default:
+        weighted_rows_of<1>(weights, ld, base, stride, row, blocks, begin, end, dim, out, out_row);
+        break;
     }
     heads -= take, weights += take * ld, out += take * out_row;
   }
@@ -155,7 +176,8 @@ void attend(const Attend& a) {
     sums[h] = exponentiate(a.scores + h * ld, top, begin, end);
     if (a.max) a.max[h] = top, a.sum[h] = sums[h];
   }
-  all_weighted_rows(a.heads, a.scores, ld, a.values, a.value_stride, a.value_row, a.blocks, a.first_key, a.num_keys, a.value_dim, a.out, a.value_dim);
+  all_weighted_rows(a.heads, a.scores, ld, a.values, a.value_stride, a.value_row, a.blocks, a.first_key, a.num_keys,
+                    a.value_dim, a.out, a.value_dim);
   for (int h = 0; h < a.heads; ++h) {
     Lanes inverse = broadcast(1.0f / sums[h]);
     float* out = a.out + int64_t(h) * a.value_dim;
@@ -169,20 +191,23 @@ void attend_backward(const AttendBackward& g) {
   const Attend& a = g.forward;
   int begin = a.first_key / kKeyBlock, end = (a.num_keys + kKeyBlock - 1) / kKeyBlock;
   all_products(a.heads, a.q, a.key_dim, a.keys, a.key_stride, a.blocks, begin, end, a.key_dim, g.p, g.ld);
-  all_products(a.heads, g.d_out, a.value_dim, g.values_t, g.value_t_stride, a.blocks, begin, end, a.value_dim, g.ds, g.ld);
+  all_products(a.heads, g.d_out, a.value_dim, g.values_t, g.value_t_stride, a.blocks, begin, end, a.value_dim, g.ds,
+               g.ld);
   for (int h = 0; h < a.heads; ++h) {
     float* p = g.p + h * g.ld;
     float* ds = g.ds + h * g.ld;
     mask_and_scale(p, a, begin, end);
     float delta = dot(g.d_out + int64_t(h) * a.value_dim, a.out + int64_t(h) * a.value_dim, a.value_dim);
-    Lanes inverse = broadcast(1.0f / a.sum[h]), top = broadcast(a.max[h]), d = broadcast(delta), scale = broadcast(a.scale);
+    Lanes inverse = broadcast(1.0f / a.sum[h]), top = broadcast(a.max[h]), d = broadcast(delta),
+          scale = broadcast(a.scale);
     for (int b = begin; b < end; ++b) {
       Lanes probability = exp(load(p + b * kKeyBlock) - top) * inverse;
       store(p + b * kKeyBlock, probability);
       store(ds + b * kKeyBlock, probability * (load(ds + b * kKeyBlock) - d) * scale);
     }
   }
-  all_weighted_rows(a.heads, g.ds, g.ld, g.key_rows, g.key_row_stride, a.key_dim, a.blocks, a.first_key, a.num_keys, a.key_dim, g.d_q, a.key_dim);
+  all_weighted_rows(a.heads, g.ds, g.ld, g.key_rows, g.key_row_stride, a.key_dim, a.blocks, a.first_key, a.num_keys,
+                    a.key_dim, g.d_q, a.key_dim);
 }
 
 namespace {
@@ -198,7 +223,8 @@ inline void outer_tile(const OuterSum& o, int key, int64_t column, int last_coun
       const float* coefficient = o.coefficients + row * o.coefficient_row + h * o.ld + key;
       const float* vector = o.vectors + row * o.vector_row + h * o.vector_head + column;
       Lanes x[NV];
-      for (int v = 0; v < NV; ++v) x[v] = v == NV - 1 && last_count < kLanes ? load(vector + v * kLanes, last_count) : load(vector + v * kLanes);
+      for (int v = 0; v < NV; ++v)
+        x[v] = v == NV - 1 && last_count < kLanes ? load(vector + v * kLanes, last_count) : load(vector + v * kLanes);
       for (int j = 0; j < KT; ++j) {
         Lanes c = broadcast(coefficient[j]);
         for (int v = 0; v < NV; ++v) acc[j][v] = fma(c, x[v], acc[j][v]);

@@ -18,9 +18,12 @@ inline void tile(const Gemm& g, const float* const* a, const B* b, int64_t row, 
     for (int v = 0; v < NV; ++v) {
       const float* c = g.c + (row + r) * g.c_row + column + v * kLanes;
       int count = v == NV - 1 ? last_count : kLanes;
-      if (g.accumulate) acc[r][v] = load(c, count);
-      else if (g.bias) acc[r][v] = load(g.bias + column + v * kLanes, count);
-      else acc[r][v] = broadcast(0.0f);
+      if (g.accumulate)
+        acc[r][v] = load(c, count);
+      else if (g.bias)
+        acc[r][v] = load(g.bias + column + v * kLanes, count);
+      else
+        acc[r][v] = broadcast(0.0f);
     }
   const int64_t step = kUnitStep ? 1 : g.a_k;
   for (int64_t k = 0; k < g.k; ++k, b += kBlock) {
@@ -34,8 +37,10 @@ inline void tile(const Gemm& g, const float* const* a, const B* b, int64_t row, 
   for (int r = 0; r < R; ++r)
     for (int v = 0; v < NV; ++v) {
       float* c = g.c + (row + r) * g.c_row + column + v * kLanes;
-      if (v == NV - 1 && last_count < kLanes) store(c, acc[r][v], last_count);
-      else store(c, acc[r][v]);
+      if (v == NV - 1 && last_count < kLanes)
+        store(c, acc[r][v], last_count);
+      else
+        store(c, acc[r][v]);
     }
 }
 
@@ -50,12 +55,18 @@ void columns(const Gemm& g, const B* b, int64_t row_begin, int64_t row_end, int6
   }
   for (int r = 0; row + r < row_end; ++r) a[r] = row_of(row + r);
   switch (row_end - row) {
-    case 1: return tile<1, NV, B, kUnitStep>(g, a, b, row, column, last_count);
-    case 2: return tile<2, NV, B, kUnitStep>(g, a, b, row, column, last_count);
-    case 3: return tile<3, NV, B, kUnitStep>(g, a, b, row, column, last_count);
-    case 4: return tile<4, NV, B, kUnitStep>(g, a, b, row, column, last_count);
-    case 5: return tile<5, NV, B, kUnitStep>(g, a, b, row, column, last_count);
-    default: return;
+    case 1:
+      return tile<1, NV, B, kUnitStep>(g, a, b, row, column, last_count);
+    case 2:
+      return tile<2, NV, B, kUnitStep>(g, a, b, row, column, last_count);
+    case 3:
+      return tile<3, NV, B, kUnitStep>(g, a, b, row, column, last_count);
+    case 4:
+      return tile<4, NV, B, kUnitStep>(g, a, b, row, column, last_count);
+    case 5:
+      return tile<5, NV, B, kUnitStep>(g, a, b, row, column, last_count);
+    default:
+      return;
   }
 }
 
@@ -68,11 +79,19 @@ void block(const Gemm& g, int64_t row_begin, int64_t row_end, int64_t column_blo
     int take = int(vectors < kTileVectors ? vectors : kTileVectors);
     int last = int(left >= take * kLanes ? kLanes : left - (take - 1) * kLanes);
     switch (take) {
-      case 1: columns<1, B, kUnitStep>(g, b, row_begin, row_end, column, last); break;
+      case 1:
+        columns<1, B, kUnitStep>(g, b, row_begin, row_end, column, last);
+        break;
 #if defined(COHORT_ISA_avx512)
-      case 2: columns<2, B, kUnitStep>(g, b, row_begin, row_end, column, last); break;
-      case 3: columns<3, B, kUnitStep>(g, b, row_begin, row_end, column, last); break;
-      case 4: columns<4, B, kUnitStep>(g, b, row_begin, row_end, column, last); break;
+      case 2:
+        columns<2, B, kUnitStep>(g, b, row_begin, row_end, column, last);
+        break;
+      case 3:
+        columns<3, B, kUnitStep>(g, b, row_begin, row_end, column, last);
+        break;
+      case 4:
+        columns<4, B, kUnitStep>(g, b, row_begin, row_end, column, last);
+        break;
 #endif
     }
     column += take * kLanes, b += take * kLanes;
@@ -83,11 +102,15 @@ void block(const Gemm& g, int64_t row_begin, int64_t row_end, int64_t column_blo
 
 void gemm_tile(const Gemm& g, int64_t row_begin, int64_t row_end, int64_t column_block) {
   if (g.b_is_bf16) {
-    if (g.a_k == 1) block<bfloat16, true>(g, row_begin, row_end, column_block);
-    else block<bfloat16, false>(g, row_begin, row_end, column_block);
+    if (g.a_k == 1)
+      block<bfloat16, true>(g, row_begin, row_end, column_block);
+    else
+      block<bfloat16, false>(g, row_begin, row_end, column_block);
   } else {
-    if (g.a_k == 1) block<float, true>(g, row_begin, row_end, column_block);
-    else block<float, false>(g, row_begin, row_end, column_block);
+    if (g.a_k == 1)
+      block<float, true>(g, row_begin, row_end, column_block);
+    else
+      block<float, false>(g, row_begin, row_end, column_block);
   }
 }
 

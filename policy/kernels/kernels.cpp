@@ -14,8 +14,8 @@ bool machine_has(const std::string& isa) {
 #if defined(__x86_64__)
   if (isa == "avx2") return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   if (isa == "avx512")
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512vl");
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 #endif
   return false;
 }
@@ -30,7 +30,8 @@ const Kernels* kernels_for(const std::string& isa) {
 const Kernels& best_kernels() {
   if (const char* wanted = std::getenv("COHORT_ISA")) {
     if (const Kernels* table = kernels_for(wanted)) return *table;
-    throw UsageError(std::string("COHORT_ISA=") + wanted + " is not an instruction set of this machine: scalar, avx2 or avx512 where the CPU has it");
+    throw UsageError(std::string("COHORT_ISA=") + wanted +
+                     " is not an instruction set of this machine: scalar, avx2 or avx512 where the CPU has it");
   }
   for (const char* isa : {"avx512", "avx2"})
     if (const Kernels* table = kernels_for(isa)) return *table;
@@ -38,10 +39,13 @@ const Kernels& best_kernels() {
 }
 
 template <class T>
-void pack_matrix(const Compute& compute, const float* source, int64_t n, int64_t k, int64_t n_stride, int64_t k_stride, T* out) {
+void pack_matrix(const Compute& compute, const float* source, int64_t n, int64_t k, int64_t n_stride, int64_t k_stride,
+                 T* out) {
   auto convert = [](float x) {
-    if constexpr (std::is_same_v<T, float>) return x;
-    else return to_bfloat16(x);
+    if constexpr (std::is_same_v<T, float>)
+      return x;
+    else
+      return to_bfloat16(x);
   };
   compute.pool.parallel_for(ceil_div(n, kBlock), [&](int64_t block) {
     T* to = out + block * k * kBlock;
@@ -56,7 +60,8 @@ void pack_matrix(const Compute& compute, const float* source, int64_t n, int64_t
     }
     for (int64_t i0 = 0; i0 < k; i0 += 16)  // 16 inputs at a time: a cache line of the source, 4 KB of the target
       for (int64_t j = 0; j < count; ++j)
-        for (int64_t i = i0; i < std::min(i0 + 16, k); ++i) to[i * kBlock + j] = convert(from[j * n_stride + i * k_stride]);
+        for (int64_t i = i0; i < std::min(i0 + 16, k); ++i)
+          to[i * kBlock + j] = convert(from[j * n_stride + i * k_stride]);
   });
 }
 template void pack_matrix(const Compute&, const float*, int64_t, int64_t, int64_t, int64_t, float*);

@@ -12,8 +12,12 @@ inline void for_lanes(int64_t dim, F f) {
   for (; i + kLanes <= dim; i += kLanes) f(i, kLanes);
   if (i < dim) f(i, int(dim - i));
 }
-inline Lanes take(const float* p, int count) { return count == kLanes ? load(p) : load(p, count); }
-inline void put(float* p, Lanes a, int count) { count == kLanes ? store(p, a) : store(p, a, count); }
+inline Lanes take(const float* p, int count) {
+  return count == kLanes ? load(p) : load(p, count);
+}
+inline void put(float* p, Lanes a, int count) {
+  count == kLanes ? store(p, a) : store(p, a, count);
+}
 
 /// ln(x) for a positive finite x, in double: atanh series of the mantissa in [√½, √2).
 double natural_log(float x) {
@@ -39,9 +43,11 @@ float rms_norm(const float* x, const float* weight, int64_t dim, float epsilon, 
   return inverse;
 }
 
-void rms_norm_backward(const float* x, const float* weight, float inverse_rms, const float* d_y, int64_t dim, bool accumulate, float* d_x) {
+void rms_norm_backward(const float* x, const float* weight, float inverse_rms, const float* d_y, int64_t dim,
+                       bool accumulate, float* d_x) {
   Lanes products = broadcast(0.0f);
-  for_lanes(dim, [&](int64_t i, int n) { products = fma(take(d_y + i, n) * take(weight + i, n), take(x + i, n), products); });
+  for_lanes(
+      dim, [&](int64_t i, int n) { products = fma(take(d_y + i, n) * take(weight + i, n), take(x + i, n), products); });
   float along = sum(products) * inverse_rms * inverse_rms / float(dim);
   for_lanes(dim, [&](int64_t i, int n) {
     Lanes g = take(d_y + i, n) * take(weight + i, n);
@@ -50,12 +56,13 @@ void rms_norm_backward(const float* x, const float* weight, float inverse_rms, c
   });
 }
 
-void rms_norm_weight_gradient(const float* x_TD, int64_t x_row, const float* inverse_rms_T, const float* d_y_TD, int64_t dy_row, int64_t rows,
-                              int64_t column, int64_t columns, float* d_weight) {
+void rms_norm_weight_gradient(const float* x_TD, int64_t x_row, const float* inverse_rms_T, const float* d_y_TD,
+                              int64_t dy_row, int64_t rows, int64_t column, int64_t columns, float* d_weight) {
   int n = int(columns);
   Lanes total = take(d_weight + column, n);
   for (int64_t t = 0; t < rows; ++t)
-    total = fma(take(d_y_TD + t * dy_row + column, n), take(x_TD + t * x_row + column, n) * broadcast(inverse_rms_T[t]), total);
+    total = fma(take(d_y_TD + t * dy_row + column, n), take(x_TD + t * x_row + column, n) * broadcast(inverse_rms_T[t]),
+                total);
   put(d_weight + column, total, n);
 }
 
@@ -138,8 +145,8 @@ TokenStatistics token_statistics(const float* logits, int64_t vocab, float tempe
   return {logprob, float(log_all - double(sum(weighted)) / double(all)), top, all};
 }
 
-void logits_gradient(const float* logits, int64_t vocab, float temperature, int32_t token, TokenStatistics s, float d_logprob, float d_entropy,
-                     float* d_logits) {
+void logits_gradient(const float* logits, int64_t vocab, float temperature, int32_t token, TokenStatistics s,
+                     float d_logprob, float d_entropy, float* d_logits) {
   Lanes scale = broadcast(1.0f / temperature), inverse = broadcast(1.0f / s.sum);
   Lanes log_sum = broadcast(float(natural_log(s.sum)) - s.entropy);
   for_lanes(vocab, [&](int64_t i, int n) {

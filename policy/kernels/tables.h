@@ -2,33 +2,48 @@
 #pragma once
 #include "policy/kernels/kernels.h"
 
-#define COHORT_DECLARE_KERNELS(ISA)                                                                                  \
-  namespace cohort::ISA {                                                                                            \
-  void gemm_tile(const Gemm&, int64_t, int64_t, int64_t);                                                            \
-  void attend(const Attend&);                                                                                        \
-  void attend_backward(const AttendBackward&);                                                                       \
-  void outer_sum(const OuterSum&);                                                                                   \
-  float rms_norm(const float*, const float*, int64_t, float, float*);                                                \
-  void rms_norm_backward(const float*, const float*, float, const float*, int64_t, bool, float*);                    \
-  void rms_norm_weight_gradient(const float*, int64_t, const float*, const float*, int64_t, int64_t, int64_t,        \
-                                int64_t, float*);                                                                    \
-  void swiglu(const float*, const float*, int64_t, float*);                                                          \
-  void swiglu_backward(const float*, const float*, const float*, int64_t, float*, float*);                           \
-  void sigmoid_row(const float*, int64_t, float*);                                                                   \
-  void softmax_row(const float*, int64_t, float*);                                                                   \
-  float dot(const float*, const float*, int64_t);                                                                    \
-  void add(const float*, const float*, int64_t, float*);                                                             \
-  void add_scaled(const float*, float, int64_t, float*);                                                             \
-  TokenStatistics token_statistics(const float*, int64_t, float, int32_t);                                           \
-  float exponentials(const float*, int64_t, float, float, float*);                                                   \
-  void logits_gradient(const float*, int64_t, float, int32_t, TokenStatistics, float, float, float*);                \
-  void adamw(float*, float*, float*, const float*, int64_t, const AdamW&);                                           \
-  double sum_of_squares(const float*, int64_t);                                                                      \
-  inline constexpr Kernels table{#ISA,           gemm_tile,        attend,          attend_backward,                 \
-                                 outer_sum,      rms_norm,         rms_norm_backward, rms_norm_weight_gradient,      \
-                                 swiglu,         swiglu_backward,  sigmoid_row,     softmax_row,                     \
-                                 dot,            add,              add_scaled,      token_statistics,                \
-                                 exponentials,   logits_gradient,  adamw,           sum_of_squares};                 \
+#define COHORT_DECLARE_KERNELS(ISA)                                                                                    \
+  namespace cohort::ISA {                                                                                              \
+  void gemm_tile(const Gemm&, int64_t, int64_t, int64_t);                                                              \
+  void attend(const Attend&);                                                                                          \
+  void attend_backward(const AttendBackward&);                                                                         \
+  void outer_sum(const OuterSum&);                                                                                     \
+  float rms_norm(const float*, const float*, int64_t, float, float*);                                                  \
+  void rms_norm_backward(const float*, const float*, float, const float*, int64_t, bool, float*);                      \
+  void rms_norm_weight_gradient(const float*, int64_t, const float*, const float*, int64_t, int64_t, int64_t, int64_t, \
+                                float*);                                                                               \
+  void swiglu(const float*, const float*, int64_t, float*);                                                            \
+  void swiglu_backward(const float*, const float*, const float*, int64_t, float*, float*);                             \
+  void sigmoid_row(const float*, int64_t, float*);                                                                     \
+  void softmax_row(const float*, int64_t, float*);                                                                     \
+  float dot(const float*, const float*, int64_t);                                                                      \
+  void add(const float*, const float*, int64_t, float*);                                                               \
+  void add_scaled(const float*, float, int64_t, float*);                                                               \
+  TokenStatistics token_statistics(const float*, int64_t, float, int32_t);                                             \
+  float exponentials(const float*, int64_t, float, float, float*);                                                     \
+  void logits_gradient(const float*, int64_t, float, int32_t, TokenStatistics, float, float, float*);                  \
+  void adamw(float*, float*, float*, const float*, int64_t, const AdamW&);                                             \
+  double sum_of_squares(const float*, int64_t);                                                                        \
+  inline constexpr Kernels table{#ISA,                                                                                 \
+                                 gemm_tile,                                                                            \
+                                 attend,                                                                               \
+                                 attend_backward,                                                                      \
+                                 outer_sum,                                                                            \
+                                 rms_norm,                                                                             \
+                                 rms_norm_backward,                                                                    \
+                                 rms_norm_weight_gradient,                                                             \
+                                 swiglu,                                                                               \
+                                 swiglu_backward,                                                                      \
+                                 sigmoid_row,                                                                          \
+                                 softmax_row,                                                                          \
+                                 dot,                                                                                  \
+                                 add,                                                                                  \
+                                 add_scaled,                                                                           \
+                                 token_statistics,                                                                     \
+                                 exponentials,                                                                         \
+                                 logits_gradient,                                                                      \
+                                 adamw,                                                                                \
+                                 sum_of_squares};                                                                      \
   }
 
 COHORT_DECLARE_KERNELS(scalar)

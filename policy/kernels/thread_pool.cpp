@@ -17,7 +17,8 @@ void pause() {
 }
 
 /// Spins for 5 µs (longer spinning makes steps 10–50 times slower where cores are shared), then offers the core to
-/// others for 200 µs, which costs nothing where nobody wants it and saves the 50 µs that a sleeping thread takes to wake.
+/// others for 200 µs, which costs nothing where nobody wants it and saves the 50 µs that a sleeping thread takes to
+/// wake.
 template <class Ready>
 bool spin_until(Ready ready) {
   auto start = std::chrono::steady_clock::now();
@@ -72,6 +73,8 @@ void ThreadPool::work() {
   }
 }
 
-int usable_cores() { return cores().usable(); }
+int usable_cores() {
+  return cores().usable();
+}
 
 }  // namespace cohort

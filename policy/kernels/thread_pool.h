@@ -26,7 +26,8 @@ class ThreadPool {
       for (int64_t i = 0; i < count; ++i) task(i);
       return;
     }
-    run(count, [](void* f, int64_t i) { (*static_cast<std::remove_reference_t<F>*>(f))(i); }, &task);
+    run(
+        count, [](void* f, int64_t i) { (*static_cast<std::remove_reference_t<F>*>(f))(i); }, &task);
   }
 
  private:
@@ -39,9 +40,9 @@ class ThreadPool {
   Call call_ = nullptr;
   void* context_ = nullptr;
   int64_t count_ = 0;
-  alignas(64) std::atomic<uint32_t> round_{0};      // raised once a parallel_for; workers wait on it
-  alignas(64) std::atomic<int64_t> next_{0};        // next task to take
-  alignas(64) std::atomic<int32_t> busy_{0};        // workers that have not finished this round
+  alignas(64) std::atomic<uint32_t> round_{0};  // raised once a parallel_for; workers wait on it
+  alignas(64) std::atomic<int64_t> next_{0};    // next task to take
+  alignas(64) std::atomic<int32_t> busy_{0};    // workers that have not finished this round
   std::atomic<bool> stop_{false};
 };
 

@@ -22,29 +22,38 @@ float softmax_scale(const Json& config, int32_t qk_dim) {
 
 AttentionSpec attention(const Json& c) {
   AttentionSpec a{.latent = true, .heads = required_int(c, "num_attention_heads"), .kv_heads = 1};
-  if (c.value("attention_bias", false)) throw UsageError("config.json has attention_bias true, which deepseek_v3 models do not use: set it to false");
+  if (c.value("attention_bias", false))
+    throw UsageError("config.json has attention_bias true, which deepseek_v3 models do not use: set it to false");
   Json q_lora = c.value("q_lora_rank", Json(1536));  // null: a plain projection
   a.q_lora_rank = q_lora.is_number_integer() ? q_lora.get<int32_t>() : 0;
-  a.kv_lora_rank = required_int(c, "kv_lora_rank"), a.nope_dim = required_int(c, "qk_nope_head_dim"), a.rope_dim = required_int(c, "qk_rope_head_dim");
+  a.kv_lora_rank = required_int(c, "kv_lora_rank"), a.nope_dim = required_int(c, "qk_nope_head_dim"),
+  a.rope_dim = required_int(c, "qk_rope_head_dim");
   a.head_dim = a.nope_dim + a.rope_dim, a.value_head_dim = required_int(c, "v_head_dim");
   a.scale = softmax_scale(c, a.head_dim);
   return a;
 }
 
 MoeSpec mixture(const Json& c) {
-  MoeSpec m{.experts = required_int(c, "n_routed_experts"), .top_k = required_int(c, "num_experts_per_tok"), .groups = optional_int(c, "n_group", 8),
-            .top_groups = optional_int(c, "topk_group", 4), .expert_dim = required_int(c, "moe_intermediate_size")};
+  MoeSpec m{.experts = required_int(c, "n_routed_experts"),
+            .top_k = required_int(c, "num_experts_per_tok"),
+            .groups = optional_int(c, "n_group", 8),
+            .top_groups = optional_int(c, "topk_group", 4),
+            .expert_dim = required_int(c, "moe_intermediate_size")};
   m.shared_dim = m.expert_dim * c.value("n_shared_experts", 1);
-  m.normalize = c.value("norm_topk_prob", true), m.scale = c.value("routed_scaling_factor", 2.5f), m.correction_bias = true;
+  m.normalize = c.value("norm_topk_prob", true), m.scale = c.value("routed_scaling_factor", 2.5f),
+  m.correction_bias = true;
   if (m.experts % m.groups || m.top_k > m.experts / m.groups * m.top_groups)
-    throw UsageError("config.json: num_experts_per_tok " + std::to_string(m.top_k) + " cannot be chosen from n_group " + std::to_string(m.groups) +
-                     ", topk_group " + std::to_string(m.top_groups) + " of " + std::to_string(m.experts) + " experts");
+    throw UsageError("config.json: num_experts_per_tok " + std::to_string(m.top_k) + " cannot be chosen from n_group " +
+                     std::to_string(m.groups) + ", topk_group " + std::to_string(m.top_groups) + " of " +
+                     std::to_string(m.experts) + " experts");
   return m;
 }
 
 void add_attention(ModelSpec& spec, const std::string& at, const AttentionSpec& a, LayerOffsets& o) {
-  if (a.q_lora_rank) o.in = add_parameter(spec, at + "q_a_proj.weight", {a.q_lora_rank, spec.dim});
-  else o.in = add_parameter(spec, at + "q_proj.weight", {a.heads * a.head_dim, spec.dim});
+  if (a.q_lora_rank)
+    o.in = add_parameter(spec, at + "q_a_proj.weight", {a.q_lora_rank, spec.dim});
+  else
+    o.in = add_parameter(spec, at + "q_proj.weight", {a.heads * a.head_dim, spec.dim});
   add_parameter(spec, at + "kv_a_proj_with_mqa.weight", {a.kv_lora_rank + a.rope_dim, spec.dim});
   if (a.q_lora_rank) {
     o.q_a_norm = add_parameter(spec, at + "q_a_layernorm.weight", {a.q_lora_rank});
@@ -67,7 +76,8 @@ void add_mixture(ModelSpec& spec, const std::string& at, const MoeSpec& m, Layer
   o.router_bias = add_parameter(spec, at + "gate.e_score_correction_bias", {m.experts}, false);
   for (int32_t e = 0; e < m.experts; ++e) {
     o.expert_down.push_back(0);
-    o.expert_gate_up.push_back(add_gate_up(spec, at + "experts." + std::to_string(e) + ".", m.expert_dim, o.expert_down.back()));
+    o.expert_gate_up.push_back(
+        add_gate_up(spec, at + "experts." + std::to_string(e) + ".", m.expert_dim, o.expert_down.back()));
   }
   if (m.shared_dim) o.gate_up = add_gate_up(spec, at + "shared_experts.", m.shared_dim, o.down);
 }

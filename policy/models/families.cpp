@@ -10,7 +10,8 @@ namespace cohort {
 namespace {
 
 double theta_of(const Json& config) {
-  if (config.contains("rope_parameters") && config["rope_parameters"].is_object() && config["rope_parameters"].contains("rope_theta"))
+  if (config.contains("rope_parameters") && config["rope_parameters"].is_object() &&
+      config["rope_parameters"].contains("rope_theta"))
     return config["rope_parameters"]["rope_theta"];
   return config.value("rope_theta", 10000.0);
 }
@@ -22,10 +23,12 @@ std::string rope_type(const Json& scaling) {
 
 /// Llama 3: long wavelengths divided by `factor`, short ones kept, a ramp between.
 void apply_llama3(const Json& s, std::vector<double>& frequency) {
-  double factor = s.at("factor"), low = s.at("low_freq_factor"), high = s.at("high_freq_factor"), length = s.at("original_max_position_embeddings");
+  double factor = s.at("factor"), low = s.at("low_freq_factor"), high = s.at("high_freq_factor"),
+         length = s.at("original_max_position_embeddings");
   for (double& f : frequency) {
     double wavelength = 2 * std::numbers::pi / f;
-    if (wavelength > length / low) f /= factor;
+    if (wavelength > length / low)
+      f /= factor;
     else if (wavelength > length / high) {
       double smooth = (length / wavelength - low) / (high - low);
       f = (1 - smooth) * f / factor + smooth * f;
@@ -35,9 +38,14 @@ void apply_llama3(const Json& s, std::vector<double>& frequency) {
 
 /// YaRN (arXiv 2309.00071): interpolation for slow dimensions, extrapolation for fast ones; returns the amplitude.
 double apply_yarn(const Json& config, const Json& s, int32_t dim, double theta, std::vector<double>& frequency) {
-  double factor = s.at("factor"), length = s.value("original_max_position_embeddings", config.value("max_position_embeddings", 4096));
-  auto number = [&](const char* key, double otherwise) { return s.contains(key) && s[key].is_number() ? s[key].get<double>() : otherwise; };
-  auto correction = [&](double rotations) { return dim * std::log(length / (rotations * 2 * std::numbers::pi)) / (2 * std::log(theta)); };
+  double factor = s.at("factor"),
+         length = s.value("original_max_position_embeddings", config.value("max_position_embeddings", 4096));
+  auto number = [&](const char* key, double otherwise) {
+    return s.contains(key) && s[key].is_number() ? s[key].get<double>() : otherwise;
+  };
+  auto correction = [&](double rotations) {
+    return dim * std::log(length / (rotations * 2 * std::numbers::pi)) / (2 * std::log(theta));
+  };
   double low = std::max(std::floor(correction(number("beta_fast", 32))), 0.0);
   double high = std::min(std::ceil(correction(number("beta_slow", 1))), dim - 1.0);
   if (low == high) high += 0.001;
@@ -67,7 +75,8 @@ static int32_t positive(const char* key, int64_t value) {
 
 int32_t required_int(const Json& config, const char* key) {
   if (!config.contains(key) || !config[key].is_number_integer())
-    throw UsageError(std::string("config.json has no integer \"") + key + "\", which model_type \"" + config.value("model_type", "") + "\" needs");
+    throw UsageError(std::string("config.json has no integer \"") + key + "\", which model_type \"" +
+                     config.value("model_type", "") + "\" needs");
   return positive(key, config[key].get<int64_t>());
 }
 
@@ -89,10 +98,14 @@ RopeSpec rope_spec(const Json& config, int32_t dim, bool interleaved) {
   RopeSpec rope{.dim = dim, .interleaved = interleaved};
   Json scaling = rope_scaling(config);
   std::string type = rope_type(scaling);
-  if (type == "llama3") apply_llama3(scaling, frequency);
-  else if (type == "yarn") rope.amplitude = float(apply_yarn(config, scaling, dim, theta, frequency));
-  else if (type == "linear") for (double& f : frequency) f /= scaling.at("factor").get<double>();
-  else if (type != "default") throw UsageError("rope type \"" + type + "\" in config.json is not known: default, linear, llama3 or yarn");
+  if (type == "llama3")
+    apply_llama3(scaling, frequency);
+  else if (type == "yarn")
+    rope.amplitude = float(apply_yarn(config, scaling, dim, theta, frequency));
+  else if (type == "linear")
+    for (double& f : frequency) f /= scaling.at("factor").get<double>();
+  else if (type != "default")
+    throw UsageError("rope type \"" + type + "\" in config.json is not known: default, linear, llama3 or yarn");
   for (double f : frequency) rope.inv_freq.push_back(float(f));
   return rope;
 }
@@ -111,14 +124,21 @@ int64_t ModelSpec::active_parameters() const {
 /// What kernels and rows keep in arrays of fixed size.
 static void check_sizes(const ModelSpec& spec) {
   auto at_most = [](const char* what, int64_t value, int64_t most) {
-    if (value > most) throw UsageError(std::string("config.json: ") + what + " is " + std::to_string(value) + ", this version goes up to " + std::to_string(most));
+    if (value > most)
+      throw UsageError(std::string("config.json: ") + what + " is " + std::to_string(value) +
+                       ", this version goes up to " + std::to_string(most));
   };
-  if (spec.rope.dim % 2) throw UsageError("config.json: the rotated dimensions of a head are " + std::to_string(spec.rope.dim) + ", expected an even number");
+  if (spec.rope.dim % 2)
+    throw UsageError("config.json: the rotated dimensions of a head are " + std::to_string(spec.rope.dim) +
+                     ", expected an even number");
   for (const LayerSpec& layer : spec.layers) {
     const AttentionSpec& a = layer.attention;
-    if (a.heads % a.kv_heads) throw UsageError("config.json: num_attention_heads " + std::to_string(a.heads) + " is no multiple of num_key_value_heads " + std::to_string(a.kv_heads));
+    if (a.heads % a.kv_heads)
+      throw UsageError("config.json: num_attention_heads " + std::to_string(a.heads) +
+                       " is no multiple of num_key_value_heads " + std::to_string(a.kv_heads));
     at_most("the heads of one key", a.heads / a.kv_heads, kMostHeadsOfAKey);
-    at_most(a.latent ? "kv_lora_rank + qk_rope_head_dim" : "head_dim", a.key_dim(), a.latent ? kMostLatent : kMostHeadDim);
+    at_most(a.latent ? "kv_lora_rank + qk_rope_head_dim" : "head_dim", a.key_dim(),
+            a.latent ? kMostLatent : kMostHeadDim);
     if (layer.dense_dim) continue;
     at_most("n_routed_experts", layer.moe.experts, kMostExperts);
     at_most("num_experts_per_tok", layer.moe.top_k, kMostChosen);
@@ -129,15 +149,20 @@ static void check_sizes(const ModelSpec& spec) {
 static ModelSpec family_spec(const Json& config) {
   std::string type = config.value("model_type", "");
   ModelSpec spec;
-  if (type == "llama") spec = llama_spec(config);
-  else if (type == "deepseek_v3") spec = deepseek_v3_spec(config);
-  else throw UsageError("config.json has model_type \"" + type + "\"; this version knows llama and deepseek_v3");
+  if (type == "llama")
+    spec = llama_spec(config);
+  else if (type == "deepseek_v3")
+    spec = deepseek_v3_spec(config);
+  else
+    throw UsageError("config.json has model_type \"" + type + "\"; this version knows llama and deepseek_v3");
   spec.model_type = type;
   spec.config = config;
   if (config.contains("eos_token_id")) {
     const Json& eos = config["eos_token_id"];
-    if (eos.is_number_integer()) spec.stop_ids = {eos.get<int32_t>()};
-    else if (eos.is_array()) spec.stop_ids = eos.get<std::vector<int32_t>>();
+    if (eos.is_number_integer())
+      spec.stop_ids = {eos.get<int32_t>()};
+    else if (eos.is_array())
+      spec.stop_ids = eos.get<std::vector<int32_t>>();
   }
   return spec;
 }

@@ -19,7 +19,11 @@ ModelSpec llama_spec(const Json& c) {
   spec.embedding = add_parameter(spec, "model.embed_tokens.weight", {spec.vocab, spec.dim});
   for (int32_t l = 0; l < required_int(c, "num_hidden_layers"); ++l) {
     std::string at = "model.layers." + std::to_string(l) + ".";
-    LayerSpec layer{.attention = {.heads = heads, .kv_heads = kv_heads, .head_dim = head_dim, .value_head_dim = head_dim, .qkv_bias = bias,
+    LayerSpec layer{.attention = {.heads = heads,
+                                  .kv_heads = kv_heads,
+                                  .head_dim = head_dim,
+                                  .value_head_dim = head_dim,
+                                  .qkv_bias = bias,
                                   .scale = 1.0f / std::sqrt(float(head_dim))},
                     .dense_dim = ffn};
     LayerOffsets& o = layer.offsets;

@@ -57,8 +57,8 @@ Tokenizer tokenizer_from_json(const Json& tokenizer_json, const Json& tokenizer_
 /// `metadata`: a GGUF file's keys and values as one JSON object (tokenizer.ggml.*, tokenizer.chat_template).
 Tokenizer tokenizer_from_gguf(const Json& metadata);
 
-/// One token for each byte (ids 0…255), then `special_tokens`: the tokenizer of demo models. Those not of the form <|…|>
-/// are whole tokens that stay in decoded text. Those named
+/// One token for each byte (ids 0…255), then `special_tokens`: the tokenizer of demo models. Those not of the form
+/// <|…|> are whole tokens that stay in decoded text. Those named
 /// <|eos|> and <|pad|> get these roles; without an <|eos|> the first special token ends a text. ChatML is its template.
 Tokenizer byte_tokenizer(const std::vector<std::string>& special_tokens);
 

@@ -30,7 +30,8 @@ inline SftRow arithmetic_text_row(const ArithmeticTextOptions& options, const Ge
   SftRow row;
   row.prompt = chain_text(chain);
   row.completion = work.is_bare ? std::to_string(chain.results.back()) : work.steps;
-  if (options.restate && work.is_finished && !work.is_bare) row.completion += " " + std::to_string(chain.results.back());
+  if (options.restate && work.is_finished && !work.is_bare)
+    row.completion += " " + std::to_string(chain.results.back());
   if (row.completion.empty()) row.completion = row.prompt;  // a single step breaks off before its result
   return row;
 }

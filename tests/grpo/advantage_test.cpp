@@ -28,10 +28,13 @@ void expect_near(const std::vector<float>& found, const std::vector<double>& exp
 }
 
 TEST(Advantage, GroupDividesByTheUnbiasedStd) {
-  expect_near(advantages({group_of({1, 0, 0, 0})}, "group"), {0.75 / 0.5001, -0.25 / 0.5001, -0.25 / 0.5001, -0.25 / 0.5001});
+  expect_near(advantages({group_of({1, 0, 0, 0})}, "group"),
+              {0.75 / 0.5001, -0.25 / 0.5001, -0.25 / 0.5001, -0.25 / 0.5001});
 }
 
-TEST(Advantage, NoneOnlyTakesTheMeanAway) { expect_near(advantages({group_of({3, 1}), group_of({0, 10})}, "none"), {1, -1, -5, 5}); }
+TEST(Advantage, NoneOnlyTakesTheMeanAway) {
+  expect_near(advantages({group_of({3, 1}), group_of({0, 10})}, "none"), {1, -1, -5, 5});
+}
 
 TEST(Advantage, BatchDividesAllGroupsByOneStd) {
   double std = std::sqrt((4 + 0 + 4 + 0) / 3.0) + 1e-4;  // of 4, 2, 0, 2
@@ -40,7 +43,8 @@ TEST(Advantage, BatchDividesAllGroupsByOneStd) {
 
 TEST(Advantage, WhatHasNoValueGetsZeroAndDoesNotCount) {
   for (const char* scale : {"group", "batch", "none"}) {
-    std::vector<float> with = advantages({group_of({1, std::nullopt, 0, std::nullopt})}, scale), without = advantages({group_of({1, 0})}, scale);
+    std::vector<float> with = advantages({group_of({1, std::nullopt, 0, std::nullopt})}, scale),
+                       without = advantages({group_of({1, 0})}, scale);
     EXPECT_EQ(with, (std::vector<float>{without[0], 0, without[1], 0})) << scale;
   }
 }
@@ -48,13 +52,21 @@ TEST(Advantage, WhatHasNoValueGetsZeroAndDoesNotCount) {
 TEST(Advantage, NothingToLearnIsExactlyZero) {
   const std::optional<float> none;
   for (const char* scale : {"group", "batch", "none"})
-    EXPECT_EQ(advantages({group_of({1, 1, 1}), group_of({0, 0, 0}), group_of({none, none, none}), group_of({none, 5, none})}, scale), std::vector<float>(12, 0.0f)) << scale;
+    EXPECT_EQ(
+        advantages({group_of({1, 1, 1}), group_of({0, 0, 0}), group_of({none, none, none}), group_of({none, 5, none})},
+                   scale),
+        std::vector<float>(12, 0.0f))
+        << scale;
 }
 
 TEST(Advantage, EqualRewardsThatAreNoBinaryFractionsAreExactlyZero) {
   for (const char* scale : {"group", "batch", "none"})
     for (int size : {3, 5, 6, 7, 11, 16})
-      EXPECT_EQ(advantages({group_of(std::vector<std::optional<float>>(size_t(size), 0.1f)), group_of({0.3f, 0.7f})}, scale).front(), 0.0f) << scale << " " << size;
+      EXPECT_EQ(
+          advantages({group_of(std::vector<std::optional<float>>(size_t(size), 0.1f)), group_of({0.3f, 0.7f})}, scale)
+              .front(),
+          0.0f)
+          << scale << " " << size;
 }
 
 TEST(Advantage, ZeroStd) {
@@ -73,7 +85,8 @@ TEST(Overlong, ThePenaltyGrowsOverTheLastTokens) {
     return groups[0].rollouts;
   };
   std::vector<Rollout> rollouts = scored({.soft_cache = 20});
-  const float expected[] = {1.0f, 0.95f, 0.5f, 0.0f};  // trl.rewards.get_soft_overlong_punishment(100, 20): 0, -0.05, -0.5, -1
+  const float expected[] = {1.0f, 0.95f, 0.5f,
+                            0.0f};  // trl.rewards.get_soft_overlong_punishment(100, 20): 0, -0.05, -0.5, -1
   for (size_t i = 0; i < 4; ++i) EXPECT_FLOAT_EQ(*rollouts[i].score.value, expected[i]);
   EXPECT_FALSE(rollouts[4].score.value.has_value());  // an error stays one
   EXPECT_DOUBLE_EQ(rollouts[2].score.components.at("overlong"), -0.5);

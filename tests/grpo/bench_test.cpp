@@ -1,4 +1,5 @@
-// What bench claims: the work it counts, the median it reports, and that every case comes with a roof it can be held to.
+// What bench claims: the work it counts, the median it reports, and that every case comes with a roof it can be held
+// to.
 #include "grpo/bench.h"
 
 #include <gtest/gtest.h>
@@ -96,9 +97,19 @@ TEST(Bench, FractionAndPeerTurnRoundForSeconds) {
 }
 
 TEST(Bench, JsonHasTheFieldsOfTheContract) {
-  Json json = to_json({.bench = "rollout", .name = "64 slots", .value = 5, .unit = "tokens/s", .roof = 10.0, .bound = "compute"}, {2, "CPU", "abc"});
-  EXPECT_EQ(json, (Json{{"bench", "rollout"}, {"case", "64 slots"}, {"value", 5.0}, {"unit", "tokens/s"}, {"roof", 10.0}, {"fraction_of_roof", 0.5},
-                        {"bound", "compute"}, {"threads", 2}, {"device", "CPU"}, {"commit", "abc"}}));
+  Json json = to_json(
+      {.bench = "rollout", .name = "64 slots", .value = 5, .unit = "tokens/s", .roof = 10.0, .bound = "compute"},
+      {2, "CPU", "abc"});
+  EXPECT_EQ(json, (Json{{"bench", "rollout"},
+                        {"case", "64 slots"},
+                        {"value", 5.0},
+                        {"unit", "tokens/s"},
+                        {"roof", 10.0},
+                        {"fraction_of_roof", 0.5},
+                        {"bound", "compute"},
+                        {"threads", 2},
+                        {"device", "CPU"},
+                        {"commit", "abc"}}));
   EXPECT_TRUE(to_json({.bench = "roofs", .unit = "GB/s"}, {})["fraction_of_roof"].is_null());
 }
 
@@ -114,7 +125,8 @@ TEST(Bench, AnswersAreRightButForEveryFifth) {
   for (size_t i = 0; i < rows.size(); ++i) {
     Judged judged{.task = &rows[i].task, .completion = rows[i].completion};
     Score score = accuracy({&judged, 1}, {})[0];
-    EXPECT_EQ(score.status, i % 5 == 4 ? Status::wrong : Status::correct) << rows[i].task.answer << "   " << rows[i].completion;
+    EXPECT_EQ(score.status, i % 5 == 4 ? Status::wrong : Status::correct)
+        << rows[i].task.answer << "   " << rows[i].completion;
   }
 }
 

@@ -17,14 +17,18 @@ struct Outcome {
   size_t micro_batches;
 };
 
-Outcome gradient_of(StillLearner& still, std::span<const Group> groups, const LossConfig& loss, const PackConfig& pack_config = {}, Keep keep = Keep::all) {
+Outcome gradient_of(StillLearner& still, std::span<const Group> groups, const LossConfig& loss,
+                    const PackConfig& pack_config = {}, Keep keep = Keep::all) {
   std::vector<MicroBatch> batches = pack(groups, pack_config, keep);
   LossScale scale = loss_scale(groups, pack_config, 24);
-  StepStats stats = still.learner.step(batches, [&](const TokenBatch& b, std::span<float> d) { return grpo_loss(loss, b, scale, d); }, 10);
+  StepStats stats = still.learner.step(
+      batches, [&](const TokenBatch& b, std::span<float> d) { return grpo_loss(loss, b, scale, d); }, 10);
   return {stats, copy_of(still.learner.gradient), batches.size()};
 }
 
-std::vector<Json> models() { return {tiny_llama(), tiny_deepseek(24)}; }
+std::vector<Json> models() {
+  return {tiny_llama(), tiny_deepseek(24)};
+}
 
 TEST(Learner, PackingChangesNeitherLossNorGradient) {
   for (const Json& config : models()) {
@@ -32,7 +36,8 @@ TEST(Learner, PackingChangesNeitherLossNorGradient) {
     std::vector<Group> groups = tiny_groups();
     store_logprobs(groups, still.learner, 0.4f);
     for (const char* type : {"dapo", "grpo", "bnpo", "dr_grpo"}) {
-      LossConfig loss{.loss_type = type, .importance_sampling_level = type == std::string("grpo") ? "sequence" : "token"};
+      LossConfig loss{.loss_type = type,
+                      .importance_sampling_level = type == std::string("grpo") ? "sequence" : "token"};
       Outcome whole = gradient_of(still, groups, loss, {.max_tokens_per_batch = 1 << 20});
       ASSERT_EQ(whole.micro_batches, 1u);
       EXPECT_GT(whole.stats.grad_norm, 0);
@@ -54,7 +59,8 @@ TEST(Learner, WhatPromptsHaveInCommonIsPassedOnceWithTheSameGradient) {
     const std::vector<int32_t> beginning = tiny_ids(37, 60);
     for (Group& group : groups) group.prompt.insert(group.prompt.begin(), beginning.begin(), beginning.end());
     store_logprobs(groups, still.learner, 0.4f);
-    Outcome shared = gradient_of(still, groups, {}, {.max_tokens_per_batch = 1 << 20}), apart = gradient_of(still, groups, {}, {.max_tokens_per_batch = 1});
+    Outcome shared = gradient_of(still, groups, {}, {.max_tokens_per_batch = 1 << 20}),
+            apart = gradient_of(still, groups, {}, {.max_tokens_per_batch = 1});
     EXPECT_EQ(shared.stats.learner_tokens, 3 * 37 + 42 + 117 - 12 - 2 * 32);
     EXPECT_LT(relative_difference(shared.gradient, apart.gradient), 1e-5);
     EXPECT_NEAR(shared.stats.sums.loss, apart.stats.sums.loss, 1e-12);
@@ -68,7 +74,8 @@ TEST(Learner, DroppingWhatHasNoSignalChangesNoGradient) {
     store_logprobs(groups, still.learner, 0.4f);
     for (const char* type : {"dapo", "grpo", "dr_grpo"}) {
       Outcome all = gradient_of(still, groups, {.loss_type = type}, {.max_tokens_per_batch = 1 << 20}, Keep::all);
-      Outcome kept = gradient_of(still, groups, {.loss_type = type}, {.max_tokens_per_batch = 1 << 20}, Keep::with_signal);
+      Outcome kept =
+          gradient_of(still, groups, {.loss_type = type}, {.max_tokens_per_batch = 1 << 20}, Keep::with_signal);
       EXPECT_LT(kept.stats.learner_tokens, all.stats.learner_tokens);
       EXPECT_LT(relative_difference(kept.gradient, all.gradient), 1e-6) << type;
       EXPECT_EQ(kept.stats.sums.loss, all.stats.sums.loss);
@@ -153,15 +160,18 @@ TEST(Learner, DapoGradientIsThatOfAutograd) {
     store_logprobs(groups, still.learner, 0.4f);
     LossConfig loss{.loss_type = "dapo", .epsilon_high = 0.28};
     Outcome ours = gradient_of(still, groups, loss, {.max_tokens_per_batch = 64});
-    at::Tensor parameters = parameter_tensor(still.model), wide = parameters.to(at::kDouble), total = at::zeros({}, at::kDouble);
+    at::Tensor parameters = parameter_tensor(still.model), wide = parameters.to(at::kDouble),
+               total = at::zeros({}, at::kDouble);
     double tokens = 0, clipped = 0;
     for (const Group& group : groups)
       for (const Rollout& r : group.rollouts) {
         std::vector<int32_t> ids = group.prompt;
         ids.insert(ids.end(), r.completion.tokens.begin(), r.completion.tokens.end());
         int64_t R = int64_t(r.completion.tokens.size());
-        at::Tensor logprobs = reference_logprobs(still.model.spec, wide, ids, 0.9).narrow(0, int64_t(group.prompt.size()) - 1, R);
-        at::Tensor old = at::tensor(at::ArrayRef<float>(r.completion.logprobs)).to(at::kDouble), ratio = (logprobs - old).exp();
+        at::Tensor logprobs =
+            reference_logprobs(still.model.spec, wide, ids, 0.9).narrow(0, int64_t(group.prompt.size()) - 1, R);
+        at::Tensor old = at::tensor(at::ArrayRef<float>(r.completion.logprobs)).to(at::kDouble),
+                   ratio = (logprobs - old).exp();
         total = total - at::min(ratio * r.advantage, ratio.clamp(0.8, 1.28) * r.advantage).sum();
         clipped += ((ratio < 0.8).logical_or(ratio > 1.28)).sum().item<double>(), tokens += double(R);
       }
@@ -188,8 +198,10 @@ TEST(Learner, CrossEntropyGradientIsThatOfAutograd) {
     std::vector<MicroBatch> batches = pack_sequences(rows, {.max_tokens_per_batch = 40});
     EXPECT_GT(batches.size(), 2u);
     LossScale scale{.num_tokens = learned};
-    StepStats stats = still.learner.step(batches, [&](const TokenBatch& b, std::span<float> d) { return cross_entropy_loss(b, scale, d); }, 10);
-    at::Tensor parameters = parameter_tensor(still.model), wide = parameters.to(at::kDouble), total = at::zeros({}, at::kDouble);
+    StepStats stats = still.learner.step(
+        batches, [&](const TokenBatch& b, std::span<float> d) { return cross_entropy_loss(b, scale, d); }, 10);
+    at::Tensor parameters = parameter_tensor(still.model), wide = parameters.to(at::kDouble),
+               total = at::zeros({}, at::kDouble);
     for (const SftSequence& row : rows) {
       at::Tensor logprobs = reference_logprobs(still.model.spec, wide, row.tokens, 0.9);
       for (size_t t = 1; t < row.tokens.size(); ++t)

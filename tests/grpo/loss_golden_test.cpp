@@ -10,24 +10,35 @@
 namespace cohort {
 namespace {
 
-std::optional<double> optional_of(const Json& value) { return value.is_null() ? std::nullopt : std::optional(value.get<double>()); }
+std::optional<double> optional_of(const Json& value) {
+  return value.is_null() ? std::nullopt : std::optional(value.get<double>());
+}
 
 LossConfig config_of(const Json& c) {
-  return {.loss_type = c.at("loss_type"), .importance_sampling_level = c.at("importance_sampling_level"), .epsilon = c.at("epsilon"),
-          .epsilon_high = optional_of(c.at("epsilon_high")), .delta = optional_of(c.at("delta")), .beta = c.at("beta"),
+  return {.loss_type = c.at("loss_type"),
+          .importance_sampling_level = c.at("importance_sampling_level"),
+          .epsilon = c.at("epsilon"),
+          .epsilon_high = optional_of(c.at("epsilon_high")),
+          .delta = optional_of(c.at("delta")),
+          .beta = c.at("beta"),
           .use_bias_correction_kl = c.at("use_bias_correction_kl")};
 }
 
 TokenBatch batch_of(const Json& stored, bool with_reference) {
-  TokenBatch batch{.sequence_begin = {0}, .advantages = stored.at("advantages"), .logprobs = stored.at("logprobs"), .entropies = stored.at("entropies"),
-                   .old_logprobs = stored.at("old_logprobs"), .mask = stored.at("mask")};
+  TokenBatch batch{.sequence_begin = {0},
+                   .advantages = stored.at("advantages"),
+                   .logprobs = stored.at("logprobs"),
+                   .entropies = stored.at("entropies"),
+                   .old_logprobs = stored.at("old_logprobs"),
+                   .mask = stored.at("mask")};
   if (with_reference) batch.ref_logprobs = stored.at("ref_logprobs").get<std::vector<float>>();
   for (int64_t length : stored.at("lengths")) batch.sequence_begin.push_back(batch.sequence_begin.back() + length);
   return batch;
 }
 
 /// The loss over `micro_batches` equal parts, gradients one after another.
-LossSums loss_in_parts(const LossConfig& config, const TokenBatch& batch, const LossScale& scale, size_t micro_batches, std::vector<float>& gradient) {
+LossSums loss_in_parts(const LossConfig& config, const TokenBatch& batch, const LossScale& scale, size_t micro_batches,
+                       std::vector<float>& gradient) {
   LossSums sums;
   size_t sequences = batch.advantages.size() / micro_batches;
   gradient.clear();
@@ -42,7 +53,9 @@ LossSums loss_in_parts(const LossConfig& config, const TokenBatch& batch, const 
 
 bool has_masked_sequence(const TokenBatch& b) {
   for (size_t s = 0; s + 1 < b.sequence_begin.size(); ++s)
-    if (std::all_of(b.mask.begin() + b.sequence_begin[s], b.mask.begin() + b.sequence_begin[s + 1], [](float m) { return m == 0; })) return true;
+    if (std::all_of(b.mask.begin() + b.sequence_begin[s], b.mask.begin() + b.sequence_begin[s + 1],
+                    [](float m) { return m == 0; }))
+      return true;
   return false;
 }
 
@@ -57,14 +70,17 @@ TEST(LossGolden, ValueGradientAndMetricsAreTrls) {
   for (const Json& expected : golden.at("cases")) {
     LossConfig config = config_of(expected.at("config"));
     size_t micro_batches = expected.at("micro_batches");
-    SCOPED_TRACE(expected.at("batch").get<std::string>() + ", " + expected.at("setting").get<std::string>() + ", " + config.loss_type + ", " +
-                 config.importance_sampling_level + ", micro-batches " + std::to_string(micro_batches));
+    SCOPED_TRACE(expected.at("batch").get<std::string>() + ", " + expected.at("setting").get<std::string>() + ", " +
+                 config.loss_type + ", " + config.importance_sampling_level + ", micro-batches " +
+                 std::to_string(micro_batches));
     TokenBatch batch = batch_of(golden.at("batches").at(expected.at("batch").get<std::string>()), config.beta > 0);
     std::vector<float> gradient;
-    LossSums sums = loss_in_parts(config, batch, scale_of(batch, golden.at("max_completion_length")), micro_batches, gradient);
+    LossSums sums =
+        loss_in_parts(config, batch, scale_of(batch, golden.at("max_completion_length")), micro_batches, gradient);
     EXPECT_NEAR(sums.loss, expected.at("loss").get<double>(), 1e-6);
     ASSERT_EQ(gradient.size(), expected.at("gradient").size());
-    for (size_t n = 0; n < gradient.size(); ++n) EXPECT_NEAR(gradient[n], expected.at("gradient")[n].get<double>(), 1e-6) << "token " << n;
+    for (size_t n = 0; n < gradient.size(); ++n)
+      EXPECT_NEAR(gradient[n], expected.at("gradient")[n].get<double>(), 1e-6) << "token " << n;
     if (!expected.contains("metrics")) continue;
     Json ours = step_metrics({.sums = sums}, config, 0);
     clipped_cases += ours.at("clip_ratio/region_mean") > 0;
@@ -82,7 +98,8 @@ std::vector<Group> groups_of(const Json& rewards, size_t size) {
   std::vector<Group> groups(rewards.size() / size);
   for (size_t i = 0; i < rewards.size(); ++i) {
     Rollout rollout{.completion = {.tokens = {1}}};
-    if (!rewards[i].is_null()) rollout.score.value = rewards[i].get<float>(), rollout.score.components["reward"] = rewards[i];
+    if (!rewards[i].is_null())
+      rollout.score.value = rewards[i].get<float>(), rollout.score.components["reward"] = rewards[i];
     groups[i / size].rollouts.push_back(rollout);
   }
   return groups;
@@ -105,7 +122,8 @@ TEST(AdvantageGolden, RewardMetricsAreTrls) {
   for (const Json& expected : read_golden("trl_advantage.json").at("cases")) {
     const Json &rewards = expected.at("rewards"), &metrics = expected.at("metrics");
     Json ours = group_metrics(groups_of(rewards, expected.at("num_generations")));
-    for (const char* name : {"reward", "rewards/reward/mean", "rewards/reward/std"}) EXPECT_NEAR(ours.at(name).get<double>(), metrics.at(name).get<double>(), 1e-6) << name;
+    for (const char* name : {"reward", "rewards/reward/mean", "rewards/reward/std"})
+      EXPECT_NEAR(ours.at(name).get<double>(), metrics.at(name).get<double>(), 1e-6) << name;
     bool all_scored = std::none_of(rewards.begin(), rewards.end(), [](const Json& r) { return r.is_null(); });
     if (!all_scored || expected.at("scale_rewards") == "batch") continue;  // TRL's share is of other groups there
     EXPECT_NEAR(ours.at("frac_reward_zero_std").get<double>(), metrics.at("frac_reward_zero_std").get<double>(), 1e-6);

@@ -14,7 +14,11 @@ namespace {
 /// Two sequences of 2 and 4 tokens, ratios exactly 1, advantages 1 and −0.5.
 TokenBatch on_policy() {
   std::vector<float> logprobs = {-0.5f, -1.0f, -0.25f, -2.0f, -1.5f, -0.125f};
-  return {.sequence_begin = {0, 2, 6}, .advantages = {1.0f, -0.5f}, .logprobs = logprobs, .entropies = std::vector<float>(6, 0.5f), .old_logprobs = logprobs,
+  return {.sequence_begin = {0, 2, 6},
+          .advantages = {1.0f, -0.5f},
+          .logprobs = logprobs,
+          .entropies = std::vector<float>(6, 0.5f),
+          .old_logprobs = logprobs,
           .mask = std::vector<float>(6, 1.0f)};
 }
 
@@ -30,7 +34,12 @@ Outcome outcome(const LossConfig& config, const TokenBatch& batch, double max_co
 
 /// One token whose ratio is exp(logprob), old log-probability −1.
 Outcome one_token(const LossConfig& config, double ratio, float advantage) {
-  return outcome(config, {.sequence_begin = {0, 1}, .advantages = {advantage}, .logprobs = {float(std::log(ratio)) - 1.0f}, .entropies = {0}, .old_logprobs = {-1.0f}, .mask = {1}});
+  return outcome(config, {.sequence_begin = {0, 1},
+                          .advantages = {advantage},
+                          .logprobs = {float(std::log(ratio)) - 1.0f},
+                          .entropies = {0},
+                          .old_logprobs = {-1.0f},
+                          .mask = {1}});
 }
 
 void expect_gradient(const Outcome& o, const std::vector<double>& expected) {
@@ -88,8 +97,9 @@ TEST(Loss, ClippingHoldsBackOneSideForEachSignOfTheAdvantage) {
     double loss, gradient;
     bool low, high;
   };
-  for (const Case& c : {Case{1.25, 2, -2.5, -2.5, false, false}, Case{1.5, 2, -2.6, 0, false, true}, Case{0.5, 2, -1, -1, false, false},
-                        Case{0.5, -2, 1.6, 0, true, false}, Case{0.9, -2, 1.8, 1.8, false, false}, Case{1.5, -2, 3, 3, false, false}}) {
+  for (const Case& c :
+       {Case{1.25, 2, -2.5, -2.5, false, false}, Case{1.5, 2, -2.6, 0, false, true}, Case{0.5, 2, -1, -1, false, false},
+        Case{0.5, -2, 1.6, 0, true, false}, Case{0.9, -2, 1.8, 1.8, false, false}, Case{1.5, -2, 3, 3, false, false}}) {
     Outcome o = one_token(config, c.ratio, c.advantage);
     EXPECT_NEAR(o.sums.loss, c.loss, 1e-6) << c.ratio << " " << c.advantage;
     EXPECT_NEAR(o.gradient[0], c.gradient, 1e-6) << c.ratio << " " << c.advantage;
@@ -108,7 +118,12 @@ TEST(Loss, DeltaBoundsTheRatioOfANegativeAdvantage) {
 }
 
 TEST(Loss, SequenceRatioIsTheGeometricMean) {
-  TokenBatch batch{.sequence_begin = {0, 2}, .advantages = {1}, .logprobs = {-1.0f, -1.0f}, .entropies = {0, 0}, .old_logprobs = {-1.3f, -0.9f}, .mask = {1, 1}};
+  TokenBatch batch{.sequence_begin = {0, 2},
+                   .advantages = {1},
+                   .logprobs = {-1.0f, -1.0f},
+                   .entropies = {0, 0},
+                   .old_logprobs = {-1.3f, -0.9f},
+                   .mask = {1, 1}};
   Outcome o = outcome({.loss_type = "grpo", .importance_sampling_level = "sequence"}, batch);
   double ratio = std::exp((0.3 - 0.1) / 2);
   EXPECT_NEAR(o.sums.ratio_max, ratio, 1e-6);
@@ -120,7 +135,13 @@ TEST(Loss, SequenceRatioIsTheGeometricMean) {
 }
 
 TEST(Loss, KlIsK3AgainstTheReference) {
-  TokenBatch batch{.sequence_begin = {0, 1}, .advantages = {0}, .logprobs = {-1.0f}, .entropies = {0}, .old_logprobs = {-1.5f}, .mask = {1}, .ref_logprobs = {-0.75f}};
+  TokenBatch batch{.sequence_begin = {0, 1},
+                   .advantages = {0},
+                   .logprobs = {-1.0f},
+                   .entropies = {0},
+                   .old_logprobs = {-1.5f},
+                   .mask = {1},
+                   .ref_logprobs = {-0.75f}};
   double k3 = std::exp(0.25) - 0.25 - 1, ratio = std::exp(0.5);
   Outcome plain = outcome({.beta = 0.5, .use_bias_correction_kl = false}, batch);
   EXPECT_NEAR(plain.sums.loss, 0.5 * k3, 1e-7);
@@ -149,15 +170,22 @@ double formula(const LossConfig& c, const TokenBatch& b, const std::vector<doubl
   for (size_t s = 0; s + 1 < b.sequence_begin.size(); ++s) {
     auto begin = size_t(b.sequence_begin[s]), end = size_t(b.sequence_begin[s + 1]);
     double tokens = 0, log_ratio = 0, of_sequence = 0;
-    for (size_t n = begin; n < end; ++n) tokens += b.mask[n], log_ratio += b.mask[n] * (logprobs[n] - b.old_logprobs[n]);
+    for (size_t n = begin; n < end; ++n)
+      tokens += b.mask[n], log_ratio += b.mask[n] * (logprobs[n] - b.old_logprobs[n]);
     for (size_t n = begin; n < end; ++n) {
       if (b.mask[n] == 0) continue;
-      double r = std::exp(c.importance_sampling_level == "sequence" ? log_ratio / tokens : logprobs[n] - b.old_logprobs[n]), A = b.advantages[s];
-      double clipped = std::min(std::max(r, 1 - c.epsilon), 1 + c.epsilon_high.value_or(c.epsilon)), d = double(b.ref_logprobs[n]) - logprobs[n];
-      of_sequence += -std::min(std::min(r, c.delta.value_or(1e9)) * A, clipped * A) + c.beta * (std::exp(d) - d - 1) * (c.use_bias_correction_kl ? r : 1);
+      double r = std::exp(c.importance_sampling_level == "sequence" ? log_ratio / tokens
+                                                                    : logprobs[n] - b.old_logprobs[n]),
+             A = b.advantages[s];
+      double clipped = std::min(std::max(r, 1 - c.epsilon), 1 + c.epsilon_high.value_or(c.epsilon)),
+             d = double(b.ref_logprobs[n]) - logprobs[n];
+      of_sequence += -std::min(std::min(r, c.delta.value_or(1e9)) * A, clipped * A) +
+                     c.beta * (std::exp(d) - d - 1) * (c.use_bias_correction_kl ? r : 1);
     }
-    if (c.loss_type == "grpo") total += of_sequence / std::max(1.0, tokens) / scale.num_sequences;
-    else total += of_sequence / (c.loss_type == "dr_grpo" ? scale.num_sequences * max_length : scale.num_tokens);
+    if (c.loss_type == "grpo")
+      total += of_sequence / std::max(1.0, tokens) / scale.num_sequences;
+    else
+      total += of_sequence / (c.loss_type == "dr_grpo" ? scale.num_sequences * max_length : scale.num_tokens);
   }
   return total;
 }
@@ -170,7 +198,8 @@ TokenBatch random_batch(uint32_t seed) {
     b.sequence_begin.push_back(b.sequence_begin.back() + length);
     b.advantages.push_back(4 * draw() - 2);
     for (int64_t n = 0; n < length; ++n) {
-      b.old_logprobs.push_back(-3 * draw()), b.logprobs.push_back(b.old_logprobs.back() + draw() - 0.5f), b.ref_logprobs.push_back(b.logprobs.back() + draw() - 0.5f);
+      b.old_logprobs.push_back(-3 * draw()), b.logprobs.push_back(b.old_logprobs.back() + draw() - 0.5f),
+          b.ref_logprobs.push_back(b.logprobs.back() + draw() - 0.5f);
       b.mask.push_back(draw() < 0.8f ? 1.0f : 0.0f), b.entropies.push_back(draw());
     }
   }
@@ -183,7 +212,11 @@ TEST(Loss, GradientIsThatOfFiniteDifferences) {
     for (const char* level : {"token", "sequence"})
       for (bool corrected : {false, true})
         for (uint32_t seed = 0; seed < 6; ++seed) {
-          LossConfig config{.loss_type = type, .importance_sampling_level = level, .epsilon_high = 0.28, .beta = seed % 2 ? 0.2 : 0.0, .use_bias_correction_kl = corrected};
+          LossConfig config{.loss_type = type,
+                            .importance_sampling_level = level,
+                            .epsilon_high = 0.28,
+                            .beta = seed % 2 ? 0.2 : 0.0,
+                            .use_bias_correction_kl = corrected};
           if (seed % 3 == 0) config.delta = 1.35;
           TokenBatch batch = random_batch(seed);
           Outcome o = outcome(config, batch, 7);
@@ -196,7 +229,8 @@ TEST(Loss, GradientIsThatOfFiniteDifferences) {
             at[n] = x - h;
             double below = formula(config, batch, at, 7);
             at[n] = x;
-            EXPECT_NEAR(o.gradient[n], (above - below) / (2 * h), 1e-6) << type << " " << level << " seed " << seed << " token " << n;
+            EXPECT_NEAR(o.gradient[n], (above - below) / (2 * h), 1e-6)
+                << type << " " << level << " seed " << seed << " token " << n;
             checked += o.gradient[n] != 0;
           }
         }

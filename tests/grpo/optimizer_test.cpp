@@ -9,7 +9,8 @@ namespace {
 
 TEST(AdamWGolden, WeightsAreTorchs) {
   Json golden = read_golden("adamw.json");
-  double lr = golden.at("learning_rate"), beta1 = golden.at("beta1"), beta2 = golden.at("beta2"), epsilon = golden.at("epsilon");
+  double lr = golden.at("learning_rate"), beta1 = golden.at("beta1"), beta2 = golden.at("beta2"),
+         epsilon = golden.at("epsilon");
   for (const char* isa : {"scalar", "avx2", "avx512"}) {
     const Kernels* kernels = kernels_for(isa);
     if (!kernels) continue;
@@ -21,10 +22,16 @@ TEST(AdamWGolden, WeightsAreTorchs) {
         double norm = std::sqrt(kernels->sum_of_squares(gradient.data(), 8)), count = double(t + 1);
         EXPECT_NEAR(norm, expected.at("norms")[t].get<double>(), 1e-6);
         kernels->adamw(weight.data(), mean.data(), variance.data(), gradient.data(), 8,
-                       {.learning_rate = float(lr), .beta1 = float(beta1), .beta2 = float(beta2), .epsilon = float(epsilon),
-                        .weight_decay = expected.at("weight_decay"), .correction1 = float(1 - std::pow(beta1, count)),
-                        .correction2 = float(1 - std::pow(beta2, count)), .gradient_scale = clip > 0 && norm > clip ? float(clip / (norm + 1e-6)) : 1.0f});
-        for (size_t i = 0; i < 8; ++i) EXPECT_NEAR(weight[i], expected.at("after")[t][i].get<double>(), 2e-6) << isa << " step " << t;
+                       {.learning_rate = float(lr),
+                        .beta1 = float(beta1),
+                        .beta2 = float(beta2),
+                        .epsilon = float(epsilon),
+                        .weight_decay = expected.at("weight_decay"),
+                        .correction1 = float(1 - std::pow(beta1, count)),
+                        .correction2 = float(1 - std::pow(beta2, count)),
+                        .gradient_scale = clip > 0 && norm > clip ? float(clip / (norm + 1e-6)) : 1.0f});
+        for (size_t i = 0; i < 8; ++i)
+          EXPECT_NEAR(weight[i], expected.at("after")[t][i].get<double>(), 2e-6) << isa << " step " << t;
       }
     }
   }
@@ -36,7 +43,8 @@ struct Trainee {
   StepStats step(std::span<const Group> groups, std::span<const double> load = {}) {
     std::vector<MicroBatch> batches = pack(groups, {.max_tokens_per_batch = 64}, Keep::all);
     LossScale scale = loss_scale(groups, {}, 24);
-    return learner.step(batches, [&](const TokenBatch& b, std::span<float> d) { return grpo_loss({}, b, scale, d); }, 100, load);
+    return learner.step(
+        batches, [&](const TokenBatch& b, std::span<float> d) { return grpo_loss({}, b, scale, d); }, 100, load);
   }
   std::vector<float> weights() const { return copy_of(model.parameters); }
   Compute compute;
@@ -54,13 +62,16 @@ std::vector<Group> stored_groups(const Json& config) {
 /// AdamW in double over the learner's own gradients.
 struct PlainAdamW {
   std::vector<double> weight, mean, variance;
-  explicit PlainAdamW(const std::vector<float>& start) : weight(start.begin(), start.end()), mean(start.size()), variance(start.size()) {}
-  void step(const ParameterSpec& p, const std::vector<float>& gradient, double scale, double lr, double decay, int count) {
+  explicit PlainAdamW(const std::vector<float>& start)
+      : weight(start.begin(), start.end()), mean(start.size()), variance(start.size()) {}
+  void step(const ParameterSpec& p, const std::vector<float>& gradient, double scale, double lr, double decay,
+            int count) {
     for (size_t i = size_t(p.offset); i < size_t(p.offset + p.size()); ++i) {
       double g = gradient[i] * scale;
       mean[i] = 0.9 * mean[i] + 0.1 * g, variance[i] = 0.999 * variance[i] + 0.001 * g * g;
       weight[i] -= lr * (p.shape.size() > 1 ? decay : 0) * weight[i];
-      weight[i] -= lr * (mean[i] / (1 - std::pow(0.9, count))) / (std::sqrt(variance[i] / (1 - std::pow(0.999, count))) + 1e-8);
+      weight[i] -=
+          lr * (mean[i] / (1 - std::pow(0.9, count))) / (std::sqrt(variance[i] / (1 - std::pow(0.999, count))) + 1e-8);
     }
   }
 };
@@ -69,7 +80,9 @@ TEST(Optimizer, StepsAreAdamWOfTheClippedGradient) {
   for (double max_norm : {0.0, 0.01, 1e9}) {
     Json config = tiny_deepseek();
     std::vector<Group> groups = stored_groups(config);
-    Trainee trainee(config, {.learning_rate = 1e-2, .weight_decay = 0.1, .max_grad_norm = max_norm, .lr_scheduler_type = "constant"});
+    Trainee trainee(
+        config,
+        {.learning_rate = 1e-2, .weight_decay = 0.1, .max_grad_norm = max_norm, .lr_scheduler_type = "constant"});
     PlainAdamW plain(trainee.weights());
     for (int count = 1; count <= 3; ++count) {
       StepStats stats = trainee.step(groups);
@@ -138,23 +151,27 @@ TEST(LearningRate, FollowsItsSchedule) {
   EXPECT_NEAR(learning_rate_at(cosine, 4, 8), 1.1, 1e-12);
   EXPECT_NEAR(learning_rate_at(cosine, 8, 8), 0.2, 1e-12);
   EXPECT_NEAR(learning_rate_at(cosine, 99, 8), 0.2, 1e-12);
-  for (const char* type : {"constant", "constant_with_warmup"}) EXPECT_EQ(learning_rate_at({.learning_rate = 3.0, .lr_scheduler_type = type}, 7, 8), 3.0);
+  for (const char* type : {"constant", "constant_with_warmup"})
+    EXPECT_EQ(learning_rate_at({.learning_rate = 3.0, .lr_scheduler_type = type}, 7, 8), 3.0);
 }
 
 TEST(LearningRate, RisesDuringWarmUp) {
   for (const char* type : {"linear", "cosine", "constant", "constant_with_warmup"}) {
     OptimizerConfig c{.learning_rate = 1.0, .lr_scheduler_type = type, .warmup_steps = 4};
-    for (int64_t step = 0; step < 4; ++step) EXPECT_NEAR(learning_rate_at(c, step, 20), double(step + 1) / 5, 1e-12) << type;
+    for (int64_t step = 0; step < 4; ++step)
+      EXPECT_NEAR(learning_rate_at(c, step, 20), double(step + 1) / 5, 1e-12) << type;
     EXPECT_EQ(learning_rate_at(c, 4, 20), 1.0) << type;
     EXPECT_GT(learning_rate_at(c, 0, 20), 0) << type;
   }
-  EXPECT_NEAR(learning_rate_at({.learning_rate = 1.0, .lr_scheduler_type = "linear", .warmup_steps = 4}, 12, 20), 0.5, 1e-12);
+  EXPECT_NEAR(learning_rate_at({.learning_rate = 1.0, .lr_scheduler_type = "linear", .warmup_steps = 4}, 12, 20), 0.5,
+              1e-12);
 }
 
 std::vector<float> router_biases(const CausalLM& model) {
   std::vector<float> biases;
   for (const LayerSpec& layer : model.spec.layers)
-    for (int32_t e = 0; !layer.dense_dim && e < layer.moe.experts; ++e) biases.push_back(*model.at(layer.offsets.router_bias + e));
+    for (int32_t e = 0; !layer.dense_dim && e < layer.moe.experts; ++e)
+      biases.push_back(*model.at(layer.offsets.router_bias + e));
   return biases;
 }
 
@@ -163,7 +180,8 @@ TEST(RouterBalance, MovesEachBiasByGammaTowardsAnEvenLoad) {
   Trainee trainee(tiny_deepseek(), {.learning_rate = 0, .router_bias_update_rate = 0.25});
   EXPECT_EQ(router_biases(trainee.model), std::vector<float>(16, 0.0f));
   trainee.step({}, load);
-  EXPECT_EQ(router_biases(trainee.model), (std::vector<float>{-0.25f, 0.25f, 0, 0, 0, 0, -0.25f, 0.25f, 0.25f, 0.25f, 0.25f, 0.25f, 0.25f, 0.25f, 0.25f, -0.25f}));
+  EXPECT_EQ(router_biases(trainee.model), (std::vector<float>{-0.25f, 0.25f, 0, 0, 0, 0, -0.25f, 0.25f, 0.25f, 0.25f,
+                                                              0.25f, 0.25f, 0.25f, 0.25f, 0.25f, -0.25f}));
 }
 
 TEST(RouterBalance, EvensTheLoad) {
@@ -190,8 +208,10 @@ TEST(RouterBalance, PolicyDecidesWhatIsTrained) {
     trainee.step(groups);
     std::vector<float> after = trainee.weights();
     for (const ParameterSpec& p : trainee.model.spec.parameters) {
-      bool moved = !std::equal(before.begin() + p.offset, before.begin() + p.offset + p.size(), after.begin() + p.offset);
-      bool expected = p.name.ends_with("mlp.gate.weight") ? policy == std::string("train") : p.gradient || policy != std::string("freeze");
+      bool moved =
+          !std::equal(before.begin() + p.offset, before.begin() + p.offset + p.size(), after.begin() + p.offset);
+      bool expected = p.name.ends_with("mlp.gate.weight") ? policy == std::string("train")
+                                                          : p.gradient || policy != std::string("freeze");
       EXPECT_EQ(moved, expected) << policy << " " << p.name;
     }
   }

@@ -10,7 +10,10 @@ namespace {
 
 /// The sequence a target belongs to, read back through spans and block tables: the tokens up to `row`.
 std::vector<int32_t> context_of(const MicroBatch& m, int64_t row) {
-  auto span_of = [&](int64_t r) { return *std::find_if(m.spans.begin(), m.spans.end(), [&](const RowSpan& s) { return r >= s.first_row && r < s.first_row + s.num_rows; }); };
+  auto span_of = [&](int64_t r) {
+    return *std::find_if(m.spans.begin(), m.spans.end(),
+                         [&](const RowSpan& s) { return r >= s.first_row && r < s.first_row + s.num_rows; });
+  };
   RowSpan own = span_of(row);
   std::vector<int32_t> ids;
   if (own.first_position) {  // a completion stands behind the nearest span before it that starts at 0
@@ -53,7 +56,8 @@ TEST(Pack, APromptIsPassedOnceAMicroBatch) {
   EXPECT_EQ(whole[0].tokens.size(), 5u + 16 + 21 + 117 - 12);
   EXPECT_EQ(whole[0].spans.size(), 3u + 12 - 2);  // completions of one token have no rows
   EXPECT_EQ(whole[0].copies.size(), 3u + 3);      // none behind the prompt of 16, which fills its block
-  for (const MicroBatch& m : pack(groups, {.max_tokens_per_batch = 1}, Keep::all)) EXPECT_EQ(m.loss.advantages.size(), 1u);
+  for (const MicroBatch& m : pack(groups, {.max_tokens_per_batch = 1}, Keep::all))
+    EXPECT_EQ(m.loss.advantages.size(), 1u);
 }
 
 TEST(Pack, MicroBatchesKeepTheirLimit) {
@@ -70,13 +74,16 @@ TEST(Pack, BlocksOfSequencesAreTheirOwnBeyondThePrompt) {
   for (const MicroBatch& m : pack(groups, {.max_tokens_per_batch = 1 << 20}, Keep::all)) {
     std::vector<int> writers(size_t(m.num_blocks), 0);  // a block is written by the rows of one span only
     for (const RowSpan& s : m.spans)
-      for (int64_t b = s.first_position / kKeyBlock; b <= (s.first_position + s.num_rows - 1) / kKeyBlock; ++b) ++writers.at(size_t(s.blocks[b]));
+      for (int64_t b = s.first_position / kKeyBlock; b <= (s.first_position + s.num_rows - 1) / kKeyBlock; ++b)
+        ++writers.at(size_t(s.blocks[b]));
     for (int count : writers) EXPECT_EQ(count, 1);
   }
 }
 
 TEST(Pack, SequencesLearnWhatTheirMaskSays) {
-  std::vector<SftSequence> rows = {{.tokens = {10, 11, 12, 13, 14}, .mask = {0, 0, 1, 1, 0}}, {.tokens = {20, 21}, .mask = {0, 0}}, {.tokens = {30, 31}, .mask = {0, 1}}};
+  std::vector<SftSequence> rows = {{.tokens = {10, 11, 12, 13, 14}, .mask = {0, 0, 1, 1, 0}},
+                                   {.tokens = {20, 21}, .mask = {0, 0}},
+                                   {.tokens = {30, 31}, .mask = {0, 1}}};
   std::vector<MicroBatch> batches = pack_sequences(rows, {});
   ASSERT_EQ(batches.size(), 1u);
   EXPECT_EQ(batches[0].tokens, (std::vector<int32_t>{10, 11, 12, 30}));  // nothing behind the last learned token

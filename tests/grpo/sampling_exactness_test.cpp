@@ -21,7 +21,9 @@ struct Policy {
   bool bf16;
 };
 std::vector<Policy> policies() {
-  return {{"llama", over_bytes(tiny_llama()), false}, {"deepseek", over_bytes(tiny_deepseek()), false}, {"deepseek q_lora, groups", over_bytes(tiny_deepseek(24, 4)), false},
+  return {{"llama", over_bytes(tiny_llama()), false},
+          {"deepseek", over_bytes(tiny_deepseek()), false},
+          {"deepseek q_lora, groups", over_bytes(tiny_deepseek(24, 4)), false},
           {"deepseek bf16", over_bytes(tiny_deepseek()), true}};
 }
 
@@ -72,11 +74,17 @@ void expect_exact(const SamplingCheck& check, std::span<const Group> groups) {
 /// One random way to sample the requests: order, slots, prefill, cache, neighbours that are cancelled.
 std::map<int64_t, Finished> sample_at_random(const CausalLM& model, const Compute& compute, std::mt19937& random) {
   auto pick = [&](std::initializer_list<int> values) { return values.begin()[random() % values.size()]; };
-  EngineConfig config{.max_slots = pick({1, 2, 3, 5, 64}), .prefill_tokens = pick({1, 7, 16, 33, 512}), .kv_cache_tokens = pick({0, 0, 112, 160, 300})};
+  EngineConfig config{.max_slots = pick({1, 2, 3, 5, 64}),
+                      .prefill_tokens = pick({1, 7, 16, 33, 512}),
+                      .kv_cache_tokens = pick({0, 0, 112, 160, 300})};
   Engine engine(model, compute, nullptr, config, 80);
   std::vector<Request> waiting = requests();
   std::shuffle(waiting.begin(), waiting.end(), random);
-  Request disturber{.id = 99, .prompt = byte_ids(30, uint32_t(random())), .num_completions = 3, .seed = random(), .sampling = {.max_completion_length = 20}};
+  Request disturber{.id = 99,
+                    .prompt = byte_ids(30, uint32_t(random())),
+                    .num_completions = 3,
+                    .seed = random(),
+                    .sampling = {.max_completion_length = 20}};
   std::map<int64_t, Finished> done;
   for (size_t i = 0; i < waiting.size(); ++i) {
     if (i == 3) engine.submit(disturber);
@@ -127,13 +135,20 @@ TEST(SamplingExactness, NoScheduleChangesABit) {
 /// Groups as training collects them: chat-free text prompts, scored by a pattern.
 struct Collected {
   explicit Collected(const Policy& policy, int threads = 2)
-      : compute(threads), model(random_model(policy.config, compute, 6, policy.bf16)), tokenizer(bytes_tokenizer()), learner(model, compute, {.learning_rate = 0.02}, 1.0) {
-    for (int i = 0; i < 5; ++i) tasks.push_back({.id = std::to_string(i), .prompt = {{"", "What is " + std::to_string(i * 37) + " + " + std::to_string(i) + "?"}}});
+      : compute(threads),
+        model(random_model(policy.config, compute, 6, policy.bf16)),
+        tokenizer(bytes_tokenizer()),
+        learner(model, compute, {.learning_rate = 0.02}, 1.0) {
+    for (int i = 0; i < 5; ++i)
+      tasks.push_back({.id = std::to_string(i),
+                       .prompt = {{"", "What is " + std::to_string(i * 37) + " + " + std::to_string(i) + "?"}}});
   }
   std::vector<Group> collect(EngineConfig config, int64_t step = 0) {
     Scorer scorer({{.name = "regex", .options = {{"pattern", "[a-z]"}}}}, 1);
     Engine engine(model, compute, &tokenizer, config, 64);
-    return cohort::collect(engine, model, tokenizer, &scorer, {.tasks = tasks, .num_generations = 4, .sampling = {.max_completion_length = 20}, .seed = 3, .step = step});
+    return cohort::collect(
+        engine, model, tokenizer, &scorer,
+        {.tasks = tasks, .num_generations = 4, .sampling = {.max_completion_length = 20}, .seed = 3, .step = step});
   }
   Compute compute;
   CausalLM model;
@@ -154,7 +169,8 @@ TEST(SamplingExactness, CollectedGroupsAreTheSameWhateverTheSlots) {
         for (size_t g = 0; g < groups.size(); ++g) {
           EXPECT_EQ(groups[g].expert_load, expected[g].expert_load) << policy.name;
           for (size_t i = 0; i < 4; ++i) {
-            EXPECT_TRUE(same_bits(groups[g].rollouts[i].completion, expected[g].rollouts[i].completion)) << policy.name << " " << slots << " " << prefill;
+            EXPECT_TRUE(same_bits(groups[g].rollouts[i].completion, expected[g].rollouts[i].completion))
+                << policy.name << " " << slots << " " << prefill;
             EXPECT_EQ(groups[g].rollouts[i].text, expected[g].rollouts[i].text);
             EXPECT_EQ(groups[g].rollouts[i].score.value, expected[g].rollouts[i].score.value);
           }
@@ -174,7 +190,10 @@ TEST(SamplingExactness, RatioIsOneAtTheFirstInnerStepAndNotAtTheSecond) {
       LossScale scale = loss_scale(groups, {}, 20);
       auto inner = [&] {
         std::vector<MicroBatch> batches = pack(groups, {.max_tokens_per_batch = 150}, Keep::with_signal);
-        return run.learner.step(batches, [&](const TokenBatch& b, std::span<float> d) { return grpo_loss({}, b, scale, d); }, 10).sums;
+        return run.learner
+            .step(
+                batches, [&](const TokenBatch& b, std::span<float> d) { return grpo_loss({}, b, scale, d); }, 10)
+            .sums;
       };
       LossSums first = inner(), second = inner();
       EXPECT_EQ(first.ratio_min, 1.0) << policy.name;
@@ -189,7 +208,13 @@ TEST(SamplingExactness, ExpertLoadIsThatOfTheLearnersForward) {
   Collected run(policies()[1]);
   std::vector<Group> groups = run.collect({.max_slots = 5, .prefill_tokens = 9});
   std::vector<MicroBatch> batches = pack(groups, {.max_tokens_per_batch = 1 << 20}, Keep::all);
-  run.learner.step(batches, [](const TokenBatch&, std::span<float> d) { std::fill(d.begin(), d.end(), 0.0f); return LossSums(); }, 10);
+  run.learner.step(
+      batches,
+      [](const TokenBatch&, std::span<float> d) {
+        std::fill(d.begin(), d.end(), 0.0f);
+        return LossSums();
+      },
+      10);
   EXPECT_EQ(expert_load(groups), run.learner.expert_load());
 }
 
@@ -199,7 +224,8 @@ TEST(SamplingExactness, OneFlippedWeightBitIsSeen) {
     std::vector<Group> groups = run.collect({.max_slots = 16});
     EXPECT_EQ(check_of(run.learner, groups, 200).bit_mismatches, 0);
     const ModelSpec& spec = run.model.spec;
-    for (int64_t offset : {spec.layers[0].offsets.in, spec.layers[1].offsets.o, spec.layers[1].offsets.ffn_norm, spec.head})
+    for (int64_t offset :
+         {spec.layers[0].offsets.in, spec.layers[1].offsets.o, spec.layers[1].offsets.ffn_norm, spec.head})
       for (int bit : {16, 20, 31}) {
         auto flip = [&] {
           float& weight = *run.model.at(offset + 1);
@@ -207,7 +233,8 @@ TEST(SamplingExactness, OneFlippedWeightBitIsSeen) {
           repack(run.model, run.compute);
         };
         flip();
-        EXPECT_GT(check_of(run.learner, groups, 200).bit_mismatches, 0) << policy.name << " offset " << offset << " bit " << bit;
+        EXPECT_GT(check_of(run.learner, groups, 200).bit_mismatches, 0)
+            << policy.name << " offset " << offset << " bit " << bit;
         flip();
       }
     EXPECT_EQ(check_of(run.learner, groups, 200).bit_mismatches, 0);

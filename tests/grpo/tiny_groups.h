@@ -9,7 +9,9 @@
 
 namespace cohort {
 
-inline float draw(uint32_t seed, uint32_t index) { return uniform(philox({index, seed, 77, 0}, {3, 4})[0]); }
+inline float draw(uint32_t seed, uint32_t index) {
+  return uniform(philox({index, seed, 77, 0}, {3, 4})[0]);
+}
 
 inline std::vector<int32_t> tiny_ids(int64_t count, uint32_t seed) {
   std::vector<int32_t> ids;
@@ -43,7 +45,8 @@ inline void store_logprobs(std::span<Group> groups, Learner& learner, float nois
   size_t n = 0;
   for (Group& group : groups)
     for (Rollout& r : group.rollouts)
-      for (float& logprob : r.completion.logprobs) logprob = batches[0].loss.logprobs[n] + noise * (2 * draw(300, uint32_t(n)) - 1), ++n;
+      for (float& logprob : r.completion.logprobs)
+        logprob = batches[0].loss.logprobs[n] + noise * (2 * draw(300, uint32_t(n)) - 1), ++n;
 }
 
 /// A learner that leaves the weights alone, on a model of that configuration.
@@ -55,12 +58,15 @@ struct StillLearner {
   Learner learner;
 };
 
-inline std::vector<float> copy_of(const Buffer& buffer) { return {buffer.data(), buffer.data() + buffer.size()}; }
+inline std::vector<float> copy_of(const Buffer& buffer) {
+  return {buffer.data(), buffer.data() + buffer.size()};
+}
 
 /// |a − b| / |b|, Euclidean norms.
 inline double relative_difference(const std::vector<float>& a, const std::vector<float>& b) {
   double difference = 0, norm = 0;
-  for (size_t i = 0; i < a.size(); ++i) difference += (double(a[i]) - b[i]) * (double(a[i]) - b[i]), norm += double(b[i]) * b[i];
+  for (size_t i = 0; i < a.size(); ++i)
+    difference += (double(a[i]) - b[i]) * (double(a[i]) - b[i]), norm += double(b[i]) * b[i];
   return std::sqrt(difference / norm);
 }
 

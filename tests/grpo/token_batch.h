@@ -17,10 +17,16 @@ inline LossScale scale_of(const TokenBatch& batch, double max_completion_length)
 /// Sequences [first, last) of a batch.
 inline TokenBatch part_of(const TokenBatch& batch, size_t first, size_t last) {
   auto begin = std::ptrdiff_t(batch.sequence_begin[first]), end = std::ptrdiff_t(batch.sequence_begin[last]);
-  auto cut = [&](const std::vector<float>& all) { return all.empty() ? all : std::vector<float>(all.begin() + begin, all.begin() + end); };
-  TokenBatch part{.advantages = {batch.advantages.begin() + std::ptrdiff_t(first), batch.advantages.begin() + std::ptrdiff_t(last)},
-                  .logprobs = cut(batch.logprobs), .entropies = cut(batch.entropies), .old_logprobs = cut(batch.old_logprobs),
-                  .mask = cut(batch.mask), .ref_logprobs = cut(batch.ref_logprobs)};
+  auto cut = [&](const std::vector<float>& all) {
+    return all.empty() ? all : std::vector<float>(all.begin() + begin, all.begin() + end);
+  };
+  TokenBatch part{
+      .advantages = {batch.advantages.begin() + std::ptrdiff_t(first), batch.advantages.begin() + std::ptrdiff_t(last)},
+      .logprobs = cut(batch.logprobs),
+      .entropies = cut(batch.entropies),
+      .old_logprobs = cut(batch.old_logprobs),
+      .mask = cut(batch.mask),
+      .ref_logprobs = cut(batch.ref_logprobs)};
   for (size_t s = first; s <= last; ++s) part.sequence_begin.push_back(batch.sequence_begin[s] - begin);
   return part;
 }

@@ -25,7 +25,9 @@ std::vector<const Kernels*> tables() {
   return found;
 }
 
-std::vector<float> zeros(int64_t count) { return std::vector<float>(static_cast<size_t>(count), 0.0f); }
+std::vector<float> zeros(int64_t count) {
+  return std::vector<float>(static_cast<size_t>(count), 0.0f);
+}
 
 struct Shape {
   int64_t n, k;
@@ -34,7 +36,8 @@ struct Shape {
 TEST(GemmExactness, EveryRowCountThreadCountAndInstructionSetGivesTheSameBits) {
   for (Shape shape : {Shape{64, 64}, Shape{80, 33}, Shape{464, 256}, Shape{1, 5}, Shape{200, 100}}) {
     const int64_t max_rows = 70;
-    std::vector<float> a = random_floats(max_rows * shape.k, 1), w = random_floats(shape.n * shape.k, 2), bias = random_floats(shape.n, 3);
+    std::vector<float> a = random_floats(max_rows * shape.k, 1), w = random_floats(shape.n * shape.k, 2),
+                       bias = random_floats(shape.n, 3);
     for (bool bf16 : {false, true}) {
       std::vector<float> expected(size_t(max_rows * shape.n));
       for (int64_t t = 0; t < max_rows; ++t)
@@ -50,17 +53,29 @@ TEST(GemmExactness, EveryRowCountThreadCountAndInstructionSetGivesTheSameBits) {
         Compute compute(threads);
         Buffer packed(packed_size(shape.n, shape.k));
         BufferOf<bfloat16> packed16(packed_size(shape.n, shape.k));
-        if (bf16) pack_matrix(compute, w.data(), shape.n, shape.k, shape.k, 1, packed16.data());
-        else pack_matrix(compute, w.data(), shape.n, shape.k, shape.k, 1, packed.data());
+        if (bf16)
+          pack_matrix(compute, w.data(), shape.n, shape.k, shape.k, 1, packed16.data());
+        else
+          pack_matrix(compute, w.data(), shape.n, shape.k, shape.k, 1, packed.data());
         for (const Kernels* table : tables()) {
           compute.kernels = table;
           for (int64_t rows : {int64_t(1), int64_t(2), int64_t(5), int64_t(7), int64_t(64), max_rows}) {
             std::vector<float> c(size_t(rows * shape.n), NAN);
             const void* b = bf16 ? static_cast<const void*>(packed16.data()) : packed.data();
-            gemm(compute, {.a = a.data(), .a_row = shape.k, .b = b, .b_is_bf16 = bf16, .n = shape.n, .k = shape.k, .c = c.data(), .c_row = shape.n,
-                           .bias = bias.data()}, rows);
+            gemm(compute,
+                 {.a = a.data(),
+                  .a_row = shape.k,
+                  .b = b,
+                  .b_is_bf16 = bf16,
+                  .n = shape.n,
+                  .k = shape.k,
+                  .c = c.data(),
+                  .c_row = shape.n,
+                  .bias = bias.data()},
+                 rows);
             ASSERT_EQ(std::memcmp(c.data(), expected.data(), c.size() * sizeof(float)), 0)
-                << table->isa << " n=" << shape.n << " k=" << shape.k << " rows=" << rows << " threads=" << threads << " bf16=" << bf16;
+                << table->isa << " n=" << shape.n << " k=" << shape.k << " rows=" << rows << " threads=" << threads
+                << " bf16=" << bf16;
           }
         }
       }
@@ -78,8 +93,18 @@ TEST(GemmExactness, StridedAndGatheredRowsAndAccumulation) {
   for (const Kernels* table : tables()) {
     compute.kernels = table;
     std::vector<float> c = start;
-    gemm(compute, {.a = a.data(), .a_row = 1, .a_k = rows, .a_rows = gather.data(), .b = packed.data(), .n = n, .k = k, .c = c.data(), .c_row = n,
-                   .accumulate = true}, int64_t(gather.size()));
+    gemm(compute,
+         {.a = a.data(),
+          .a_row = 1,
+          .a_k = rows,
+          .a_rows = gather.data(),
+          .b = packed.data(),
+          .n = n,
+          .k = k,
+          .c = c.data(),
+          .c_row = n,
+          .accumulate = true},
+         int64_t(gather.size()));
     for (size_t t = 0; t < gather.size(); ++t)
       for (int64_t j = 0; j < n; ++j) {
         float chain = start[t * size_t(n) + size_t(j)];
@@ -93,21 +118,38 @@ TEST(AttendExactness, InstructionSetsAgreeAndMatchDoubleArithmetic) {
   for (int heads : {1, 3, 8}) {
     for (int num_keys : {1, 15, 16, 17, 100, 333}) {
       const int key_dim = 80, value_dim = 72, num_blocks = (num_keys + 15) / 16;
-      std::vector<float> q = random_floats(heads * key_dim, 1), k = random_floats(num_keys * key_dim, 2), v = random_floats(num_keys * value_dim, 3);
+      std::vector<float> q = random_floats(heads * key_dim, 1), k = random_floats(num_keys * key_dim, 2),
+                         v = random_floats(num_keys * value_dim, 3);
       std::vector<int32_t> blocks;
       for (int b = 0; b < num_blocks; ++b) blocks.push_back(num_blocks - 1 - b);  // any order of memory
       std::vector<float> keys(size_t(num_blocks) * 16 * key_dim, NAN), values(size_t(num_blocks) * 16 * value_dim, NAN);
       for (int p = 0; p < num_keys; ++p) {
-        for (int d = 0; d < key_dim; ++d) keys[size_t((blocks[p / 16] * key_dim + d) * 16 + p % 16)] = k[size_t(p * key_dim + d)];
-        for (int d = 0; d < value_dim; ++d) values[size_t((blocks[p / 16] * 16 + p % 16) * value_dim + d)] = v[size_t(p * value_dim + d)];
+        for (int d = 0; d < key_dim; ++d)
+          keys[size_t((blocks[p / 16] * key_dim + d) * 16 + p % 16)] = k[size_t(p * key_dim + d)];
+        for (int d = 0; d < value_dim; ++d)
+          values[size_t((blocks[p / 16] * 16 + p % 16) * value_dim + d)] = v[size_t(p * value_dim + d)];
       }
       for (int first_key : {0, num_keys / 2}) {
         std::vector<float> reference;
         for (const Kernels* table : tables()) {
-          std::vector<float> out = zeros(heads * value_dim), scores = zeros(heads * num_blocks * 16), top = zeros(heads), total = zeros(heads);
-          table->attend({.q = q.data(), .blocks = blocks.data(), .keys = keys.data(), .values = values.data(), .key_stride = 16 * key_dim,
-                         .value_stride = 16 * value_dim, .value_row = value_dim, .heads = heads, .key_dim = key_dim, .value_dim = value_dim,
-                         .first_key = first_key, .num_keys = num_keys, .scale = 0.3f, .scores = scores.data(), .out = out.data(), .max = top.data(),
+          std::vector<float> out = zeros(heads * value_dim), scores = zeros(heads * num_blocks * 16),
+                             top = zeros(heads), total = zeros(heads);
+          table->attend({.q = q.data(),
+                         .blocks = blocks.data(),
+                         .keys = keys.data(),
+                         .values = values.data(),
+                         .key_stride = 16 * key_dim,
+                         .value_stride = 16 * value_dim,
+                         .value_row = value_dim,
+                         .heads = heads,
+                         .key_dim = key_dim,
+                         .value_dim = value_dim,
+                         .first_key = first_key,
+                         .num_keys = num_keys,
+                         .scale = 0.3f,
+                         .scores = scores.data(),
+                         .out = out.data(),
+                         .max = top.data(),
                          .sum = total.data()});
           if (reference.empty()) reference = out;
           ASSERT_EQ(std::memcmp(out.data(), reference.data(), out.size() * 4), 0) << table->isa << " keys " << num_keys;
@@ -123,7 +165,8 @@ TEST(AttendExactness, InstructionSetsAgreeAndMatchDoubleArithmetic) {
           }
           for (int d = 0; d < value_dim; ++d) {
             double out = 0;
-            for (int p = first_key; p < num_keys; ++p) out += weight[size_t(p - first_key)] / sum * v[size_t(p * value_dim + d)];
+            for (int p = first_key; p < num_keys; ++p)
+              out += weight[size_t(p - first_key)] / sum * v[size_t(p * value_dim + d)];
             ASSERT_NEAR(reference[size_t(h * value_dim + d)], out, 2e-5);
           }
         }
@@ -150,7 +193,8 @@ TEST(RowExactness, InstructionSetsAgree) {
       k->logits_gradient(x.data(), dim, 0.7f, int32_t(dim / 2), s, 0.3f, 0.1f, out.data()), keep(out);
       EXPECT_EQ(k->exponentials(x.data(), dim, 0.7f, s.max, out.data()), s.sum);
       std::vector<float> weight = w, mean(size_t(dim), 0.1f), variance(size_t(dim), 0.2f);
-      k->adamw(weight.data(), mean.data(), variance.data(), x.data(), dim, {1e-3f, 0.9f, 0.999f, 1e-8f, 0.01f, 0.1f, 0.001f, 0.5f});
+      k->adamw(weight.data(), mean.data(), variance.data(), x.data(), dim,
+               {1e-3f, 0.9f, 0.999f, 1e-8f, 0.01f, 0.1f, 0.001f, 0.5f});
       keep(weight), keep(mean), keep(variance);
       all.push_back(float(k->sum_of_squares(x.data(), dim)));
       results.push_back(all);
@@ -192,7 +236,8 @@ TEST(RowAccuracy, TokenStatisticsAndItsGradientMatchDoubleArithmetic) {
 
 TEST(Philox, KnownAnswers) {  // Random123's kat_vectors for philox4x32-10
   EXPECT_EQ(philox({0, 0, 0, 0}, {0, 0}), (std::array<uint32_t, 4>{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
-  EXPECT_EQ(philox({~0u, ~0u, ~0u, ~0u}, {~0u, ~0u}), (std::array<uint32_t, 4>{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
+  EXPECT_EQ(philox({~0u, ~0u, ~0u, ~0u}, {~0u, ~0u}),
+            (std::array<uint32_t, 4>{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// The engine's forward and backward against plain LibTorch operations and autograd, over packed groups with shared prompts.
+// The engine's forward and backward against plain LibTorch operations and autograd, over packed groups with shared
+// prompts.
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
@@ -54,7 +55,11 @@ struct Case {
   Json config;
 };
 std::vector<Case> cases() {
-  return {{"llama", tiny_llama()}, {"llama untied", tiny_llama(false)}, {"deepseek", tiny_deepseek()}, {"deepseek q_lora", tiny_deepseek(24)}, {"deepseek groups", tiny_deepseek(0, 4)}};
+  return {{"llama", tiny_llama()},
+          {"llama untied", tiny_llama(false)},
+          {"deepseek", tiny_deepseek()},
+          {"deepseek q_lora", tiny_deepseek(24)},
+          {"deepseek groups", tiny_deepseek(0, 4)}};
 }
 
 /// Hidden rows that predict the tokens of completion i after the first, and their targets.
@@ -72,7 +77,8 @@ TEST(Forward, AgreesWithPlainOperationsAndAutograd) {
     std::vector<int32_t> row, target;
     for (size_t i = 1; i < group.spans.size(); ++i)
       for (int64_t j = 0; j < group.spans[i].num_rows; ++j)
-        row.push_back(int32_t(j ? group.spans[i].first_row + j - 1 : 20)), target.push_back(group.tokens[size_t(group.spans[i].first_row + j)]);
+        row.push_back(int32_t(j ? group.spans[i].first_row + j - 1 : 20)),
+            target.push_back(group.tokens[size_t(group.spans[i].first_row + j)]);
     int64_t N = int64_t(row.size());
     Buffer logit_NV(N * V), d_hidden(T * D), gradient(model.spec.num_parameters), panels;
     logits(model, compute, state.hidden_TD.data(), row.data(), N, logit_NV.data());
@@ -89,7 +95,8 @@ TEST(Forward, AgreesWithPlainOperationsAndAutograd) {
       for (int64_t v = 0; v < V; ++v)
         compute.kernels->add_scaled(model.at(model.spec.head) + v * D, l[v], D, d_hidden.data() + row[size_t(n)] * D);
     }
-    weight_gradient(compute, logit_NV.data(), V, V, state.hidden_TD.data(), D, row.data(), D, N, panels, gradient.data() + model.spec.head);
+    weight_gradient(compute, logit_NV.data(), V, V, state.hidden_TD.data(), D, row.data(), D, N, panels,
+                    gradient.data() + model.spec.head);
     BackwardState scratch;
     backward(model, compute, group.rows(), kv, state, scratch, d_hidden.data(), gradient.data());
 
@@ -128,9 +135,11 @@ TEST(Forward, DecodingGivesTheBitsOfTheTrainingForward) {
       RowSpan first{0, 15, 0, group.tables[0].data()}, second{0, 22, 15, group.tables[0].data()};
       std::span<const int32_t> ids = group.tokens;
       forward(model, compute, {ids.subspan(0, 15), {&first, 1}, {}}, cache, false, state);
-      EXPECT_EQ(std::memcmp(state.hidden_TD.data(), kept.hidden_TD.data(), sizeof(float) * size_t(15 * D)), 0) << c.name;
+      EXPECT_EQ(std::memcmp(state.hidden_TD.data(), kept.hidden_TD.data(), sizeof(float) * size_t(15 * D)), 0)
+          << c.name;
       forward(model, compute, {ids.subspan(15, 22), {&second, 1}, {}}, cache, false, state);
-      EXPECT_EQ(std::memcmp(state.hidden_TD.data(), kept.hidden_TD.data() + 15 * D, sizeof(float) * size_t(22 * D)), 0) << c.name;
+      EXPECT_EQ(std::memcmp(state.hidden_TD.data(), kept.hidden_TD.data() + 15 * D, sizeof(float) * size_t(22 * D)), 0)
+          << c.name;
       for (const TailCopy& copy : group.copies) copy_lanes(cache, model.spec, copy);
       for (int64_t step = 0; step < 41; ++step) {
         std::vector<int32_t> tokens;
@@ -145,7 +154,9 @@ TEST(Forward, DecodingGivesTheBitsOfTheTrainingForward) {
         if (step >= 7 && step < 27) add(1, step - 7);
         forward(model, compute, {tokens, spans, {}}, cache, false, state);
         for (size_t r = 0; r < tokens.size(); ++r)
-          ASSERT_EQ(std::memcmp(state.hidden_TD.data() + int64_t(r) * D, kept.hidden_TD.data() + training_row[r] * D, sizeof(float) * size_t(D)), 0)
+          ASSERT_EQ(std::memcmp(state.hidden_TD.data() + int64_t(r) * D, kept.hidden_TD.data() + training_row[r] * D,
+                                sizeof(float) * size_t(D)),
+                    0)
               << c.name << " step " << step << " bf16 " << bf16;
       }
     }
@@ -167,7 +178,8 @@ TEST(Backward, SameBitsForEveryThreadCount) {
       std::vector<float> gradient(size_t(model.spec.num_parameters), 0.0f);
       backward(model, compute, group.rows(), kv, state, scratch, d_hidden.data(), gradient.data());
       if (threads == 1) reference = gradient;
-      ASSERT_EQ(std::memcmp(gradient.data(), reference.data(), gradient.size() * 4), 0) << c.name << " threads " << threads;
+      ASSERT_EQ(std::memcmp(gradient.data(), reference.data(), gradient.size() * 4), 0)
+          << c.name << " threads " << threads;
     }
   }
 }
@@ -184,14 +196,25 @@ std::string refusal(Json config, const Json& changes) {
 }
 
 TEST(ModelSpec, SizesThatNoModelHasAreRefusedByName) {
-  const std::vector<std::pair<Json, const char*>> latent = {
-      {{{"n_group", 0}}, "n_group"}, {{{"kv_lora_rank", 4096}}, "kv_lora_rank"}, {{{"n_routed_experts", 2048}}, "n_routed_experts"}, {{{"vocab_size", -1}}, "vocab_size"},
-      {{{"hidden_size", 0}}, "hidden_size"}, {{{"qk_rope_head_dim", 7}}, "even"}, {{{"rope_theta", "y"}}, "another type"}, {{{"num_experts_per_tok", 0}}, "num_experts_per_tok"}};
-  for (const auto& [changes, word] : latent) EXPECT_NE(refusal(tiny_deepseek(), changes).find(word), std::string::npos) << changes << ": " << refusal(tiny_deepseek(), changes);
-  const std::vector<std::pair<Json, const char*>> grouped = {
-      {{{"num_attention_heads", 0}}, "num_attention_heads"}, {{{"num_key_value_heads", 4}}, "num_key_value_heads"}, {{{"head_dim", 1024}}, "head_dim"},
-      {{{"num_hidden_layers", 0}}, "num_hidden_layers"}, {{{"intermediate_size", 2.5}}, "intermediate_size"}};
-  for (const auto& [changes, word] : grouped) EXPECT_NE(refusal(tiny_llama(), changes).find(word), std::string::npos) << changes << ": " << refusal(tiny_llama(), changes);
+  const std::vector<std::pair<Json, const char*>> latent = {{{{"n_group", 0}}, "n_group"},
+                                                            {{{"kv_lora_rank", 4096}}, "kv_lora_rank"},
+                                                            {{{"n_routed_experts", 2048}}, "n_routed_experts"},
+                                                            {{{"vocab_size", -1}}, "vocab_size"},
+                                                            {{{"hidden_size", 0}}, "hidden_size"},
+                                                            {{{"qk_rope_head_dim", 7}}, "even"},
+                                                            {{{"rope_theta", "y"}}, "another type"},
+                                                            {{{"num_experts_per_tok", 0}}, "num_experts_per_tok"}};
+  for (const auto& [changes, word] : latent)
+    EXPECT_NE(refusal(tiny_deepseek(), changes).find(word), std::string::npos)
+        << changes << ": " << refusal(tiny_deepseek(), changes);
+  const std::vector<std::pair<Json, const char*>> grouped = {{{{"num_attention_heads", 0}}, "num_attention_heads"},
+                                                             {{{"num_key_value_heads", 4}}, "num_key_value_heads"},
+                                                             {{{"head_dim", 1024}}, "head_dim"},
+                                                             {{{"num_hidden_layers", 0}}, "num_hidden_layers"},
+                                                             {{{"intermediate_size", 2.5}}, "intermediate_size"}};
+  for (const auto& [changes, word] : grouped)
+    EXPECT_NE(refusal(tiny_llama(), changes).find(word), std::string::npos)
+        << changes << ": " << refusal(tiny_llama(), changes);
 }
 
 }  // namespace

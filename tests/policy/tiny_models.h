@@ -5,17 +5,38 @@
 namespace cohort {
 
 inline Json tiny_llama(bool tied = true) {
-  return {{"model_type", "llama"}, {"vocab_size", 97}, {"hidden_size", 48}, {"intermediate_size", 80}, {"num_hidden_layers", 2}, {"num_attention_heads", 6},
-          {"num_key_value_heads", 2}, {"max_position_embeddings", 512}, {"rms_norm_eps", 1e-5}, {"rope_theta", 10000.0}, {"tie_word_embeddings", tied},
-          {"initializer_range", 0.15}};
+  return {{"model_type", "llama"},       {"vocab_size", 97},
+          {"hidden_size", 48},           {"intermediate_size", 80},
+          {"num_hidden_layers", 2},      {"num_attention_heads", 6},
+          {"num_key_value_heads", 2},    {"max_position_embeddings", 512},
+          {"rms_norm_eps", 1e-5},        {"rope_theta", 10000.0},
+          {"tie_word_embeddings", tied}, {"initializer_range", 0.15}};
 }
 
 inline Json tiny_deepseek(int q_lora = 0, int groups = 1) {
-  Json config = {{"model_type", "deepseek_v3"}, {"vocab_size", 97}, {"hidden_size", 48}, {"intermediate_size", 72}, {"moe_intermediate_size", 40},
-          {"num_hidden_layers", 3}, {"num_attention_heads", 4}, {"n_routed_experts", 8}, {"num_experts_per_tok", 3}, {"n_shared_experts", 1},
-          {"n_group", groups}, {"topk_group", groups > 1 ? groups / 2 : 1}, {"norm_topk_prob", true}, {"routed_scaling_factor", 1.8},
-          {"first_k_dense_replace", 1}, {"kv_lora_rank", 32}, {"qk_nope_head_dim", 16}, {"qk_rope_head_dim", 8}, {"v_head_dim", 12},
-          {"max_position_embeddings", 512}, {"rms_norm_eps", 1e-6}, {"rope_theta", 10000.0}, {"initializer_range", 0.15}};
+  Json config = {{"model_type", "deepseek_v3"},
+                 {"vocab_size", 97},
+                 {"hidden_size", 48},
+                 {"intermediate_size", 72},
+                 {"moe_intermediate_size", 40},
+                 {"num_hidden_layers", 3},
+                 {"num_attention_heads", 4},
+                 {"n_routed_experts", 8},
+                 {"num_experts_per_tok", 3},
+                 {"n_shared_experts", 1},
+                 {"n_group", groups},
+                 {"topk_group", groups > 1 ? groups / 2 : 1},
+                 {"norm_topk_prob", true},
+                 {"routed_scaling_factor", 1.8},
+                 {"first_k_dense_replace", 1},
+                 {"kv_lora_rank", 32},
+                 {"qk_nope_head_dim", 16},
+                 {"qk_rope_head_dim", 8},
+                 {"v_head_dim", 12},
+                 {"max_position_embeddings", 512},
+                 {"rms_norm_eps", 1e-6},
+                 {"rope_theta", 10000.0},
+                 {"initializer_range", 0.15}};
   config["q_lora_rank"] = q_lora ? Json(q_lora) : Json();
   return config;
 }

@@ -47,12 +47,16 @@ TEST(FrontDoorIntegration, EveryVerbHasHelpWithAnExample) {
 
 TEST(FrontDoorIntegration, WhatIsNoFileIsWrittenIntoAndStays) {
   const TestFolder folder;
-  write_file(folder / "rows.jsonl", R"({"completion": "\\boxed{4}", "answer": "4"})" "\n");
+  write_file(folder / "rows.jsonl", R"({"completion": "\\boxed{4}", "answer": "4"})"
+                                    "\n");
   const std::string pipe = (folder / "pipe").string();
-  const Outcome read = shell("mkfifo " + pipe + " && cat " + pipe + " & sleep 0.1; cohort score --in " + (folder / "rows.jsonl").string() + " --reward accuracy --out " + pipe + " 2>/dev/null; wait");
+  const Outcome read =
+      shell("mkfifo " + pipe + " && cat " + pipe + " & sleep 0.1; cohort score --in " +
+            (folder / "rows.jsonl").string() + " --reward accuracy --out " + pipe + " 2>/dev/null; wait");
   EXPECT_NE(read.out.find("correct"), std::string::npos) << read.out;
   EXPECT_TRUE(fs::is_fifo(pipe));
-  const Outcome refused = run_program({"score", "--in", (folder / "rows.jsonl").string(), "--reward", "accuracy", "--out", (folder / "rows.jsonl").string() + "/below.jsonl"});
+  const Outcome refused = run_program({"score", "--in", (folder / "rows.jsonl").string(), "--reward", "accuracy",
+                                       "--out", (folder / "rows.jsonl").string() + "/below.jsonl"});
   EXPECT_EQ(refused.exit_code, 2) << refused.err;
 }
 
@@ -108,14 +112,16 @@ struct TinyJob {
 };
 
 /// Exit code 2, one sentence on one line of stderr that has all of `words`, and no run folder.
-void expect_refused(const TinyJob& job, const std::vector<std::string>& arguments, const std::vector<std::string>& words) {
+void expect_refused(const TinyJob& job, const std::vector<std::string>& arguments,
+                    const std::vector<std::string>& words) {
   const Outcome outcome = run_program(arguments);
   EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
   EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
   EXPECT_TRUE(outcome.err.starts_with("cohort: ")) << outcome.err;
   EXPECT_EQ(outcome.err.find("json.exception"), std::string::npos) << outcome.err;
   EXPECT_EQ(outcome.out, "");
-  for (const std::string& word : words) EXPECT_NE(outcome.err.find(word), std::string::npos) << "\"" << word << "\" is not in: " << outcome.err;
+  for (const std::string& word : words)
+    EXPECT_NE(outcome.err.find(word), std::string::npos) << "\"" << word << "\" is not in: " << outcome.err;
   EXPECT_FALSE(fs::exists(fs::path(job.out()) / "config.json")) << outcome.err;
 }
 
@@ -124,7 +130,9 @@ TEST(FrontDoorIntegration, AConfigIsReadStrictly) {
   const auto refuse = [&](const std::string& text, const std::vector<std::string>& words) {
     expect_refused(job, {"train", job.write(text), "--out", job.out()}, words);
   };
-  const auto refuse_values = [&](const Json& changes, const std::vector<std::string>& words) { refuse(job.config(changes).dump(), words); };
+  const auto refuse_values = [&](const Json& changes, const std::vector<std::string>& words) {
+    refuse(job.config(changes).dump(), words);
+  };
   refuse_values({{"lerning_rate", 1}}, {"config.json", "lerning_rate", "learning_rate"});
   refuse_values({{"overlong", {{"penlty", 1}}}}, {"overlong.penlty", "penalty"});
   refuse_values({{"temperature", 0}}, {"temperature", "0"});
@@ -152,8 +160,10 @@ TEST(FrontDoorIntegration, AConfigIsReadStrictly) {
   refuse("", {"config.json"});
   expect_refused(job, {"train", "/nowhere/config.json"}, {"/nowhere/config.json"});
   expect_refused(job, {"train", job.write(whole), "--out", job.out(), "--set", "sed=1"}, {"sed", "seed"});
-  expect_refused(job, {"train", job.write(whole), "--out", job.out(), "--groups", "/nowhere/groups.jsonl"}, {"/nowhere/groups.jsonl"});
-  EXPECT_EQ(run_program({"train", job.write("\xEF\xBB\xBF" + whole), "--dry-run"}).exit_code, 0) << "a byte-order mark is skipped";
+  expect_refused(job, {"train", job.write(whole), "--out", job.out(), "--groups", "/nowhere/groups.jsonl"},
+                 {"/nowhere/groups.jsonl"});
+  EXPECT_EQ(run_program({"train", job.write("\xEF\xBB\xBF" + whole), "--dry-run"}).exit_code, 0)
+      << "a byte-order mark is skipped";
 }
 
 TEST(FrontDoorIntegration, AGrpoConfigIsNoOtherVerbs) {
@@ -179,26 +189,35 @@ TEST(FrontDoorIntegration, AChainIsCheckedBeforeItsFirstStage) {
   refuse(Json::array(), {"stages"});
   refuse({first, with(second, "kind", "sft")}, {"second", "unknown"});
   refuse({first, with(second, "config", job.config({{"model", "stage:third"}}))}, {"second", "stage:third"});
-  refuse({first, with(second, "config", job.config({{"max_step", 3}, {"model", "stage:first"}}))}, {"second", "max_step"});
+  refuse({first, with(second, "config", job.config({{"max_step", 3}, {"model", "stage:first"}}))},
+         {"second", "max_step"});
   refuse({first, with(second, "name", "first")}, {"first"});
   refuse({first, with(second, "name", "../first")}, {"../first"});
   refuse({first, with(second, "name", "final")}, {"final"});
   refuse({first, with(second, "seconds_of", "third")}, {"seconds_of", "third"});
   refuse({first, with(second, "evaluate", true)}, {"eval.tasks"});
-  const Json eval = {{"name", "held out"}, {"kind", "eval"}, {"config", {{"model", "stage:first"}, {"tasks", "arithmetic:operations=2,split=held_out,limit=4"}}}};
+  const Json eval = {
+      {"name", "held out"},
+      {"kind", "eval"},
+      {"config", {{"model", "stage:first"}, {"tasks", "arithmetic:operations=2,split=held_out,limit=4"}}}};
   refuse({first, with(eval, "config", {{"model", "stage:first"}})}, {"held out", "tasks"});
   refuse({first, with(eval, "config", {{"tasks", "arithmetic:limit=4"}})}, {"held out", "model"});
-  refuse({first, eval, with(second, "config", job.config({{"model", "stage:held out"}}))}, {"second", "stage:held out"});
+  refuse({first, eval, with(second, "config", job.config({{"model", "stage:held out"}}))},
+         {"second", "stage:held out"});
   refuse({first, with(second, "config", 3)}, {"second", "object"});
   refuse({first, with(second, "config", job.config({{"model", "/nowhere/model"}}))}, {"/nowhere/model"});
   refuse({first, with(second, "config", job.config({{"temperature", 0}, {"model", "stage:first"}}))}, {"temperature"});
-  refuse({first, with(second, "config", job.config({{"tasks", "/nowhere/t.jsonl"}, {"model", "stage:first"}}))}, {"/nowhere/t.jsonl"});
+  refuse({first, with(second, "config", job.config({{"tasks", "/nowhere/t.jsonl"}, {"model", "stage:first"}}))},
+         {"/nowhere/t.jsonl"});
 }
 
 TEST(FrontDoorIntegration, WhatIsNotThereYetExitsWithThree) {
   const TinyJob job;
-  for (const std::vector<std::string>& arguments : std::vector<std::vector<std::string>>{
-           {"serve", "-m", job.model()}, {"export", "-m", job.model(), "--out", job.out()}, {"config", "import", job.write("{}")}, {"eval", "-m", job.model(), "--tasks", "arithmetic:limit=2", "--nll"}}) {
+  for (const std::vector<std::string>& arguments :
+       std::vector<std::vector<std::string>>{{"serve", "-m", job.model()},
+                                             {"export", "-m", job.model(), "--out", job.out()},
+                                             {"config", "import", job.write("{}")},
+                                             {"eval", "-m", job.model(), "--tasks", "arithmetic:limit=2", "--nll"}}) {
     const Outcome outcome = run_program(arguments);
     EXPECT_EQ(outcome.exit_code, 3) << arguments[0] << ": " << outcome.err;
     EXPECT_NE(outcome.err.find("not available"), std::string::npos) << outcome.err;
@@ -233,7 +252,8 @@ TEST(FrontDoorIntegration, ADryRunPrintsItsPlanAndWritesNothing) {
   const TinyJob job;
   const Json distill = {{"teacher", job.model()}, {"tasks", "arithmetic"}, {"student", tiny_sft(job.model())}};
   const Json chain = {{"stages", {{{"name", "base"}, {"kind", "sft"}, {"config", tiny_sft(job.model())}}}}};
-  const std::vector<std::pair<std::string, Json>> jobs = {{"train", job.config()}, {"sft", tiny_sft(job.model())}, {"distill", distill}, {"run", chain}};
+  const std::vector<std::pair<std::string, Json>> jobs = {
+      {"train", job.config()}, {"sft", tiny_sft(job.model())}, {"distill", distill}, {"run", chain}};
   for (const auto& [verb, config] : jobs) {
     const Outcome outcome = run_program({verb, job.write(config.dump()), "--out", job.out(), "--dry-run"});
     EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
@@ -241,13 +261,16 @@ TEST(FrontDoorIntegration, ADryRunPrintsItsPlanAndWritesNothing) {
     EXPECT_FALSE(fs::exists(job.out())) << verb;
   }
   const Outcome plan = run_program({"train", job.write(job.config().dump()), "--dry-run"});
-  for (const char* part : {"prompts per rollout      8\n", "completions per rollout  32\n", "tokens per rollout       at most 256 sampled\n", "micro-batches", "memory", "seconds per step"})
+  for (const char* part :
+       {"prompts per rollout      8\n", "completions per rollout  32\n",
+        "tokens per rollout       at most 256 sampled\n", "micro-batches", "memory", "seconds per step"})
     EXPECT_NE(plan.out.find(part), std::string::npos) << part << plan.out;
 }
 
 TEST(FrontDoorIntegration, TheSelfTestFindsRatioOne) {
   const TinyJob job;
-  const Outcome outcome = run_program({"train", job.write(job.config({{"max_steps", 8}}).dump()), "--out", job.out(), "--self-test"});
+  const Outcome outcome =
+      run_program({"train", job.write(job.config({{"max_steps", 8}}).dump()), "--out", job.out(), "--self-test"});
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
   const std::vector<Json> rows = json_lines(fs::path(job.out()) / "metrics.jsonl");
   ASSERT_EQ(rows.size(), 8u);
@@ -262,8 +285,9 @@ TEST(FrontDoorIntegration, TheSelfTestFindsRatioOne) {
 TEST(FrontDoorIntegration, LearnsFromFrozenGroups) {
   const TinyJob job;
   const std::string groups = (job.folder / "groups.jsonl").string();
-  const Outcome sampled = run_program({"eval", "-m", job.model(), "--tasks", "arithmetic:operations=2,limit=8", "-n", "4", "--temperature", "1", "--max-completion-length", "8",
-                                       "--reward", "regex:pattern=[0-9a-m]", "--out", groups, "--json"});
+  const Outcome sampled = run_program({"eval", "-m", job.model(), "--tasks", "arithmetic:operations=2,limit=8", "-n",
+                                       "4", "--temperature", "1", "--max-completion-length", "8", "--reward",
+                                       "regex:pattern=[0-9a-m]", "--out", groups, "--json"});
   ASSERT_EQ(sampled.exit_code, 0) << sampled.err;
   EXPECT_EQ(Json::parse(sampled.out)["tasks"], 8);
   const std::string config = job.write(job.config({{"max_steps", 4}}).dump());
@@ -280,7 +304,11 @@ TEST(FrontDoorIntegration, LearnsFromFrozenGroups) {
   EXPECT_NE(unsaid.err.find("groups"), std::string::npos) << unsaid.err;
 
   const std::string completions = (fs::path(job.out()) / "completions" / "step-000001.jsonl").string();
-  EXPECT_EQ(run_program({"train", config, "--out", job.out() + "2", "--set", "steps_per_generation=1", "--groups", completions}).exit_code, 0) << "what train writes, train reads";
+  EXPECT_EQ(run_program(
+                {"train", config, "--out", job.out() + "2", "--set", "steps_per_generation=1", "--groups", completions})
+                .exit_code,
+            0)
+      << "what train writes, train reads";
 }
 
 TEST(FrontDoorIntegration, NothingThatStandsIsReplacedUnasked) {
@@ -306,11 +334,14 @@ TEST(FrontDoorIntegration, NothingThatStandsIsReplacedUnasked) {
 
   const Json stage = {{"name", "stage"}, {"kind", "train"}, {"config", job.config({{"max_steps", 2}})}};
   const std::string chain = job.write(Json{{"stages", {stage}}}.dump());
-  const Outcome refused = run_program({"run", chain, "--out", (job.folder / "chain").string()});  // its stage's folder holds another's run
+  const Outcome refused =
+      run_program({"run", chain, "--out", (job.folder / "chain").string()});  // its stage's folder holds another's run
   EXPECT_EQ(refused.exit_code, 2);
   EXPECT_NE(refused.err.find("chain/stage already holds a run"), std::string::npos) << refused.err;
 
-  for (const char* gone : {"config.json", "metrics.jsonl", "completions", "sampled", "report.html", "events.out.tfevents.cohort"}) fs::remove_all(out / gone);
+  for (const char* gone :
+       {"config.json", "metrics.jsonl", "completions", "sampled", "report.html", "events.out.tfevents.cohort"})
+    fs::remove_all(out / gone);
   job.write(job.config({{"max_steps", 2}}).dump());
   EXPECT_EQ(run_program(train).exit_code, 2) << "final alone is a run too";
   EXPECT_EQ(read_file(weights), bytes);
@@ -329,11 +360,15 @@ TEST(FrontDoorIntegration, ResumeTakesAFolderByEqualsAlone) {
 TEST(FrontDoorIntegration, TasksBothTrainedOnAndHeldOutAreSaid) {
   const TinyJob job;
   std::string rows;
-  for (int i = 0; i < 6; ++i) rows += Json{{"id", "row " + std::to_string(i)}, {"prompt", std::to_string(i) + "+1="}, {"answer", "0"}}.dump() + "\n";
+  for (int i = 0; i < 6; ++i)
+    rows +=
+        Json{{"id", "row " + std::to_string(i)}, {"prompt", std::to_string(i) + "+1="}, {"answer", "0"}}.dump() + "\n";
   write_file(job.folder / "tasks.jsonl", rows);
   const std::string tasks = (job.folder / "tasks.jsonl").string();
   const auto run = [&](double trained, double held_out) {
-    const Json changes = {{"max_steps", 1}, {"eval_steps", 1}, {"tasks", {{"reference", tasks}, {"split", "train"}, {"held_out", trained}}},
+    const Json changes = {{"max_steps", 1},
+                          {"eval_steps", 1},
+                          {"tasks", {{"reference", tasks}, {"split", "train"}, {"held_out", trained}}},
                           {"eval_tasks", {{"reference", tasks}, {"split", "held_out"}, {"held_out", held_out}}}};
     return run_program({"train", job.write(job.config(changes).dump()), "--out", job.out(), "--overwrite"}).err;
   };
@@ -344,9 +379,20 @@ TEST(FrontDoorIntegration, TasksBothTrainedOnAndHeldOutAreSaid) {
 TEST(FrontDoorIntegration, FrozenGroupsThatDoNotFitAreRefused) {
   const TinyJob job;
   const std::string groups = (job.folder / "groups.jsonl").string();
-  const std::vector<std::string> sample = {"sample", "-m", job.model(), "--tasks", "arithmetic:operations=2,limit=2", "-n", "4", "--max-completion-length", "8", "--out", groups};
+  const std::vector<std::string> sample = {"sample",
+                                           "-m",
+                                           job.model(),
+                                           "--tasks",
+                                           "arithmetic:operations=2,limit=2",
+                                           "-n",
+                                           "4",
+                                           "--max-completion-length",
+                                           "8",
+                                           "--out",
+                                           groups};
   ASSERT_EQ(run_program(sample).exit_code, 0);
-  const std::vector<std::string> train = {"train", job.write(job.config().dump()), "--out", job.out(), "--groups", groups};
+  const std::vector<std::string> train = {"train", job.write(job.config().dump()), "--out", job.out(), "--groups",
+                                          groups};
   expect_refused(job, train, {"groups.jsonl", "score"});
   const std::vector<Json> rows = json_lines(groups);
   const auto refuse = [&](const std::function<void(Json&)>& change, const std::vector<std::string>& words) {
@@ -371,11 +417,22 @@ TEST(FrontDoorIntegration, FrozenGroupsThatDoNotFitAreRefused) {
 
 TEST(FrontDoorIntegration, SamplesAreTheSameBytesEveryTime) {
   const TinyJob job;
-  std::vector<std::string> arguments = {"sample", "-m", job.model(), "--tasks", "arithmetic:operations=2,limit=6", "-n", "3", "--max-completion-length", "24", "--seed", "5"};
+  std::vector<std::string> arguments = {"sample",
+                                        "-m",
+                                        job.model(),
+                                        "--tasks",
+                                        "arithmetic:operations=2,limit=6",
+                                        "-n",
+                                        "3",
+                                        "--max-completion-length",
+                                        "24",
+                                        "--seed",
+                                        "5"};
   const std::string once = run_program(arguments).out;
   EXPECT_EQ(std::count(once.begin(), once.end(), '\n'), 6);
   EXPECT_TRUE(run_program(arguments).out == once);
-  for (const std::vector<std::string>& more : std::vector<std::vector<std::string>>{{"--threads", "1"}, {"--threads", "3"}, {"--max-slots", "5"}}) {
+  for (const std::vector<std::string>& more :
+       std::vector<std::vector<std::string>>{{"--threads", "1"}, {"--threads", "3"}, {"--max-slots", "5"}}) {
     std::vector<std::string> changed = arguments;
     changed.insert(changed.end(), more.begin(), more.end());
     EXPECT_TRUE(run_program(changed).out == once) << more[0] << more[1];
@@ -392,7 +449,8 @@ Json shortened(Json chain) {
     if (stage["kind"] == "distill") {  // a teacher of two steps solves nothing: all it writes is taken
       config["rewards"] = Json::array({"regex:pattern=."});
       config["num_prompts"] = 16, config["prompts_per_step"] = 8, config["student"]["max_steps"] = 2;
-    } else config["max_steps"] = 2;
+    } else
+      config["max_steps"] = 2;
     if (config.contains("eval_tasks")) config["eval_tasks"] = "arithmetic:split=held_out,limit=8";
   }
   return chain;
@@ -406,7 +464,8 @@ TEST(FrontDoorIntegration, EveryShippedConfigStarts) {
     const Json config = Json::parse(read_file(entry.path()));
     if (config.contains("stages")) {
       write_file(folder / "config.json", shortened(config).dump());
-      const Outcome outcome = run_program({"run", (folder / "config.json").string(), "--out", (folder / "out").string()});
+      const Outcome outcome =
+          run_program({"run", (folder / "config.json").string(), "--out", (folder / "out").string()});
       EXPECT_EQ(outcome.exit_code, 0) << entry.path() << ": " << outcome.err;
       EXPECT_TRUE(fs::exists(folder / "out/report.html")) << entry.path();
       ++chains;
@@ -414,7 +473,8 @@ TEST(FrontDoorIntegration, EveryShippedConfigStarts) {
     }
     const bool is_distill = config.contains("teacher"), is_train = config.contains("num_generations") && !is_distill;
     if (!is_distill && !is_train) {
-      const Outcome outcome = run_program({"sft", entry.path().string(), "--set", "max_steps=2", "--out", (folder / "out").string()});
+      const Outcome outcome =
+          run_program({"sft", entry.path().string(), "--set", "max_steps=2", "--out", (folder / "out").string()});
       EXPECT_EQ(outcome.exit_code, 0) << entry.path() << ": " << outcome.err;
       continue;
     }
@@ -423,7 +483,8 @@ TEST(FrontDoorIntegration, EveryShippedConfigStarts) {
     const bool is_here = fs::exists(model) && (is_distill || fs::exists("datasets"));
     const Outcome outcome = run_program({is_distill ? "distill" : "train", entry.path().string(), "--dry-run"});
     EXPECT_EQ(outcome.exit_code, is_here ? 0 : 2) << entry.path() << ": " << outcome.err;
-    const bool names_it = outcome.err.find("datasets/") != outcome.err.npos || outcome.err.find(model) != outcome.err.npos;
+    const bool names_it =
+        outcome.err.find("datasets/") != outcome.err.npos || outcome.err.find(model) != outcome.err.npos;
     EXPECT_EQ(names_it, !is_here) << outcome.err;
     ++plans;
   }

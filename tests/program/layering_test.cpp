@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -123,6 +124,29 @@ TEST(Layering, SeesWhatItForbids) {
   EXPECT_TRUE(says_nothing("policy/utils"));
   EXPECT_TRUE(says_nothing("grpo/common.h"));
   EXPECT_FALSE(says_nothing("policy/commons.h"));
+}
+
+/// What a shell command prints.
+std::string printed(const std::string& command) {
+  std::string out;
+  FILE* pipe = popen(command.c_str(), "r");
+  char chunk[4096];
+  while (const size_t got = fread(chunk, 1, sizeof chunk, pipe)) out.append(chunk, got);
+  pclose(pipe);
+  return out;
+}
+
+TEST(Layering, SourcesAreFormatted) {
+  const std::string version = printed("clang-format --version 2>&1");
+  if (version.find("version 14.") == version.npos)
+    GTEST_SKIP() << "clang-format 14 is not here (each version has its own mind): " << version;
+  const std::string sources =
+      "find configs tasks rewards policy rollout grpo distill tests main.cpp -name '*.cpp' -o -name '*.h' -o -name "
+      "'*.cu'";
+  EXPECT_EQ(
+      printed("cd '" COHORT_SOURCE_DIR "' && " + sources + " | xargs clang-format --dry-run 2>&1 | grep -c warning"),
+      "0\n")
+      << "git ls-files '*.cpp' '*.h' '*.cu' | xargs clang-format -i";
 }
 
 }  // namespace

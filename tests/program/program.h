@@ -172,8 +172,10 @@ inline Json tiny_train(const fs::path& model) {
 }
 
 inline Json tiny_sft(const std::string& model) {
-  return {{"model", model}, {"tasks", "arithmetic_text:operations=2"}, {"rows_per_step", 8}, {"max_steps", 9}, {"save_steps", 3}, {"max_length", 64}, {"learning_rate", 0.01},
-          {"threads", 2}};
+  return {{"model", model},        {"tasks", "arithmetic_text:operations=2"},
+          {"rows_per_step", 8},    {"max_steps", 9},
+          {"save_steps", 3},       {"max_length", 64},
+          {"learning_rate", 0.01}, {"threads", 2}};
 }
 
 }  // namespace cohort

@@ -77,7 +77,8 @@ bool is_time(const std::string& name) {
 /// Nor a trace's teacher, which in a chain is a folder of this very run.
 Json without_times(Json value) {
   if (value.is_object())
-    for (auto field = value.begin(); field != value.end();) field = is_time(field.key()) || field.key() == "teacher" ? value.erase(field) : ++field;
+    for (auto field = value.begin(); field != value.end();)
+      field = is_time(field.key()) || field.key() == "teacher" ? value.erase(field) : ++field;
   if (value.is_structured())
     for (Json& child : value) child = without_times(child);
   return value;
@@ -107,7 +108,8 @@ int64_t sampled_groups(const fs::path& out) {
 /// Weights, optimizer, metrics and completions agree to the bit, times aside, and nothing unfinished is left.
 void expect_same_run(const fs::path& reference, const fs::path& out) {
   const std::map<std::string, std::string> expected = files_of(reference), found = files_of(out);
-  const std::set<std::string> not_compared = {"config.json", "report.html", "events.out.tfevents.cohort", "sampling.json"};
+  const std::set<std::string> not_compared = {"config.json", "report.html", "events.out.tfevents.cohort",
+                                              "sampling.json"};
   for (const auto& [name, bytes] : expected) {
     const fs::path path = name;
     const bool is_state = path.filename() == "state.json" || path.filename() == "COMPLETE";  // the seconds so far
@@ -118,19 +120,23 @@ void expect_same_run(const fs::path& reference, const fs::path& out) {
       EXPECT_TRUE(found.at(name) == bytes) << name << " differs";
       continue;
     }
-    const auto rows = [&](const fs::path& run) { return path.extension() == ".jsonl" ? Json(json_lines(run / path)) : Json::parse(read_file(run / path)); };
+    const auto rows = [&](const fs::path& run) {
+      return path.extension() == ".jsonl" ? Json(json_lines(run / path)) : Json::parse(read_file(run / path));
+    };
     EXPECT_EQ(without_times(rows(out)), without_times(rows(reference))) << name;
   }
   EXPECT_EQ(found.size(), expected.size());
-  for (const auto& entry : fs::recursive_directory_iterator(out)) EXPECT_FALSE(is_temporary(entry.path())) << entry.path();
+  for (const auto& entry : fs::recursive_directory_iterator(out))
+    EXPECT_FALSE(is_temporary(entry.path())) << entry.path();
 }
 
-/// One of the moments that hurt: in the writing of a checkpoint (0) or of the end (1), in a rollout (2), in an update (3),
-/// any at all.
+/// One of the moments that hurt: in the writing of a checkpoint (0) or of the end (1), in a rollout (2), in an update
+/// (3), any at all.
 Moment some_moment(const fs::path& out, double seconds, int kind, std::mt19937& random) {
   const int64_t rows_before = num_lines(out / "metrics.jsonl"), groups_before = sampled_groups(out);
   const int64_t more = std::uniform_int_distribution<int64_t>(1, 3)(random);
-  const auto end = std::chrono::steady_clock::now() + Seconds(std::uniform_real_distribution<double>(0, seconds)(random));
+  const auto end =
+      std::chrono::steady_clock::now() + Seconds(std::uniform_real_distribution<double>(0, seconds)(random));
   if (kind == 2) return [=] { return sampled_groups(out) >= groups_before % 8 + more; };
   if (kind == 3) return [=] { return num_lines(out / "metrics.jsonl") >= rows_before + more; };
   if (kind == 0) return [=] { return is_writing(out / "checkpoints", ""); };
@@ -140,7 +146,8 @@ Moment some_moment(const fs::path& out, double seconds, int kind, std::mt19937& 
 
 /// Kills the job `num_kills` times, each time going on with --resume; whenever it gets through, its run is compared
 /// and a fresh one begun. `threads` are taken in turn.
-void kill_and_resume(const Job& job, int num_kills, const std::vector<int>& threads, const std::function<fs::path(const fs::path&)>& watched = {}) {
+void kill_and_resume(const Job& job, int num_kills, const std::vector<int>& threads,
+                     const std::function<fs::path(const fs::path&)>& watched = {}) {
   const auto start = std::chrono::steady_clock::now();
   const fs::path reference = job.reference(), out = job.out("killed");
   const double seconds = Seconds(std::chrono::steady_clock::now() - start).count() + 0.5;
@@ -148,7 +155,9 @@ void kill_and_resume(const Job& job, int num_kills, const std::vector<int>& thre
   for (int kills = 0, attempt = 0, finished = 0; kills < num_kills || finished == 0; ++attempt) {
     const std::string set = "threads=" + std::to_string(threads[size_t(attempt) % threads.size()]);
     Process process(job.arguments(out, {"--resume", "--set", set}));
-    if (kills < num_kills && process.wait_until(some_moment(watched ? watched(out) : out, seconds, attempt % 5, random))) process.signal(SIGKILL);
+    if (kills < num_kills &&
+        process.wait_until(some_moment(watched ? watched(out) : out, seconds, attempt % 5, random)))
+      process.signal(SIGKILL);
     const Outcome outcome = process.wait();
     if (outcome.exit_code == -SIGKILL) {
       ++kills;
@@ -174,7 +183,11 @@ TEST(ResumeFault, AKilledRunMayGoOnWithOtherThreadCounts) {
 }
 
 TEST(ResumeFault, AReferenceModelThatMovesIsResumed) {
-  const Json changes = {{"beta", 0.05}, {"sync_ref_model", true}, {"ref_model_sync_steps", 2}, {"ref_model_mixup_alpha", 0.5}, {"eval_steps", 4},
+  const Json changes = {{"beta", 0.05},
+                        {"sync_ref_model", true},
+                        {"ref_model_sync_steps", 2},
+                        {"ref_model_mixup_alpha", 0.5},
+                        {"eval_steps", 4},
                         {"eval_tasks", "arithmetic:operations=2,split=held_out,limit=6"}};
   const Job job("train", train_config_with(changes));
   kill_and_resume(job, times(3), {2, 1});
@@ -188,8 +201,13 @@ TEST(ResumeFault, SupervisedTuningIsResumed) {
 Json distill_config() {
   Json student = tiny_sft("MODEL");
   student.erase("tasks"), student.erase("threads");
-  return {{"teacher", "MODEL"}, {"tasks", "arithmetic:operations=2"}, {"rewards", train_config()["rewards"]}, {"num_prompts", 48}, {"prompts_per_step", 8},
-          {"max_completion_length", 32}, {"student", student}};
+  return {{"teacher", "MODEL"},
+          {"tasks", "arithmetic:operations=2"},
+          {"rewards", train_config()["rewards"]},
+          {"num_prompts", 48},
+          {"prompts_per_step", 8},
+          {"max_completion_length", 32},
+          {"student", student}};
 }
 
 TEST(ResumeFault, DistillationIsResumed) {
@@ -203,13 +221,23 @@ TEST(ResumeFault, AChainIsResumedAtItsStageAndStep) {
   grpo["model"] = student["teacher"] = "stage:grpo";
   grpo["model"] = "stage:base";
   student["student"]["model"] = "stage:base";
-  const Json eval = {{"tasks", "arithmetic:operations=2,split=held_out,limit=8"}, {"rewards", grpo["rewards"]}, {"lenient_rewards", {"last_number"}}, {"max_completion_length", 8}};
+  const Json eval = {{"tasks", "arithmetic:operations=2,split=held_out,limit=8"},
+                     {"rewards", grpo["rewards"]},
+                     {"lenient_rewards", {"last_number"}},
+                     {"max_completion_length", 8}};
   const Json stages = {{{"name", "base"}, {"kind", "sft"}, {"config", base}, {"evaluate", true}},
                        {{"name", "grpo"}, {"kind", "train"}, {"config", grpo}, {"evaluate", true}},
                        {{"name", "student"}, {"kind", "distill"}, {"config", student}, {"seed_offset", 7}},
-                       {{"name", "measured"}, {"kind", "eval"}, {"config", {{"model", "stage:student"}, {"tasks", "arithmetic:operations=2,split=held_out,limit=6"}, {"max_completion_length", 8}}}}};
+                       {{"name", "measured"},
+                        {"kind", "eval"},
+                        {"config",
+                         {{"model", "stage:student"},
+                          {"tasks", "arithmetic:operations=2,split=held_out,limit=6"},
+                          {"max_completion_length", 8}}}}};
   const Job job("run", {{"eval", eval}, {"stages", stages}});
-  kill_and_resume(job, times(4), {2, 1}, [&, turn = 0](const fs::path& out) mutable { return out / std::vector<std::string>{"base", "grpo", "student"}[size_t(turn++ % 3)]; });
+  kill_and_resume(job, times(4), {2, 1}, [&, turn = 0](const fs::path& out) mutable {
+    return out / std::vector<std::string>{"base", "grpo", "student"}[size_t(turn++ % 3)];
+  });
 }
 
 TEST(ResumeFault, SampledGroupsAreKept) {
@@ -235,14 +263,17 @@ TEST(ResumeFault, SampledGroupsAreKept) {
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
   const std::vector<Json> groups = json_lines(out / "completions" / "step-000001.jsonl");
   ASSERT_EQ(groups.size(), 16u);
-  for (int64_t i = 0; i < 16; ++i) EXPECT_EQ(groups[size_t(i)]["rollouts"][0]["completion"] == "kept", kept.contains(i)) << i;
-  EXPECT_TRUE(read_file(out / "final" / "model.safetensors") == read_file(job.reference() / "final" / "model.safetensors"));
+  for (int64_t i = 0; i < 16; ++i)
+    EXPECT_EQ(groups[size_t(i)]["rollouts"][0]["completion"] == "kept", kept.contains(i)) << i;
+  EXPECT_TRUE(read_file(out / "final" / "model.safetensors") ==
+              read_file(job.reference() / "final" / "model.safetensors"));
 }
 
 TEST(ResumeFault, ATornCheckpointIsSkippedByName) {
   const Job job("train", train_config());
   const std::map<std::string, std::function<void(const fs::path&)>> tears = {
-      {"model.safetensors", [](const fs::path& c) { fs::resize_file(c / "model.safetensors", fs::file_size(c / "model.safetensors") - 1); }},
+      {"model.safetensors",
+       [](const fs::path& c) { fs::resize_file(c / "model.safetensors", fs::file_size(c / "model.safetensors") - 1); }},
       {"optimizer.safetensors",
        [](const fs::path& c) {
          std::string bytes = read_file(c / "optimizer.safetensors");
@@ -271,8 +302,11 @@ TEST(ResumeFault, ATornCheckpointDoesNotPushOutWholeOnes) {
   const fs::path out = job.out("torn");
   fs::copy(job.reference(), out, fs::copy_options::recursive);
   fs::remove(out / "checkpoints" / "step-000009" / "COMPLETE");
-  Process process(job.arguments(out, {"--resume", "--set", "save_steps=1", "--set", "save_total_limit=1", "--set", "max_steps=100000"}));
-  ASSERT_TRUE(process.wait_until([&] { return fs::exists(out / "checkpoints" / "step-000008") && !fs::exists(out / "checkpoints" / "step-000006"); }));
+  Process process(job.arguments(
+      out, {"--resume", "--set", "save_steps=1", "--set", "save_total_limit=1", "--set", "max_steps=100000"}));
+  ASSERT_TRUE(process.wait_until([&] {
+    return fs::exists(out / "checkpoints" / "step-000008") && !fs::exists(out / "checkpoints" / "step-000006");
+  }));
   process.signal(SIGKILL);
   process.wait();
   const Outcome outcome = job.run(out, {"--resume"});
@@ -296,7 +330,8 @@ TEST(ResumeFault, AnInterruptFinishesTheStepAndSaves) {
     EXPECT_TRUE(fs::exists(out / "checkpoints" / name / "COMPLETE")) << name;
     EXPECT_FALSE(fs::exists(out / "final"));
     ASSERT_EQ(job.run(out, {"--resume"}).exit_code, 0);
-    EXPECT_TRUE(read_file(out / "final" / "model.safetensors") == read_file(job.reference() / "final" / "model.safetensors"));
+    EXPECT_TRUE(read_file(out / "final" / "model.safetensors") ==
+                read_file(job.reference() / "final" / "model.safetensors"));
   }
 }
 
@@ -356,7 +391,8 @@ TEST(ResumeFault, AFinishedRunIsLeftAsItIs) {
   for (const std::string verb : {"train", "sft", "distill"}) {
     const Job job(verb, verb == "train" ? train_config() : verb == "sft" ? tiny_sft("MODEL") : distill_config());
     const auto before = files_of(job.reference());
-    const Outcome outcome = job.run(job.reference(), {"--resume", "--set", verb == "distill" ? "threads=3" : "max_steps=5"});
+    const Outcome outcome =
+        job.run(job.reference(), {"--resume", "--set", verb == "distill" ? "threads=3" : "max_steps=5"});
     EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
     EXPECT_TRUE(files_of(job.reference()) == before) << verb;
   }
@@ -367,19 +403,25 @@ TEST(ResumeFault, AFinishedRunGoesOnToMoreSteps) {
   const fs::path out = job.out("longer");
   ASSERT_EQ(job.run(out, {"--set", "max_steps=5"}).exit_code, 0);
   const std::string at_five = read_file(out / "final" / "model.safetensors");
-  Process process(job.arguments(out, {"--resume"}));  // killed after its last checkpoint: final/ must not stay the former
+  Process process(
+      job.arguments(out, {"--resume"}));  // killed after its last checkpoint: final/ must not stay the former
   if (process.wait_until([&] { return fs::exists(out / "checkpoints" / "step-000009"); })) process.signal(SIGKILL);
   process.wait();
   ASSERT_EQ(job.run(out, {"--resume"}).exit_code, 0);
   EXPECT_TRUE(read_file(out / "final" / "model.safetensors") != at_five);
-  EXPECT_TRUE(read_file(out / "final" / "model.safetensors") == read_file(job.reference() / "final" / "model.safetensors"));
+  EXPECT_TRUE(read_file(out / "final" / "model.safetensors") ==
+              read_file(job.reference() / "final" / "model.safetensors"));
 }
 
 TEST(ResumeFault, AChangedKeyIsRefusedByName) {
   const Job job("train", train_config());
   const fs::path reference = job.reference(), killed = job.out("killed");
   const auto before = files_of(reference);
-  for (const auto& [key, value] : std::map<std::string, std::string>{{"temperature", "0.7"}, {"num_generations", "8"}, {"learning_rate", "0.5"}, {"seed", "3"}, {"overlong.penalty", "0.5"}}) {
+  for (const auto& [key, value] : std::map<std::string, std::string>{{"temperature", "0.7"},
+                                                                     {"num_generations", "8"},
+                                                                     {"learning_rate", "0.5"},
+                                                                     {"seed", "3"},
+                                                                     {"overlong.penalty", "0.5"}}) {
     const Outcome outcome = job.run(reference, {"--resume", "--set", key + "=" + value});
     EXPECT_EQ(outcome.exit_code, 2) << key;
     EXPECT_NE(outcome.err.find("\"" + key + "\" is " + value), std::string::npos) << outcome.err;
@@ -414,7 +456,8 @@ TEST(ResumeFault, AFolderThatHoldsARunIsRefused) {
   const auto before = files_of(out);
   const Outcome refused = job.run(out);
   EXPECT_EQ(refused.exit_code, 2);
-  for (const char* word : {"--resume", "--overwrite", "taken"}) EXPECT_NE(refused.err.find(word), std::string::npos) << refused.err;
+  for (const char* word : {"--resume", "--overwrite", "taken"})
+    EXPECT_NE(refused.err.find(word), std::string::npos) << refused.err;
   EXPECT_TRUE(files_of(out) == before);
   const Outcome no_model = job.run(out, {"--overwrite", "--set", "model=nowhere"});
   EXPECT_EQ(no_model.exit_code, 2);
@@ -440,16 +483,19 @@ TEST(ResumeFault, AnyCheckpointCanBeResumedFrom) {
     fs::remove_all(out);
     const Outcome outcome = job.run(out, {"--resume=" + from});
     ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
-    EXPECT_TRUE(read_file(out / "final" / "model.safetensors") == read_file(job.reference() / "final" / "model.safetensors"));
+    EXPECT_TRUE(read_file(out / "final" / "model.safetensors") ==
+                read_file(job.reference() / "final" / "model.safetensors"));
   }
   fs::remove_all(out);
   fs::copy(job.reference(), out, fs::copy_options::recursive);
   const std::string back = "--resume=" + (out / "checkpoints" / "step-000003").string();
-  ASSERT_EQ(job.run(out, {back, "--set", "max_steps=4", "--set", "save_steps=0"}).exit_code, 0);  // back, and on from there
+  ASSERT_EQ(job.run(out, {back, "--set", "max_steps=4", "--set", "save_steps=0"}).exit_code,
+            0);  // back, and on from there
   EXPECT_FALSE(fs::exists(out / "checkpoints" / "step-000009"));
   ASSERT_EQ(job.run(out, {"--resume"}).exit_code, 0);
   EXPECT_EQ(num_lines(out / "metrics.jsonl"), 9);
-  EXPECT_TRUE(read_file(out / "final" / "model.safetensors") == read_file(job.reference() / "final" / "model.safetensors"));
+  EXPECT_TRUE(read_file(out / "final" / "model.safetensors") ==
+              read_file(job.reference() / "final" / "model.safetensors"));
   const Outcome nothing = job.run(job.out("other"), {"--resume=" + job.folder.path().string()});
   EXPECT_EQ(nothing.exit_code, 2);
   EXPECT_NE(nothing.err.find("holds no whole checkpoint"), std::string::npos) << nothing.err;

@@ -58,7 +58,12 @@ class ReportsAttack : public Reports {};
 TEST_F(Reports, CurvesOfWhatExists) {
   write_metrics("run", {{{"reward", 0.25}, {"eval/pass@1", 0.1}},
                         {{"reward", nullptr}},
-                        {{"reward", 0.75}, {"eval/pass@1", 0.6}, {"eval/gain", 0.5}, {"eval/gain_low", 0.4}, {"eval/gain_high", 0.61}, {"own/metric", 3}}});
+                        {{"reward", 0.75},
+                         {"eval/pass@1", 0.6},
+                         {"eval/gain", 0.5},
+                         {"eval/gain_low", 0.4},
+                         {"eval/gain_high", 0.61},
+                         {"own/metric", 3}}});
   const std::string html = page({"run"});
   EXPECT_EQ(count(html, "<svg class=\"chart\""), 4u);
   EXPECT_NE(html.find("+50.0 points [40.0, 61.0]"), html.npos);

@@ -14,7 +14,9 @@ inline Json over_bytes(Json config) {
   config["vocab_size"] = 258, config["eos_token_id"] = 256;
   return config;
 }
-inline Tokenizer bytes_tokenizer() { return byte_tokenizer({"<|eos|>", "<|pad|>"}); }
+inline Tokenizer bytes_tokenizer() {
+  return byte_tokenizer({"<|eos|>", "<|pad|>"});
+}
 
 inline std::vector<int32_t> byte_ids(int64_t count, uint32_t seed) {
   std::vector<int32_t> ids;
@@ -33,7 +35,11 @@ inline std::vector<int32_t> stops() {
 inline std::vector<Request> byte_requests(int64_t count, const SamplingConfig& sampling = {}) {
   std::vector<Request> requests;
   for (int64_t i = 0; i < count; ++i) {
-    Request r{.id = i, .prompt = byte_ids(1 + i * 16 % 49, uint32_t(i)), .num_completions = int32_t(1 + i * 3 % 5), .seed = uint64_t(1000 + i), .sampling = sampling};
+    Request r{.id = i,
+              .prompt = byte_ids(1 + i * 16 % 49, uint32_t(i)),
+              .num_completions = int32_t(1 + i * 3 % 5),
+              .seed = uint64_t(1000 + i),
+              .sampling = sampling};
     r.sampling.max_completion_length = 24 - int32_t(i % 4);
     r.stop_ids = stops();
     requests.push_back(r);
@@ -52,8 +58,10 @@ inline std::map<int64_t, Finished> run_all(Engine& engine) {
 }
 
 inline bool same_bits(const Completion& a, const Completion& b) {
-  return a.tokens == b.tokens && a.finish == b.finish && a.member == b.member && a.seed == b.seed && a.logprobs.size() == b.logprobs.size() &&
-         std::equal(a.logprobs.begin(), a.logprobs.end(), b.logprobs.begin(), [](float x, float y) { return std::bit_cast<uint32_t>(x) == std::bit_cast<uint32_t>(y); });
+  return a.tokens == b.tokens && a.finish == b.finish && a.member == b.member && a.seed == b.seed &&
+         a.logprobs.size() == b.logprobs.size() &&
+         std::equal(a.logprobs.begin(), a.logprobs.end(), b.logprobs.begin(),
+                    [](float x, float y) { return std::bit_cast<uint32_t>(x) == std::bit_cast<uint32_t>(y); });
 }
 
 }  // namespace cohort

@@ -18,11 +18,15 @@ struct CollectTest : testing::Test {
   std::vector<Task> tasks;
 
   CollectTest() {
-    for (const char* text : {"first", "a second, longer one", "first", "x"}) tasks.push_back({.id = std::to_string(tasks.size()), .prompt = {{"", text}}});
+    for (const char* text : {"first", "a second, longer one", "first", "x"})
+      tasks.push_back({.id = std::to_string(tasks.size()), .prompt = {{"", text}}});
   }
   std::vector<Group> collect(int64_t step = 0, const GroupStore& store = {}) {
     Engine engine(model, compute, &tokenizer, {.max_slots = 5}, 64);
-    return cohort::collect(engine, model, tokenizer, &scorer, {.tasks = tasks, .num_generations = 3, .sampling = {.max_completion_length = 10}, .seed = 8, .step = step}, store);
+    return cohort::collect(
+        engine, model, tokenizer, &scorer,
+        {.tasks = tasks, .num_generations = 3, .sampling = {.max_completion_length = 10}, .seed = 8, .step = step},
+        store);
   }
 };
 
@@ -78,11 +82,14 @@ TEST_F(CollectTest, GroupsOfAnEarlierAttemptAreNotSampledAgain) {
 
 TEST_F(CollectTest, StoredVerdictsThatFailedOrAreOfAnotherAnswerArePassedAnew) {
   std::map<int64_t, Group> kept;
-  std::vector<Group> expected = collect(0, {.find = {}, .keep = [&](int64_t index, const Group& group) { kept[index] = group_from_json(to_json(group)); }});
+  std::vector<Group> expected = collect(0, {.find = {}, .keep = [&](int64_t index, const Group& group) {
+                                              kept[index] = group_from_json(to_json(group));
+                                            }});
   kept[0].rollouts[1].score = {.status = Status::error, .reason = "the server was down"};
   kept[2].task.answer = "the answer before it was mended";
   std::set<int64_t> judged;
-  GroupStore store{.find = [&](int64_t index) { return std::optional(kept[index]); }, .keep = [&](int64_t index, const Group&) { judged.insert(index); }};
+  GroupStore store{.find = [&](int64_t index) { return std::optional(kept[index]); },
+                   .keep = [&](int64_t index, const Group&) { judged.insert(index); }};
   std::vector<Group> groups = collect(0, store);
   EXPECT_EQ(judged, (std::set<int64_t>{0, 2}));
   EXPECT_EQ(groups[2].task.answer, tasks[2].answer);
@@ -105,8 +112,8 @@ TEST_F(CollectTest, AGroupSurvivesItsLineOfJsonToTheBit) {
 
 TEST(RequestSeed, IsExactInJsonAndDependsOnEverything) {
   std::vector<int32_t> a = {1, 2, 3}, b = {1, 2, 4};
-  std::set<uint64_t> seeds = {request_seed(0, 0, a, 0), request_seed(1, 0, a, 0), request_seed(0, 1, a, 0), request_seed(0, 0, a, 1), request_seed(0, 0, b, 0),
-                              request_seed(1ull << 40, 0, a, 0)};
+  std::set<uint64_t> seeds = {request_seed(0, 0, a, 0), request_seed(1, 0, a, 0), request_seed(0, 1, a, 0),
+                              request_seed(0, 0, a, 1), request_seed(0, 0, b, 0), request_seed(1ull << 40, 0, a, 0)};
   EXPECT_EQ(seeds.size(), 6u);
   for (uint64_t seed : seeds) EXPECT_LT(seed, 1ull << 53);
 }

@@ -55,7 +55,8 @@ TEST_F(EngineTest, TokensAreAFunctionOfSeedAndMember) {
   EXPECT_NE(tokens_of(run(other)), tokens_of(first));
   std::vector<std::vector<int32_t>> members = tokens_of(first);
   EXPECT_EQ(std::set(members.begin(), members.end()).size(), 4u);
-  std::vector<std::vector<int32_t>> fewer = tokens_of(run(request({}, 2)));  // a member does not depend on how many there are
+  std::vector<std::vector<int32_t>> fewer =
+      tokens_of(run(request({}, 2)));  // a member does not depend on how many there are
   EXPECT_EQ(fewer, (std::vector(members.begin(), members.begin() + 2)));
   for (int32_t i = 0; i < 4; ++i) {
     EXPECT_EQ(first.completions[size_t(i)].member, i);
@@ -168,7 +169,8 @@ TEST_F(EngineTest, CompletesEverythingInLittleMemory) {
     for (const Request& r : requests) tight.submit(r);
     std::map<int64_t, Finished> found = run_all(tight);
     ASSERT_EQ(found.size(), 12u) << tokens;
-    for (const auto& [id, finished] : found) EXPECT_EQ(tokens_of(finished), tokens_of(expected[id])) << tokens << " " << id;
+    for (const auto& [id, finished] : found)
+      EXPECT_EQ(tokens_of(finished), tokens_of(expected[id])) << tokens << " " << id;
     EXPECT_EQ(tight.num_running(), 0);
     EXPECT_EQ(tight.generated_tokens(), roomy.generated_tokens());
     EXPECT_EQ(tight.prompt_tokens(), roomy.prompt_tokens());
@@ -182,7 +184,8 @@ TEST_F(EngineTest, CountsTokens) {
   for (const auto& [id, finished] : run_all(engine)) {
     int64_t rows = int64_t(finished.request.prompt.size());
     double load = 0;
-    for (const Completion& c : finished.completions) sampled += int64_t(c.tokens.size()), rows += int64_t(c.tokens.size()) - 1;
+    for (const Completion& c : finished.completions)
+      sampled += int64_t(c.tokens.size()), rows += int64_t(c.tokens.size()) - 1;
     for (double l : finished.expert_load) load += l;
     EXPECT_EQ(load, double(rows * 2 * 3));  // two mixture layers, three experts a token; a last token is not passed
     EXPECT_EQ(finished.expert_load.size(), 16u);
@@ -206,13 +209,15 @@ TEST_F(EngineTest, WhatPromptsHaveInCommonIsPassedOnceAndChangesNoBit) {
     for (const Request& r : requests) together.submit(r), prompts += int64_t(r.prompt.size());
     std::map<int64_t, Finished> found = run_all(together);
     EXPECT_LE(together.prompt_tokens(), prompts - 6 * 32) << prefill;
-    EXPECT_TRUE(prefill < 512 || together.prompt_tokens() == prompts - 5 * 32 - 48);  // of request 5, which repeats 0, three blocks
+    EXPECT_TRUE(prefill < 512 ||
+                together.prompt_tokens() == prompts - 5 * 32 - 48);  // of request 5, which repeats 0, three blocks
     for (const Request& r : requests) {
       Engine alone(model, compute, nullptr, {}, 100);
       alone.submit(r);
       Finished expected = std::move(alone.next_completed().value());
       EXPECT_EQ(found[r.id].expert_load, expected.expert_load) << prefill << " " << r.id;
-      for (size_t i = 0; i < expected.completions.size(); ++i) EXPECT_TRUE(same_bits(found[r.id].completions[i], expected.completions[i])) << prefill << " " << r.id;
+      for (size_t i = 0; i < expected.completions.size(); ++i)
+        EXPECT_TRUE(same_bits(found[r.id].completions[i], expected.completions[i])) << prefill << " " << r.id;
     }
   }
 }

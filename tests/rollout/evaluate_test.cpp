@@ -24,10 +24,17 @@ TEST(Evaluate, PassAtKIsTheShareOfSubsetsWithACorrectOne) {
 TEST(Evaluate, TheMajorityVotesByMeaning) {
   const auto group = [](const std::vector<std::pair<const char*, bool>>& completions) {
     Group g{.task = {.id = "t", .answer = "1/2", .extra = Json::object()}};
-    for (const auto& [text, correct] : completions) g.rollouts.push_back({.text = text, .score = {.value = correct, .status = correct ? Status::correct : Status::wrong}});
+    for (const auto& [text, correct] : completions)
+      g.rollouts.push_back(
+          {.text = text, .score = {.value = correct, .status = correct ? Status::correct : Status::wrong}});
     return g;
   };
-  const Group g = group({{"\\boxed{3}", false}, {"so \\boxed{\\frac{1}{2}}", true}, {"\\boxed{3}", false}, {"the answer is 0.5", true}, {"no idea", false}, {"#### 2/4", true}});
+  const Group g = group({{"\\boxed{3}", false},
+                         {"so \\boxed{\\frac{1}{2}}", true},
+                         {"\\boxed{3}", false},
+                         {"the answer is 0.5", true},
+                         {"no idea", false},
+                         {"#### 2/4", true}});
   EXPECT_TRUE(majority_is_correct(g, 6));
   EXPECT_FALSE(majority_is_correct(g, 3));
   EXPECT_FALSE(majority_is_correct(g, 4)) << "a tie goes to the earlier answer";
@@ -45,7 +52,8 @@ TEST(Evaluate, TheIntervalOfAShareIsTheBinomialOne) {
 
 TEST(Evaluate, AGainIsPairedTaskByTask) {
   std::vector<double> before(200), after(200);
-  for (size_t i = 0; i < 200; ++i) before[i] = i % 2, after[i] = i % 2 || i % 10 == 0;  // a tenth of the pairs go up, none down
+  for (size_t i = 0; i < 200; ++i)
+    before[i] = i % 2, after[i] = i % 2 || i % 10 == 0;  // a tenth of the pairs go up, none down
   Gain gain = paired_gain(scored(before), scored(after));
   EXPECT_NEAR(gain.mean, 0.1, 1e-12);
   EXPECT_GT(gain.ci_low, 0.05);  // unpaired, the interval would reach below 0.01

@@ -30,7 +30,8 @@ Choice choose(const SamplingConfig& settings, float at, std::vector<int32_t> ban
 std::vector<double> shares(const SamplingConfig& settings, const std::vector<int32_t>& banned = {}) {
   const int count = 20000;
   std::vector<double> share(kLogits.size());
-  for (int i = 0; i < count; ++i) share[size_t(choose(settings, (float(i) + 0.5f) / count, banned).token)] += 1.0 / count;
+  for (int i = 0; i < count; ++i)
+    share[size_t(choose(settings, (float(i) + 0.5f) / count, banned).token)] += 1.0 / count;
   return share;
 }
 
@@ -38,7 +39,8 @@ std::vector<double> shares(const SamplingConfig& settings, const std::vector<int
 void expect_shares(const std::vector<double>& found, std::vector<double> p, const std::set<int32_t>& kept) {
   double sum = 0;
   for (int32_t id : kept) sum += p[size_t(id)];
-  for (int32_t id = 0; id < int32_t(p.size()); ++id) EXPECT_NEAR(found[size_t(id)], kept.count(id) ? p[size_t(id)] / sum : 0, 2e-4) << id;
+  for (int32_t id = 0; id < int32_t(p.size()); ++id)
+    EXPECT_NEAR(found[size_t(id)], kept.count(id) ? p[size_t(id)] / sum : 0, 2e-4) << id;
 }
 
 TEST(Sampler, FollowsTheSoftmaxOfTheTemperature) {
@@ -47,7 +49,8 @@ TEST(Sampler, FollowsTheSoftmaxOfTheTemperature) {
 
 TEST(Sampler, LogprobIsOverTheWholeVocabularyWhateverIsCut) {
   for (double t : {0.5, 1.0})
-    for (const SamplingConfig& s : {SamplingConfig{.temperature = t}, SamplingConfig{.temperature = t, .top_p = 0.7, .top_k = 3}}) {
+    for (const SamplingConfig& s :
+         {SamplingConfig{.temperature = t}, SamplingConfig{.temperature = t, .top_p = 0.7, .top_k = 3}}) {
       Choice choice = choose(s, 0.2f);
       EXPECT_NEAR(choice.logprob, std::log(softmax(t)[size_t(choice.token)]), 1e-5);
     }
