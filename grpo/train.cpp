@@ -341,6 +341,9 @@ void resume(Job& job) {
 bool out_of_time(const Job& job) {
   return job.config.max_seconds > 0 && job.seconds >= job.config.max_seconds;
 }
+bool is_over(const Job& job) {
+  return job.step() >= job.config.max_steps || out_of_time(job);
+}
 bool due(int64_t step, int64_t every) {
   return every > 0 && step % every == 0;
 }
@@ -364,6 +367,47 @@ void expect_ratio_one(const Json& row) {
   if (row.at("logprob_bit_mismatches") != 0)
     throw std::runtime_error("self-test: logprob_bit_mismatches is " + row.at("logprob_bit_mismatches").dump() +
                              ", must be 0");
+}
+
+/// Groups for the optimizer step at hand, where it begins a rollout: sampled, or the frozen ones again.
+void begin_rollout(Job& job, const std::vector<Group>& frozen, bool self_test, Progress& progress) {
+  if (job.step() % job.inner_steps()) return;
+  if (frozen.empty())
+    sample(job, progress);
+  else
+    job.groups = frozen;
+  if (self_test || frozen.empty())
+    check_sampling(job);
+  else
+    job.checks.assign(size_t(job.config.steps_per_generation), empty_check());
+}
+
+/// One optimizer step, with its rollout and evaluations where they are due; its row of metrics.
+Json take_step(Job& job, const std::vector<Group>& frozen, bool self_test, Progress& progress) {
+  const TrainConfig& c = job.config;
+  Clock clock;
+  Json evaluation = Json::object();
+  if (job.step() == 0 && c.eval_steps > 0) evaluation = evaluate(job);
+  double eval_seconds = clock.lap();
+  begin_rollout(job, frozen, self_test, progress);
+  double rollout_seconds = clock.lap();
+  if (due(job.step(), c.log_completions_steps))
+    write_groups(job.run.folder / "completions" / step_file(job.step() + 1), job.mini_batch(job.step()));
+  Json row = learn(job);
+  sync_reference(job);
+  double learn_seconds = clock.lap();
+  job.seconds += rollout_seconds + learn_seconds;
+  if (c.eval_steps > 0 && (due(job.step(), c.eval_steps) || is_over(job))) {
+    row.update(of_the_start(evaluation));
+    evaluation = evaluate(job);
+  }
+  row.update(evaluation);
+  eval_seconds += clock.lap();
+  row.update({{"timing_s/gen", rollout_seconds},
+              {"timing_s/update_actor", learn_seconds},
+              {"timing_s/eval", eval_seconds},
+              {"step_time", rollout_seconds + learn_seconds}});
+  return row;
 }
 
 /// final/ comes last: once it stands, the run is finished.
@@ -400,7 +444,7 @@ TrainResult train(const TrainConfig& given, const RunRequest& request, bool self
   Job job(config, request);
   expect_fit(frozen, job.model().spec);
   resume(job);
-  if (job.run.is_over || (job.run.finished && (job.step() >= config.max_steps || out_of_time(job))))
+  if (job.run.is_over || (job.run.finished && is_over(job)))
     return {.seconds = job.seconds, .tokens = job.sampled_tokens, .final_folder = job.run.folder / "final"};
   make_engine(job);
   warn_of_leaks(job.tasks.streams(), job.eval_tasks);
@@ -410,44 +454,14 @@ TrainResult train(const TrainConfig& given, const RunRequest& request, bool self
   begin_run(job.run, job.step());
   RunMetrics metrics(job.run.folder, job.step());
   Progress progress("training", "steps", config.max_steps, job.step());
-  while (job.step() < config.max_steps && !out_of_time(job)) {
-    Clock clock;
-    Json row, evaluation = Json::object();
-    if (job.step() == 0 && config.eval_steps > 0) evaluation = evaluate(job);
-    double eval_seconds = clock.lap();
-    if (job.step() % job.inner_steps() == 0) {
-      if (frozen.empty())
-        sample(job, progress);
-      else
-        job.groups = frozen;
-      if (self_test || frozen.empty())
-        check_sampling(job);
-      else
-        job.checks.assign(size_t(config.steps_per_generation), empty_check());
-    }
-    double rollout_seconds = clock.lap();
-    if (due(job.step(), config.log_completions_steps))
-      write_groups(job.run.folder / "completions" / step_file(job.step() + 1), job.mini_batch(job.step()));
-    row = learn(job);
-    sync_reference(job);
-    double learn_seconds = clock.lap();
-    job.seconds += rollout_seconds + learn_seconds;
-    bool stop = interrupted(), last = job.step() == config.max_steps || out_of_time(job);
-    if (due(job.step(), config.eval_steps) || (last && config.eval_steps > 0)) {
-      row.update(of_the_start(evaluation));
-      evaluation = evaluate(job);
-    }
-    row.update(evaluation);
-    eval_seconds += clock.lap();
-    row.update({{"timing_s/gen", rollout_seconds},
-                {"timing_s/update_actor", learn_seconds},
-                {"timing_s/eval", eval_seconds},
-                {"step_time", rollout_seconds + learn_seconds}});
+  while (!is_over(job)) {
+    const Json row = take_step(job, frozen, self_test, progress);
     metrics.log(row);
     progress.update(job.step(), summary_line(row));
     if (self_test) expect_ratio_one(row);
-    if (stop || last || due(job.step(), config.save_steps)) checkpoint(job);
-    if (stop && job.step() < config.max_steps)
+    const bool stop = interrupted();
+    if (stop || is_over(job) || due(job.step(), config.save_steps)) checkpoint(job);
+    if (stop && !is_over(job))
       throw Interrupted("interrupted at step " + std::to_string(job.step()) +
                         ", a checkpoint is written: go on with the same command and --resume");
   }

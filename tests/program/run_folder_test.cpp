@@ -1,0 +1,165 @@
+// The folder of a run: who may go on in it, from where, and what is refused before anything in it changes.
+#include <gtest/gtest.h>
+
+#include "tests/program/job.h"
+
+namespace cohort {
+namespace {
+
+TEST(RunFolderFault, TwoRunsInOneFolderAreKeptApart) {
+  for (const std::string verb : {"train", "distill"}) {
+    Json distill = distill_config();
+    distill["num_prompts"] = 1000000;
+    distill["prompts_per_step"] = 1000000;
+    const Job job(verb, verb == "train" ? train_config_with({{"max_steps", 1000000}}) : distill);
+    const fs::path out = job.out("shared");
+    Process first(job.arguments(out));
+    ASSERT_TRUE(first.wait_until([&] { return fs::exists(out / ".lock"); }));
+    for (const char* flag : {"--resume", "--overwrite"}) {
+      const Outcome second = job.run(out, {flag});
+      EXPECT_EQ(second.exit_code, 2) << verb << flag << second.err;
+      EXPECT_NE(second.err.find(std::to_string(first.pid())), std::string::npos) << second.err;
+    }
+    EXPECT_TRUE(first.is_running());
+  }
+}
+
+TEST(RunFolderFault, AFinishedRunIsLeftAsItIs) {
+  for (const std::string verb : {"train", "sft", "distill"}) {
+    const Job job(verb, verb == "train" ? train_config() : verb == "sft" ? tiny_sft("MODEL") : distill_config());
+    const auto before = files_of(job.reference());
+    const Outcome outcome =
+        job.run(job.reference(), {"--resume", "--set", verb == "distill" ? "threads=3" : "max_steps=5"});
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+    EXPECT_TRUE(files_of(job.reference()) == before) << verb;
+  }
+}
+
+TEST(RunFolderFault, AFinishedRunGoesOnToMoreSteps) {
+  const Job job("train", train_config());
+  const fs::path out = job.out("longer");
+  ASSERT_EQ(job.run(out, {"--set", "max_steps=5"}).exit_code, 0);
+  const std::string at_five = read_file(out / "final" / "model.safetensors");
+  Process process(
+      job.arguments(out, {"--resume"}));  // killed after its last checkpoint: final/ must not stay the former
+  if (process.wait_until([&] { return fs::exists(out / "checkpoints" / "step-000009"); })) process.signal(SIGKILL);
+  process.wait();
+  ASSERT_EQ(job.run(out, {"--resume"}).exit_code, 0);
+  EXPECT_TRUE(read_file(out / "final" / "model.safetensors") != at_five);
+  EXPECT_TRUE(read_file(out / "final" / "model.safetensors") ==
+              read_file(job.reference() / "final" / "model.safetensors"));
+}
+
+TEST(RunFolderFault, AChangedKeyIsRefusedByName) {
+  const Job job("train", train_config());
+  const fs::path reference = job.reference(), killed = job.out("killed");
+  const auto before = files_of(reference);
+  for (const auto& [key, value] : std::map<std::string, std::string>{{"temperature", "0.7"},
+                                                                     {"num_generations", "8"},
+                                                                     {"learning_rate", "0.5"},
+                                                                     {"seed", "3"},
+                                                                     {"overlong.penalty", "0.5"}}) {
+    const Outcome outcome = job.run(reference, {"--resume", "--set", key + "=" + value});
+    EXPECT_EQ(outcome.exit_code, 2) << key;
+    EXPECT_NE(outcome.err.find("\"" + key + "\" is " + value), std::string::npos) << outcome.err;
+  }
+  EXPECT_TRUE(files_of(reference) == before);
+
+  Process process(job.arguments(killed));  // without a checkpoint yet: its groups were sampled under the former config
+  ASSERT_TRUE(process.wait_until([&] { return sampled_groups(killed) >= 1; }));
+  process.signal(SIGKILL);
+  process.wait();
+  EXPECT_EQ(job.run(killed, {"--resume", "--set", "temperature=0.7"}).exit_code, 2);
+}
+
+TEST(RunFolderFault, AChangedKeyOfADistillationOrAChainIsRefusedByName) {
+  const Job distill("distill", distill_config());
+  Outcome outcome = distill.run(distill.reference(), {"--resume", "--set", "temperature=0.5"});
+  EXPECT_EQ(outcome.exit_code, 2);
+  EXPECT_NE(outcome.err.find("\"temperature\" is 0.5"), std::string::npos) << outcome.err;
+  const Job chain("run", {{"stages", {{{"name", "base"}, {"kind", "sft"}, {"config", tiny_sft("MODEL")}}}}});
+  const auto before = files_of(chain.reference());
+  outcome = chain.run(chain.reference(), {"--resume", "--set", "stages.0.config.learning_rate=0.5"});
+  EXPECT_EQ(outcome.exit_code, 2);
+  EXPECT_NE(outcome.err.find("\"stages.0.config.learning_rate\" is 0.5"), std::string::npos) << outcome.err;
+  EXPECT_EQ(chain.run(chain.reference(), {"--resume"}).exit_code, 0);
+  EXPECT_TRUE(files_of(chain.reference()) == before);
+}
+
+TEST(RunFolderFault, AFolderThatHoldsARunIsRefused) {
+  const Job job("train", train_config());
+  const fs::path out = job.out("taken");
+  fs::copy(job.reference(), out, fs::copy_options::recursive);
+  const auto before = files_of(out);
+  const Outcome refused = job.run(out);
+  EXPECT_EQ(refused.exit_code, 2);
+  for (const char* word : {"--resume", "--overwrite", "taken"})
+    EXPECT_NE(refused.err.find(word), std::string::npos) << refused.err;
+  EXPECT_TRUE(files_of(out) == before);
+  const Outcome no_model = job.run(out, {"--overwrite", "--set", "model=nowhere"});
+  EXPECT_EQ(no_model.exit_code, 2);
+  EXPECT_TRUE(files_of(out) == before) << "a refused run replaced nothing";
+  write_file(out / "completions" / "step-000777.jsonl", "");
+  ASSERT_EQ(job.run(out, {"--overwrite"}).exit_code, 0);
+  expect_same_run(job.reference(), out);
+}
+
+TEST(RunFolderFault, ARefusedRunLeavesNoRunBehind) {
+  const Job job("train", train_config());
+  const fs::path out = job.out("fresh");
+  EXPECT_EQ(job.run(out, {"--set", "model=nowhere"}).exit_code, 2);
+  EXPECT_EQ(job.run(out, {"--set", "max_completion_length=9999"}).exit_code, 2);
+  EXPECT_EQ(job.run(out).exit_code, 0);
+  expect_same_run(job.reference(), out);
+}
+
+TEST(RunFolderFault, AnyCheckpointCanBeResumedFrom) {
+  const Job job("train", train_config_with({{"save_total_limit", 0}}));
+  const fs::path early = job.reference() / "checkpoints" / "step-000003", out = job.out("branch");
+  for (const std::string& from : {early.string(), early.string() + "/", job.reference().string()}) {
+    fs::remove_all(out);
+    const Outcome outcome = job.run(out, {"--resume=" + from});
+    ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+    EXPECT_TRUE(read_file(out / "final" / "model.safetensors") ==
+                read_file(job.reference() / "final" / "model.safetensors"));
+  }
+  fs::remove_all(out);
+  fs::copy(job.reference(), out, fs::copy_options::recursive);
+  const std::string back = "--resume=" + (out / "checkpoints" / "step-000003").string();
+  ASSERT_EQ(job.run(out, {back, "--set", "max_steps=4", "--set", "save_steps=0"}).exit_code,
+            0);  // back, and on from there
+  EXPECT_FALSE(fs::exists(out / "checkpoints" / "step-000009"));
+  ASSERT_EQ(job.run(out, {"--resume"}).exit_code, 0);
+  EXPECT_EQ(num_lines(out / "metrics.jsonl"), 9);
+  EXPECT_TRUE(read_file(out / "final" / "model.safetensors") ==
+              read_file(job.reference() / "final" / "model.safetensors"));
+  const Outcome nothing = job.run(job.out("other"), {"--resume=" + job.folder.path().string()});
+  EXPECT_EQ(nothing.exit_code, 2);
+  EXPECT_NE(nothing.err.find("holds no whole checkpoint"), std::string::npos) << nothing.err;
+}
+
+TEST(RunFolderFault, AnUnwritableFolderIsFoundBeforeTheModelIsLoaded) {
+  for (const std::string verb : {"train", "sft", "distill"}) {
+    const Job job(verb, verb == "train" ? train_config() : verb == "sft" ? tiny_sft("MODEL") : distill_config());
+    fs::remove(job.folder / "model.json");  // and yet it is the folder that is named
+    const Outcome outcome = job.run("/dev/null/run");
+    EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
+    EXPECT_NE(outcome.err.find("/dev/null/run"), std::string::npos) << outcome.err;
+  }
+}
+
+TEST(RunFolderFault, AFullDiskLosesNothing) {
+  const Job job("train", train_config());
+  const fs::path out = job.out("full");
+  std::string command = "trap '' XFSZ; ulimit -f 40; exec '" COHORT_BINARY_DIR "/cohort'";  // no file above 40 KiB
+  for (const std::string& word : job.arguments(out)) command += " '" + word + "'";
+  const int status = std::system(("bash -c \"" + command + "\" 2> " + job.out("said").string()).c_str());
+  EXPECT_EQ(WEXITSTATUS(status), 1) << read_file(job.out("said"));
+  EXPECT_NE(read_file(job.out("said")).find(out.string()), std::string::npos) << read_file(job.out("said"));
+  const Outcome outcome = job.run(out, {"--resume"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  expect_same_run(job.reference(), out);
+}
+
+}  // namespace
+}  // namespace cohort
