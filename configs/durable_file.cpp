@@ -58,7 +58,7 @@ fs::path unfinished_name(const fs::path& path) {
 
 void write_all(int fd, std::string_view bytes, const fs::path& path) {
   while (!bytes.empty()) {
-    const ssize_t written = write(fd, bytes.data(), bytes.size());
+    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
     if (written < 0 && errno == EINTR) continue;
     if (written < 0) fail("cannot write", path);
     bytes.remove_prefix(written);
@@ -104,19 +104,42 @@ void write_in_place(const fs::path& path, std::string_view bytes) {
 
 }  // namespace
 
+DurableFile::DurableFile(const fs::path& path) {
+  std::error_code none;
+  path_ = fs::is_symlink(path, none) ? fs::weakly_canonical(path) : path;
+  unfinished_ = unfinished_name(path_);
+  file_ = open(unfinished_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (file_ < 0) fail("cannot open", path_);
+}
+
+DurableFile::~DurableFile() {
+  if (file_ < 0) return;
+  close(file_);
+  unlink(unfinished_.c_str());
+}
+
+void DurableFile::write(std::string_view bytes) {
+  write_all(file_, bytes, path_);
+}
+
+void DurableFile::write(std::span<const std::byte> bytes) {
+  write({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+}
+
+void DurableFile::commit() {
+  sync_file(file_, path_);
+  if (rename(unfinished_.c_str(), path_.c_str()) != 0) fail("cannot rename to", path_);
+  close(std::exchange(file_, -1));
+  sync_path(folder_of(path_));
+}
+
 void write_durably(const fs::path& path, std::string_view bytes) {
   std::error_code none;
   const fs::file_status status = fs::status(path, none);
   if (fs::exists(status) && !fs::is_regular_file(status)) return write_in_place(path, bytes);
-  const fs::path target = fs::is_symlink(path, none) ? fs::weakly_canonical(path) : path;
-  const Unfinished unfinished(unfinished_name(target));
-  {
-    const OpenFile file(unfinished.path, O_WRONLY | O_CREAT | O_EXCL);
-    write_all(file.fd, bytes, path);
-    sync_file(file.fd, path);
-  }
-  if (rename(unfinished.path.c_str(), target.c_str()) != 0) fail("cannot rename to", path);
-  sync_path(folder_of(target));
+  DurableFile file(path);
+  file.write(bytes);
+  file.commit();
 }
 
 void write_folder_durably(const fs::path& path, const std::function<void(const fs::path&)>& fill) {
@@ -165,6 +188,7 @@ DurableLog::DurableLog(fs::path path, Sync sync) : path_(std::move(path)), sync_
   file_ = open(path_.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
   if (file_ < 0) fail("cannot open", path_);
   keep_first(INT64_MAX);
+  sync_path(folder_of(path_));
 }
 
 DurableLog::~DurableLog() {

@@ -2,9 +2,11 @@
 // synced, renamed, and the folder synced. Goals: kill -9, a full disk and a power cut leave the former content or the
 // new one. Non-goals: several writers of one file (RunLock keeps them apart), speed of many small files.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -13,6 +15,24 @@ namespace cohort {
 /// Replaces the file by `bytes`. What is no regular file (a pipe, /dev/null) is written in place; a link is followed.
 /// Throws std::runtime_error naming the path and the cause; the former content then still stands.
 void write_durably(const std::filesystem::path& path, std::string_view bytes);
+
+/// The same in pieces: `path` has its new content from commit() on; without it the former content stays.
+/// A link is followed. Every failure throws std::runtime_error naming the path and the cause.
+class DurableFile {
+ public:
+  explicit DurableFile(const std::filesystem::path& path);
+  ~DurableFile();
+  DurableFile(const DurableFile&) = delete;
+  DurableFile& operator=(const DurableFile&) = delete;
+
+  void write(std::string_view bytes);
+  void write(std::span<const std::byte> bytes);
+  void commit();
+
+ private:
+  std::filesystem::path path_, unfinished_;  // links followed
+  int file_ = -1;
+};
 
 /// Builds a folder with `fill`, which writes into the empty folder it is given, syncs all of it and renames it to
 /// `path`; a folder of that name is replaced. When `fill` throws, nothing is left and the exception passes on.

@@ -6,15 +6,7 @@
 namespace cohort {
 namespace {
 
-constexpr int64_t kRowTask = 8;
 constexpr int64_t kSumRows = 256;  // rows of one panel of a weight gradient: 64 KB, stays in L2
-
-template <class F>
-void for_rows(const Compute& compute, int64_t rows, F f) {
-  compute.pool.parallel_for(ceil_div(rows, kRowTask), [&](int64_t task) {
-    for (int64_t t = task * kRowTask; t < std::min(rows, (task + 1) * kRowTask); ++t) f(t);
-  });
-}
 
 /// Packs in[row(t), k] for t in [begin, end) into [K/64][end−begin][64].
 void pack_rows(const Compute& compute, const float* in, int64_t in_row, const int32_t* in_rows, int64_t k,
@@ -86,19 +78,6 @@ void norm_gradient(const Step& st, int64_t offset, const float* x, int64_t x_row
     st.compute.kernels->rms_norm_weight_gradient(x, x_row, inverse_rms, d_y, dy_row, st.T, i * 16,
                                                  std::min<int64_t>(16, dim - i * 16), st.gradient + offset);
   });
-}
-
-/// Turns the pairs of one head back by the angles of its position.
-void rotate_back(const CausalLM& model, int32_t position, float* x) {
-  const RopeSpec& rope = model.spec.rope;
-  int32_t half = rope.dim / 2, step = rope.interleaved ? 2 : 1, other = rope.interleaved ? 1 : half;
-  const float *cosine = model.rope_cos.data() + int64_t(position) * half,
-              *sine = model.rope_sin.data() + int64_t(position) * half;
-  for (int32_t j = 0; j < half; ++j) {
-    float a = x[j * step], b = x[j * step + other];
-    x[j * step] = a * cosine[j] + b * sine[j];
-    x[j * step + other] = b * cosine[j] - a * sine[j];
-  }
 }
 
 /// Shared expert or dense block: d_h2 (+)= through gate, up and down.
@@ -201,9 +180,7 @@ std::vector<std::vector<Readers>> readers_of_blocks(const Step& st) {
 /// d_q of every row, and for the key side P and dS of every row.
 void attention_rows(const Step& st, const float* d_out, int64_t ld) {
   const AttentionSpec& a = st.layer.attention;
-  int32_t G = a.kv_heads, heads = a.heads / G, key_dim = a.key_dim(), value_dim = a.value_dim(),
-          value_row = a.latent ? key_dim : value_dim;
-  const float* out = a.latent ? st.s.latent_out_THr.data() : st.s.attention_T.data();
+  int32_t G = a.kv_heads, heads = a.heads / G, key_dim = a.key_dim(), value_dim = a.value_dim();
   const Buffer& key_rows = a.latent ? st.kv.values : st.kv.key_rows;
   const Buffer& values_t = a.latent ? st.kv.keys : st.kv.values_t;
   int64_t value_t_block = int64_t(kKeyBlock) * (a.latent ? key_dim : value_dim);
@@ -211,31 +188,17 @@ void attention_rows(const Step& st, const float* d_out, int64_t ld) {
     int64_t g = task % G;
     for (int64_t t = task / G * 4; t < std::min(st.T, (task / G + 1) * 4); ++t) {
       int64_t head = t * a.heads + g * heads;
-      Attend forward{.q = st.s.q_THd.data() + head * key_dim,
-                     .blocks = st.rows.sequences[size_t(st.sequence[t])].blocks,
-                     .keys = st.kv.keys.data() + g * kKeyBlock * key_dim,
-                     .values = st.kv.values.data() + g * kKeyBlock * value_row,
-                     .key_stride = int64_t(G) * kKeyBlock * key_dim,
-                     .value_stride = int64_t(G) * kKeyBlock * value_row,
-                     .value_row = value_row,
-                     .heads = heads,
-                     .key_dim = key_dim,
-                     .value_dim = value_dim,
-                     .num_keys = st.position[t] + 1,
-                     .scale = a.scale,
-                     .out = const_cast<float*>(out) + head * value_dim,
-                     .max = st.s.max_TH.data() + head,
-                     .sum = st.s.sum_TH.data() + head};
-      st.compute.kernels->attend_backward({.forward = forward,
-                                           .d_out = d_out + head * value_dim,
-                                           .values_t = values_t.data() + g * value_t_block,
-                                           .key_rows = key_rows.data() + g * kKeyBlock * key_dim,
-                                           .value_t_stride = G * value_t_block,
-                                           .key_row_stride = int64_t(G) * kKeyBlock * key_dim,
-                                           .ld = ld,
-                                           .p = st.b.p.data() + head * ld,
-                                           .ds = st.b.ds.data() + head * ld,
-                                           .d_q = st.b.d_q_THd.data() + head * key_dim});
+      st.compute.kernels->attend_backward(
+          {.forward = attend_row(a, st.rows, st.kv, st.s, st.sequence[t], st.position[t], t, g),
+           .d_out = d_out + head * value_dim,
+           .values_t = values_t.data() + g * value_t_block,
+           .key_rows = key_rows.data() + g * kKeyBlock * key_dim,
+           .value_t_stride = G * value_t_block,
+           .key_row_stride = int64_t(G) * kKeyBlock * key_dim,
+           .ld = ld,
+           .p = st.b.p.data() + head * ld,
+           .ds = st.b.ds.data() + head * ld,
+           .d_q = st.b.d_q_THd.data() + head * key_dim});
     }
   });
 }
@@ -287,24 +250,21 @@ void attention_blocks(const Step& st, const float* d_out, int64_t ld) {
     }
 }
 
-int32_t block_of(const Step& st, int64_t t) {
-  return st.rows.sequences[size_t(st.sequence[t])].blocks[st.position[t] / kKeyBlock];
-}
-
 void grouped_inputs(const Step& st) {
   const AttentionSpec& a = st.layer.attention;
   int32_t d = a.head_dim, G = a.kv_heads;
   for_rows(st.compute, st.T, [&](int64_t t) {
     float* d_in = st.b.d_in_T.data() + t * a.in_rows();
     std::memcpy(d_in, st.b.d_q_THd.data() + t * a.heads * d, sizeof(float) * size_t(a.heads * d));
-    int64_t at = (int64_t(block_of(st, t)) * G * kKeyBlock + st.position[t] % kKeyBlock) * d;
+    int64_t at =
+        (int64_t(block_of(st.rows, st.sequence, st.position, t)) * G * kKeyBlock + st.position[t] % kKeyBlock) * d;
     for (int32_t g = 0; g < G; ++g) {
       std::memcpy(d_in + (a.heads + g) * d, st.b.d_keys.data() + at + int64_t(g) * kKeyBlock * d,
                   sizeof(float) * size_t(d));
       std::memcpy(d_in + (a.heads + G + g) * d, st.b.d_values.data() + at + int64_t(g) * kKeyBlock * d,
                   sizeof(float) * size_t(d));
     }
-    for (int32_t h = 0; h < a.heads + G; ++h) rotate_back(st.model, st.position[t], d_in + h * d);
+    for (int32_t h = 0; h < a.heads + G; ++h) rotate(st.model, st.position[t], d_in + h * d, -1);
   });
 }
 
@@ -328,18 +288,22 @@ void latent_inputs(const Step& st) {
     for (int32_t h = 0; h < a.heads; ++h) {
       float* rope = d_q + t * dq_stride + h * a.head_dim + a.nope_dim;
       std::memcpy(rope, st.b.d_q_THd.data() + (t * a.heads + h) * key_dim + r, sizeof(float) * size_t(a.rope_dim));
-      rotate_back(st.model, st.position[t], rope);
+      rotate(st.model, st.position[t], rope, -1);
     }
     float* rope =
-        st.b.d_keys.data() + (int64_t(block_of(st, t)) * kKeyBlock + st.position[t] % kKeyBlock) * key_dim + r;
-    rotate_back(st.model, st.position[t], rope);
+        st.b.d_keys.data() +
+        (int64_t(block_of(st.rows, st.sequence, st.position, t)) * kKeyBlock + st.position[t] % kKeyBlock) * key_dim +
+        r;
+    rotate(st.model, st.position[t], rope, -1);
     std::memcpy(st.b.d_in_T.data() + t * in_rows + first + r, rope, sizeof(float) * size_t(a.rope_dim));
   });
   // The latent's norm: gather the gradient of each row's key, then as any norm.
   st.b.d_values.resize(st.T * r);
   for_rows(st.compute, st.T, [&](int64_t t) {
     std::memcpy(st.b.d_values.data() + t * r,
-                st.b.d_keys.data() + (int64_t(block_of(st, t)) * kKeyBlock + st.position[t] % kKeyBlock) * key_dim,
+                st.b.d_keys.data() +
+                    (int64_t(block_of(st.rows, st.sequence, st.position, t)) * kKeyBlock + st.position[t] % kKeyBlock) *
+                        key_dim,
                 sizeof(float) * size_t(r));
   });
   norm_gradient(st, o.kv_a_norm, st.s.in_T.data() + first, in_rows, st.s.kv_inverse_T.data(), st.b.d_values.data(), r,

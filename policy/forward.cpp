@@ -7,28 +7,6 @@
 namespace cohort {
 namespace {
 
-constexpr int64_t kRowTask = 8;  // rows a task takes of work that is done row by row
-
-template <class F>
-void for_rows(const Compute& compute, int64_t rows, F f) {
-  compute.pool.parallel_for(ceil_div(rows, kRowTask), [&](int64_t task) {
-    for (int64_t t = task * kRowTask; t < std::min(rows, (task + 1) * kRowTask); ++t) f(t);
-  });
-}
-
-/// Turns the pairs of one head by the angles of its position.
-void rotate(const CausalLM& model, int32_t position, float* x) {
-  const RopeSpec& rope = model.spec.rope;
-  int32_t half = rope.dim / 2, step = rope.interleaved ? 2 : 1, other = rope.interleaved ? 1 : half;
-  const float *cosine = model.rope_cos.data() + int64_t(position) * half,
-              *sine = model.rope_sin.data() + int64_t(position) * half;
-  for (int32_t j = 0; j < half; ++j) {
-    float a = x[j * step], b = x[j * step + other];
-    x[j * step] = a * cosine[j] - b * sine[j];
-    x[j * step + other] = b * cosine[j] + a * sine[j];
-  }
-}
-
 /// A column of 16 lanes apart, and a row: one key written both ways.
 void put_column(float* block, int32_t lane, const float* x, int32_t dim) {
   for (int32_t d = 0; d < dim; ++d) block[d * kKeyBlock + lane] = x[d];
@@ -48,7 +26,6 @@ struct Step {  // what every step of a layer needs
   const int32_t* position;
   const int32_t* sequence;
   int64_t T;
-  int32_t block_of(int64_t t) const { return rows.sequences[size_t(sequence[t])].blocks[position[t] / kKeyBlock]; }
 };
 
 /// C = A · matrix for all rows.
@@ -80,7 +57,7 @@ void place_grouped(const Step& st) {
     float* q = st.s.q_THd.data() + t * a.heads * d;
     std::memcpy(q, in, sizeof(float) * size_t(a.heads * d));
     for (int32_t h = 0; h < a.heads; ++h) rotate(st.model, st.position[t], q + h * d);
-    int32_t block = st.block_of(t), lane = st.position[t] % kKeyBlock;
+    int32_t block = block_of(st.rows, st.sequence, st.position, t), lane = st.position[t] % kKeyBlock;
     for (int32_t g = 0; g < G; ++g) {
       float key[kMostHeadDim];
       std::memcpy(key, in + (a.heads + g) * d, sizeof(float) * size_t(d));
@@ -126,7 +103,7 @@ void place_latent(const Step& st) {
         st.compute.kernels->rms_norm(latent, st.model.at(o.kv_a_norm), a.kv_lora_rank, a.lora_norm_epsilon, key);
     std::memcpy(key + a.kv_lora_rank, latent + a.kv_lora_rank, sizeof(float) * size_t(a.rope_dim));
     rotate(st.model, st.position[t], key + a.kv_lora_rank);
-    int64_t at = int64_t(st.block_of(t)) * kKeyBlock * key_dim;
+    int64_t at = int64_t(block_of(st.rows, st.sequence, st.position, t)) * kKeyBlock * key_dim;
     put_column(st.kv.keys.data() + at, st.position[t] % kKeyBlock, key, key_dim);
     put_row(st.kv.values.data() + at, st.position[t] % kKeyBlock, key, key_dim);
   });
@@ -156,8 +133,7 @@ void copy_lanes(KvStore::Layer& kv, const AttentionSpec& a, const TailCopy& c) {
 
 void attention(const Step& st, Buffer& scratch) {
   const AttentionSpec& a = st.layer.attention;
-  int32_t G = a.kv_heads, heads = a.heads / G, key_dim = a.key_dim(), value_dim = a.value_dim(),
-          value_row = a.latent ? key_dim : value_dim;
+  int32_t G = a.kv_heads, heads = a.heads / G;
   int64_t longest = 0;
   for (const RowSpan& span : st.rows.sequences)
     longest = std::max<int64_t>(longest, span.first_position + span.num_rows);
@@ -165,32 +141,17 @@ void attention(const Step& st, Buffer& scratch) {
   int64_t per_task = heads * round_up(longest, kKeyBlock), rows_per_task = st.T >= 256 ? 8 : 1,
           tasks = ceil_div(st.T, rows_per_task) * G;
   scratch.resize(per_task * tasks);
-  float* out = a.latent ? st.s.latent_out_THr.data() : st.s.attention_T.data();
   st.compute.pool.parallel_for(tasks, [&](int64_t task) {
     int64_t g = task % G;
     for (int64_t t = task / G * rows_per_task; t < std::min(st.T, (task / G + 1) * rows_per_task); ++t) {
-      int64_t head = t * a.heads + g * heads;
-      st.compute.kernels->attend({.q = st.s.q_THd.data() + head * key_dim,
-                                  .blocks = st.rows.sequences[size_t(st.sequence[t])].blocks,
-                                  .keys = st.kv.keys.data() + g * kKeyBlock * key_dim,
-                                  .values = st.kv.values.data() + g * kKeyBlock * value_row,
-                                  .key_stride = int64_t(G) * kKeyBlock * key_dim,
-                                  .value_stride = int64_t(G) * kKeyBlock * value_row,
-                                  .value_row = value_row,
-                                  .heads = heads,
-                                  .key_dim = key_dim,
-                                  .value_dim = value_dim,
-                                  .num_keys = st.position[t] + 1,
-                                  .scale = a.scale,
-                                  .scores = scratch.data() + task * per_task,
-                                  .out = out + head * value_dim,
-                                  .max = st.s.max_TH.data() + head,
-                                  .sum = st.s.sum_TH.data() + head});
+      Attend row = attend_row(a, st.rows, st.kv, st.s, st.sequence[t], st.position[t], t, g);
+      row.scores = scratch.data() + task * per_task;
+      st.compute.kernels->attend(row);
     }
   });
   if (a.latent)
-    project_heads(st, st.packed.v_up, out, int64_t(a.heads) * value_dim, value_dim, st.s.attention_T.data(),
-                  int64_t(a.heads) * a.value_head_dim, a.value_head_dim);
+    project_heads(st, st.packed.v_up, st.s.latent_out_THr.data(), int64_t(a.heads) * a.value_dim(), a.value_dim(),
+                  st.s.attention_T.data(), int64_t(a.heads) * a.value_head_dim, a.value_head_dim);
 }
 
 /// Chooses top_k experts by score + bias among the best groups; ids ascending, weights from the unbiased scores.
@@ -378,6 +339,29 @@ int64_t number_rows(const Rows& rows, ForwardState& state) {
 }
 
 }  // namespace
+
+Attend attend_row(const AttentionSpec& a, const Rows& rows, const KvStore::Layer& kv, LayerState& s, int32_t sequence,
+                  int32_t position, int64_t t, int64_t g) {
+  const int32_t heads = a.heads / a.kv_heads, key_dim = a.key_dim(), value_dim = a.value_dim(),
+                value_row = a.latent ? key_dim : value_dim;
+  const int64_t head = t * a.heads + g * heads;
+  Buffer& out = a.latent ? s.latent_out_THr : s.attention_T;
+  return {.q = s.q_THd.data() + head * key_dim,
+          .blocks = rows.sequences[size_t(sequence)].blocks,
+          .keys = kv.keys.data() + g * kKeyBlock * key_dim,
+          .values = kv.values.data() + g * kKeyBlock * value_row,
+          .key_stride = int64_t(a.kv_heads) * kKeyBlock * key_dim,
+          .value_stride = int64_t(a.kv_heads) * kKeyBlock * value_row,
+          .value_row = value_row,
+          .heads = heads,
+          .key_dim = key_dim,
+          .value_dim = value_dim,
+          .num_keys = position + 1,
+          .scale = a.scale,
+          .out = out.data() + head * value_dim,
+          .max = s.max_TH.data() + head,
+          .sum = s.sum_TH.data() + head};
+}
 
 KvStore::KvStore(const ModelSpec& spec, int64_t count, bool training) : num_blocks(count), for_training(training) {
   for (const LayerSpec& layer : spec.layers) {

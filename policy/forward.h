@@ -6,27 +6,9 @@
 #include <span>
 
 #include "policy/model.h"
+#include "policy/rows.h"
 
 namespace cohort {
-
-/// Consecutive rows of one sequence.
-struct RowSpan {
-  int64_t first_row = 0, num_rows = 0;
-  int32_t first_position = 0;       // of its first row
-  const int32_t* blocks = nullptr;  // block table from position 0 on
-};
-
-/// The first `lanes` positions of block `from` also belong to block `to` (the end of a prompt that does not fill its
-/// last block, at the head of each completion).
-struct TailCopy {
-  int32_t from = 0, to = 0, lanes = 0;
-};
-
-struct Rows {
-  std::span<const int32_t> tokens;     // [T]
-  std::span<const RowSpan> sequences;  // cover the rows in order
-  std::span<const TailCopy> copies;    // made after this forward's keys are written, before attention
-};
 
 /// Keys and values of every layer in blocks of 16 positions, blocks numbered from 0.
 class KvStore {
@@ -73,6 +55,10 @@ struct ForwardState {
   BufferOf<int32_t> position_T, sequence_T;
   std::vector<double> expert_load;  // [moe layers · E] tokens each expert received in this forward
 };
+
+/// Attention of row t in key/value head g, as the forward and the backward kernel both read it; scratch not set.
+Attend attend_row(const AttentionSpec& a, const Rows& rows, const KvStore::Layer& kv, LayerState& s, int32_t sequence,
+                  int32_t position, int64_t t, int64_t g);
 
 /// Fills state.hidden_TD; experts chosen per row go to `routing` ([T, moe layers, K]) when it is not empty.
 void forward(const CausalLM& model, const Compute& compute, const Rows& rows, KvStore& kv, bool keep,

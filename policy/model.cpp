@@ -122,6 +122,18 @@ void extend_rope(CausalLM& model, int64_t count) {
   model.rope_positions = count;
 }
 
+void rotate(const CausalLM& model, int32_t position, float* x, float direction) {
+  const RopeSpec& rope = model.spec.rope;
+  const int32_t half = rope.dim / 2, step = rope.interleaved ? 2 : 1, other = rope.interleaved ? 1 : half;
+  const float* cosine = model.rope_cos.data() + int64_t(position) * half;
+  const float* sine = model.rope_sin.data() + int64_t(position) * half;
+  for (int32_t j = 0; j < half; ++j) {
+    const float a = x[j * step], b = x[j * step + other], s = sine[j] * direction;
+    x[j * step] = a * cosine[j] - b * s;
+    x[j * step + other] = b * cosine[j] + a * s;
+  }
+}
+
 Gemm product(const CausalLM& model, const PackedMatrix& matrix, int64_t index) {
   int64_t offset = matrix.offset + index * packed_size(matrix.n, matrix.k);
   const void* b =

@@ -44,6 +44,8 @@ void initialize(CausalLM& model, uint64_t seed);
 void repack(CausalLM& model, const Compute& compute);
 /// cos and sin for positions [0, count).
 void extend_rope(CausalLM& model, int64_t count);
+/// Turns the pairs of one head by the angles of its position; direction −1 turns them back.
+void rotate(const CausalLM& model, int32_t position, float* x, float direction = 1);
 
 /// A product with that matrix (or its `index`-th): b, n and k are set, the rest is the caller's.
 Gemm product(const CausalLM& model, const PackedMatrix& matrix, int64_t index = 0);

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "configs/durable_file.h"
+
 namespace cohort {
 
 class MetricsLog {
@@ -13,18 +15,14 @@ class MetricsLog {
   /// Opens the file, made if absent, to go on after `last_step`: a torn last line and lines of later steps are cut off
   /// and the cut is synced. An empty file may start at any step. Throws UsageError naming the line for a file that is
   /// no metrics file or that ends before `last_step`, std::runtime_error when it cannot be written.
-  MetricsLog(std::filesystem::path path, int64_t last_step);
-  ~MetricsLog();
-  MetricsLog(const MetricsLog&) = delete;
-  MetricsLog& operator=(const MetricsLog&) = delete;
+  MetricsLog(const std::filesystem::path& path, int64_t last_step);
 
   /// Appends one line and syncs it. row["step"] must be one more than the step before (std::logic_error). A number that
   /// is not finite becomes null.
   void append(const nlohmann::json& row);
 
  private:
-  std::filesystem::path path_;
-  int descriptor_ = -1;
+  DurableLog log_;
   int64_t last_step_;
 };
 

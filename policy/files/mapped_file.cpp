@@ -5,9 +5,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <stdexcept>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include "configs/error.h"
@@ -51,40 +53,6 @@ MappedFile::MappedFile(MappedFile&& other) noexcept : bytes_(std::exchange(other
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(bytes_, other.bytes_);
   return *this;
-}
-
-DurableFile::DurableFile(std::filesystem::path path) : path_(std::move(path)), temporary_(path_) {
-  temporary_ += ".tmp";
-  descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (descriptor_ < 0) fail(temporary_, "open for writing");
-}
-
-DurableFile::~DurableFile() {
-  if (descriptor_ < 0) return;
-  ::close(descriptor_);
-  ::unlink(temporary_.c_str());
-}
-
-void DurableFile::write(std::span<const std::byte> bytes) {
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(descriptor_, bytes.data(), std::min<size_t>(bytes.size(), 1u << 30));
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) fail(temporary_, "write");
-    bytes = bytes.subspan(static_cast<size_t>(written));
-  }
-}
-
-void DurableFile::commit() {
-  if (::fsync(descriptor_) != 0) fail(temporary_, "fsync");
-  if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail(path_, "rename");
-  ::close(std::exchange(descriptor_, -1));
-  sync_folder(path_.has_parent_path() ? path_.parent_path() : ".");
-}
-
-void sync_folder(const std::filesystem::path& folder) {
-  const Descriptor directory{::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-  if (directory.value < 0) fail(folder, "open");
-  if (::fsync(directory.value) != 0) fail(folder, "fsync");
 }
 
 }  // namespace cohort

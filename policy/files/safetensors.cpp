@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <tuple>
 
+#include "configs/durable_file.h"
 #include "configs/error.h"
 #include "policy/files/safetensors_header.h"
 

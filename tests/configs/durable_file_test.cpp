@@ -44,7 +44,7 @@ class Folder : public testing::Test {
   ~Folder() override { fs::remove_all(folder); }
   fs::path folder;
 };
-using DurableFile = Folder;
+using DurableWrite = Folder;
 using DurableFolder = Folder;
 using DurableLogFile = Folder;
 using Lock = Folder;
@@ -52,14 +52,14 @@ using DurableFault = Folder;
 
 // ---- In order
 
-TEST_F(DurableFile, ReplacesTheContentAndLeavesNoOtherName) {
+TEST_F(DurableWrite, ReplacesTheContentAndLeavesNoOtherName) {
   write_durably(folder / "a.json", "one");
   write_durably(folder / "a.json", std::string("two\0three", 9));
   EXPECT_EQ(content(folder / "a.json"), std::string("two\0three", 9));
   EXPECT_EQ(num_entries(folder), 1);
 }
 
-TEST_F(DurableFile, FollowsALink) {
+TEST_F(DurableWrite, FollowsALink) {
   put(folder / "target", "old");
   fs::create_symlink("target", folder / "link");
   write_durably(folder / "link", "new");
@@ -67,7 +67,7 @@ TEST_F(DurableFile, FollowsALink) {
   EXPECT_EQ(content(folder / "target"), "new");
 }
 
-TEST_F(DurableFile, WritesIntoWhatIsNoFile) {
+TEST_F(DurableWrite, WritesIntoWhatIsNoFile) {
   const fs::path pipe = folder / "pipe";
   ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
   const int reader = open(pipe.c_str(), O_RDONLY | O_NONBLOCK);
@@ -80,7 +80,21 @@ TEST_F(DurableFile, WritesIntoWhatIsNoFile) {
   EXPECT_TRUE(fs::is_character_file("/dev/null"));
 }
 
-TEST_F(DurableFile, NamesThePathThatCannotBeWritten) {
+TEST_F(DurableWrite, LeavesTheFormerContentWhenItStopsHalfWay) {
+  put(folder / "kept", "old");
+  {
+    DurableFile file(folder / "kept");
+    file.write("half of the new");
+  }
+  EXPECT_EQ(content(folder / "kept"), "old");
+  EXPECT_EQ(num_entries(folder), 1);
+  DurableFile file(folder / "kept");
+  file.write("new");
+  file.commit();
+  EXPECT_EQ(content(folder / "kept"), "new");
+}
+
+TEST_F(DurableWrite, NamesThePathThatCannotBeWritten) {
   const std::string path = (folder / "none" / "a").string();
   try {
     write_durably(path, "x");
@@ -182,7 +196,7 @@ TEST(Checksum, HasThePublishedValues) {  // RFC 3720, B.4
   EXPECT_EQ(crc32c(rising), 0x46DD794Eu);
 }
 
-TEST_F(DurableFile, HasTheChecksumOfItsBytes) {
+TEST_F(DurableWrite, HasTheChecksumOfItsBytes) {
   std::string bytes;
   for (int i = 0; i < 3000001; ++i) bytes += static_cast<char>(i * 31);
   put(folder / "a", bytes);

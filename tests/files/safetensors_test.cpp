@@ -74,20 +74,6 @@ TEST_F(SafetensorsFolders, RefusesToWriteWhatIsNoFile) {
   EXPECT_TRUE(std::filesystem::is_empty(folder));
 }
 
-TEST_F(SafetensorsFolders, AWriteThatStopsLeavesTheOldFile) {
-  write_text(folder / "kept", "old");
-  {
-    DurableFile file(folder / "kept");
-    file.write("half of the new");
-  }
-  EXPECT_EQ(read_text(folder / "kept"), "old");
-  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder), {}), 1);
-  DurableFile file(folder / "kept");
-  file.write("new");
-  file.commit();
-  EXPECT_EQ(read_text(folder / "kept"), "new");
-}
-
 TEST_F(SafetensorsFolders, FollowsTheIndexToTheShards) {
   const std::vector<float> first{1, 2}, second{3, 4, 5};
   write_safetensors(folder / "model-00001-of-00002.safetensors",
