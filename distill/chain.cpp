@@ -1,5 +1,6 @@
 #include "distill/chain.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
 
@@ -49,7 +50,8 @@ Json stage_config(const ChainConfig& chain, const StageConfig& stage, const fs::
   if (!config.contains("seed")) config["seed"] = seed;
   if (!config.contains("threads")) config["threads"] = chain.threads;
   if (stage.kind == "distill" && config.contains("student") && config["student"].is_object()) {
-    config["student"]["seed"] = config["seed"], config["student"]["threads"] = config["threads"];
+    for (const char* key : {"seed", "threads"})
+      if (!config["student"].contains(key)) config["student"][key] = config[key];
   }
   if (config.contains("model") && config["model"].is_string()) {
     std::string model = config["model"];
@@ -70,30 +72,37 @@ C read_stage(const Json& config, const StageConfig& stage) {
   return parsed;
 }
 
-/// A model that no stage makes has to be there already.
-void check_model(const Json& config, const char* key) {
-  const std::string model = config.value(key, "");
-  if (!model.starts_with("stage:")) load_spec(model);
+/// What the model of a stage begins as: through stage:NAME back to one that is there already.
+std::string first_model(const ChainConfig& chain, std::string model) {
+  while (model.starts_with("stage:")) {
+    const auto made_by = std::ranges::find(chain.stages, model.substr(6), &StageConfig::name);
+    const Json& config = made_by->config;
+    model = made_by->kind == "distill" ? config.value("student", Json::object()).value("model", "")
+                                       : config.value("model", "");
+  }
+  return model;
 }
 
-void check_stage(const Json& config, const StageConfig& stage) {
+void check_stage(const ChainConfig& chain, const Json& config, const StageConfig& stage) {
   if (stage.kind == "sft") {
     const SftConfig c = read_stage<SftConfig>(config, stage);
-    open_sft_set(c.tasks, c.seed), check_model(stage.config, "model");
+    open_sft_set(c.tasks, c.seed);
+    load_spec(first_model(chain, stage.config.value("model", "")));
   } else if (stage.kind == "train") {
     const TrainConfig c = read_stage<TrainConfig>(config, stage);
     validate(c);
-    reward_specs(c.rewards), open_task_set(c.tasks, c.seed), read_all_tasks(c.eval_tasks),
-        check_model(stage.config, "model");
+    open_task_set(c.tasks, c.seed), read_all_tasks(c.eval_tasks);
+    expect_room(c, load_spec(first_model(chain, stage.config.value("model", ""))));
   } else if (stage.kind == "eval") {
     const EvalConfig c = read_stage<EvalConfig>(config, stage);
     if (c.model.empty()) throw UsageError("stage \"" + stage.name + "\" has no model: name a folder or stage:NAME");
-    reward_specs(c.rewards), reward_specs(c.lenient_rewards), read_all_tasks(c.tasks),
-        check_model(stage.config, "model");
+    expect_rewards(c.rewards), expect_rewards(c.lenient_rewards), read_all_tasks(c.tasks);
+    load_spec(first_model(chain, stage.config.value("model", "")));
   } else {
     const DistillConfig c = read_stage<DistillConfig>(config, stage);
-    reward_specs(c.rewards), open_task_set(c.tasks, c.seed), check_model(stage.config, "teacher"),
-        check_model(stage.config.value("student", Json::object()), "model");
+    expect_rewards(c.rewards), open_task_set(c.tasks, c.seed);
+    load_spec(first_model(chain, stage.config.value("teacher", "")));
+    load_spec(first_model(chain, stage.config.value("student", Json::object()).value("model", "")));
   }
 }
 
@@ -112,9 +121,10 @@ void check_names(const ChainConfig& chain, const StageConfig& stage) {
                      "checkpoints, completions, evaluations or sampled");
   if (is_earlier(stage.name))
     throw UsageError("two stages have the name \"" + stage.name + "\": every stage needs its own");
-  if (!stage.seconds_of.empty() && (stage.kind != "train" || !is_earlier(stage.seconds_of)))
+  const auto measured = std::ranges::find(chain.stages, stage.seconds_of, &StageConfig::name);
+  if (!stage.seconds_of.empty() && (stage.kind != "train" || !is_earlier(stage.seconds_of) || measured->kind == "eval"))
     throw UsageError("stage \"" + stage.name + "\" has seconds_of \"" + stage.seconds_of +
-                     "\": expected an earlier stage, in a stage of kind train");
+                     "\": expected an earlier stage that trains, in a stage of kind train");
 }
 
 TrainResult run_stage(const Json& config, const StageConfig& stage, const RunRequest& request) {
@@ -147,7 +157,8 @@ Json evaluate_stage(const EvalConfig& config, const fs::path& stage_folder) {
 /// How the chain measures the final model of a stage.
 EvalConfig eval_config(const ChainConfig& chain, const fs::path& stage_folder) {
   EvalConfig config = chain.eval;
-  config.model = (stage_folder / "final").string(), config.threads = chain.threads;
+  config.model = (stage_folder / "final").string();
+  if (!config.threads) config.threads = chain.threads;
   return config;
 }
 
@@ -161,11 +172,13 @@ std::vector<Group> first_groups(const fs::path& file, size_t count) {
 
 std::string table_line(const Json& stage) {
   char text[256];
-  double lenient = stage.value("lenient_pass@1", -1.0);
-  std::snprintf(text, sizeof text, "%-34s %6.1f %%  [%5.1f, %5.1f]  %7.1f %%  %7.1f  %10lld  %8.1f\n",
+  char lenient[32] = "-  ";
+  if (stage.contains("lenient_pass@1"))
+    std::snprintf(lenient, sizeof lenient, "%.1f %%", 100 * stage["lenient_pass@1"].get<double>());
+  std::snprintf(text, sizeof text, "%-34s %6.1f %%  [%5.1f, %5.1f]  %9s  %7.1f  %10lld  %8.1f\n",
                 stage.value("title", stage.at("name").get<std::string>()).c_str(),
                 100 * stage.at("pass@1").get<double>(), 100 * stage.at("ci95")[0].get<double>(),
-                100 * stage.at("ci95")[1].get<double>(), 100 * lenient, stage.at("mean_length").get<double>(),
+                100 * stage.at("ci95")[1].get<double>(), lenient, stage.at("mean_length").get<double>(),
                 static_cast<long long>(stage.at("tokens").get<int64_t>()), stage.at("seconds").get<double>());
   return text;
 }
@@ -211,23 +224,54 @@ std::string chain_summary(const fs::path& folder) {
 void validate(const ChainConfig& chain, const fs::path& folder) {
   if (chain.stages.empty()) throw UsageError("stages is empty: a chain needs at least one");
   for (const StageConfig& stage : chain.stages) check_names(chain, stage);
-  for (const StageConfig& stage : chain.stages) check_stage(stage_config(chain, stage, folder, Json::array()), stage);
+  for (const StageConfig& stage : chain.stages)
+    check_stage(chain, stage_config(chain, stage, folder, Json::array()), stage);
   const bool is_evaluated =
       std::any_of(chain.stages.begin(), chain.stages.end(), [](const StageConfig& stage) { return stage.evaluate; });
   if (is_evaluated && chain.eval.tasks.empty())
     throw UsageError("eval.tasks is empty, but stages are to be evaluated: name held-out tasks there");
-  reward_specs(chain.eval.rewards), reward_specs(chain.eval.lenient_rewards), read_all_tasks(chain.eval.tasks);
+  expect_rewards(chain.eval.rewards), expect_rewards(chain.eval.lenient_rewards);
+  read_all_tasks(chain.eval.tasks);
+  if (!chain.eval.model.empty())
+    throw UsageError("eval.model is " + chain.eval.model +
+                     ": a chain evaluates the final model of its stages, leave it out");
 }
 
-/// Later stages began where a finished one ended: its length cannot change any more.
-void expect_same_length(const Json& config, const fs::path& stage_folder) {
+/// Every key of a stage's config, as its run writes it down.
+Json full_config(const Json& config, const StageConfig& stage) {
+  if (stage.kind == "sft") return dump_config(read_stage<SftConfig>(config, stage));
+  if (stage.kind == "train") return dump_config(read_stage<TrainConfig>(config, stage));
+  if (stage.kind == "distill") return dump_config(read_stage<DistillConfig>(config, stage));
+  return dump_config(read_stage<EvalConfig>(config, stage));
+}
+
+/// Later stages began where a finished one ended: what it ran with cannot change any more, its length neither.
+void expect_same_stage(const Json& config, const StageConfig& stage, const fs::path& stage_folder) {
   if (!fs::exists(stage_folder / "config.json")) return;
-  const Json saved = parse_config_file(stage_folder / "config.json");
+  const Json saved = parse_config_file(stage_folder / "config.json"), now = full_config(config, stage);
+  expect_same_config(saved, now, stage_folder);
   for (const char* key : {"max_steps", "max_seconds"})
-    if (config.contains(key) && saved.contains(key) && config[key] != saved[key])
-      throw UsageError("stage \"" + stage_folder.filename().string() + "\" is finished with " + key + " " +
-                       saved[key].dump() + ", the config now says " + config[key].dump() +
+    if (now.contains(key) && saved.contains(key) && now[key] != saved[key])
+      throw UsageError("stage \"" + stage.name + "\" is finished with " + key + " " + saved[key].dump() +
+                       ", the config now says " + now[key].dump() +
                        ": run the chain with another --out, or with --overwrite");
+}
+
+/// Finished stages whose folders are still there.
+Json stages_that_stand(const ChainConfig& chain, const fs::path& folder) {
+  Json standing = Json::array();
+  for (const Json& row : read_stages(folder)) {
+    const auto stage = std::ranges::find(chain.stages, row.at("name").get<std::string>(), &StageConfig::name);
+    if (stage == chain.stages.end()) continue;
+    const fs::path made = folder / stage->name;
+    if (fs::exists(stage->kind == "eval" ? made / "evaluation.jsonl" : made / "final" / "config.json"))
+      standing.push_back(row);
+  }
+  return standing;
+}
+
+void stop_when_interrupted() {
+  if (interrupted()) throw Interrupted("interrupted between two stages: go on with the same command and --resume");
 }
 
 void run_chain(const ChainConfig& chain, const RunRequest& request) {
@@ -236,16 +280,18 @@ void run_chain(const ChainConfig& chain, const RunRequest& request) {
   validate(chain, request.out);  // before anything runs, so that a misspelt key of the last stage costs no time
   watch_interrupts();
   Run run = open_run(request, dump_config(chain));
-  Json finished = run.overwrite ? Json::array() : read_stages(request.out);
+  const bool anew = run.overwrite;
+  Json finished = anew ? Json::array() : stages_that_stand(chain, request.out);
   for (const StageConfig& stage : chain.stages)
     if (find_stage(finished, stage.name))
-      expect_same_length(stage_config(chain, stage, request.out, finished), request.out / stage.name);
+      expect_same_stage(stage_config(chain, stage, request.out, finished), stage, request.out / stage.name);
   if (finished.size() == chain.stages.size() && fs::exists(request.out / "report.html")) return;
+  begin_run(run, 0);  // without its stages.json no stage counts as finished
   for (const StageConfig& stage : chain.stages)
-    if (run.overwrite) fs::remove_all(request.out / stage.name);
-  begin_run(run, 0);
+    if (anew) fs::remove_all(request.out / stage.name);
   for (const StageConfig& stage : chain.stages) {
     if (find_stage(finished, stage.name)) continue;
+    stop_when_interrupted();
     std::fprintf(stderr, "== %s\n", (stage.title.empty() ? stage.name : stage.title).c_str());
     fs::path folder = request.out / stage.name;
     Json row = {{"name", stage.name},
@@ -264,6 +310,7 @@ void run_chain(const ChainConfig& chain, const RunRequest& request) {
     finished.push_back(row);
     write_durably(request.out / "stages.json", finished.dump(1) + "\n");
   }
+  stop_when_interrupted();
   fs::path folders[] = {request.out};
   write_report(folders, request.out / "report.html");
 }

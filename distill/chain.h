@@ -39,7 +39,7 @@ void visit_fields(V& v, ChainConfig& c) {
   v.field("stages", c.stages, "in order", required());
   v.object("eval", c.eval, "how stages marked evaluate are measured");
   v.field("seed", c.seed, "of all stages");
-  v.field("threads", c.threads, "threads; 0: all usable cores", at_least(0));
+  v.field("threads", c.threads, "threads; 0: all usable cores", between(0, 1024));
 }
 
 /// Throws UsageError naming the stage for what no run of the chain could go through with: a key or value its kind

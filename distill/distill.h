@@ -35,7 +35,7 @@ void visit_fields(V& v, DistillConfig& c) {
   visit_fields(v, c.engine);
   v.object("student", c.student, "the tuning of the student; its tasks are the traces");
   v.field("seed", c.seed, "of task order and sampling");
-  v.field("threads", c.threads, "threads; 0: all usable cores", at_least(0));
+  v.field("threads", c.threads, "threads; 0: all usable cores", between(0, 1024));
 }
 
 /// Samples traces into `out`/traces.jsonl, then tunes the student into `out`. tokens and seconds count both.

@@ -71,7 +71,8 @@ void resume(Job& job) {
 void checkpoint(Job& job) {
   RunState state{.step = job.learner.step(),
                  .cursor = job.rows.state(),
-                 .counters = {{"num_tokens", job.num_tokens}, {"seconds", job.seconds}}};
+                 .counters = {{"num_tokens", job.num_tokens}, {"seconds", job.seconds}},
+                 .config = job.run.config};
   save_checkpoint(job.run.folder, job.learner, job.loaded.model, job.loaded.tokenizer.get(), state, nullptr);
   limit_checkpoints(job.run.folder, job.config.save_total_limit);
 }
@@ -87,6 +88,11 @@ Json learn(Job& job) {
     for (size_t i = 1; i < s.mask.size(); ++i) scale.num_tokens += s.mask[i];
     job.num_tokens += int64_t(s.tokens.size());
   }
+  if (scale.num_tokens == 0)
+    throw UsageError("step " + std::to_string(job.learner.step() + 1) + ": all " + std::to_string(sequences.size()) +
+                     " rows are cut before their completion begins (max_length " +
+                     std::to_string(job.config.max_length) + ", the model's context " +
+                     std::to_string(job.loaded.model.spec.max_position) + "): raise max_length");
   std::vector<MicroBatch> batches = pack_sequences(sequences, job.config.pack);
   StepStats stats = job.learner.step(
       batches, [&](const TokenBatch& batch, std::span<float> d) { return cross_entropy_loss(batch, scale, d); },

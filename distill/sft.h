@@ -36,7 +36,7 @@ void visit_fields(V& v, SftConfig& c) {
   v.field("save_steps", c.save_steps, "optimizer steps between checkpoints; 0: only the last", at_least(0));
   v.field("save_total_limit", c.save_total_limit, "newest checkpoints that are kept; 0: all", at_least(0));
   v.field("seed", c.seed, "of the order of rows");
-  v.field("threads", c.threads, "threads; 0: all usable cores", at_least(0));
+  v.field("threads", c.threads, "threads; 0: all usable cores", between(0, 1024));
 }
 
 /// Ids of a row and which of them are learned: a completion and its end, or the assistant's turns.

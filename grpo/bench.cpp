@@ -162,7 +162,7 @@ void add_bench(CLI::App& app) {
       ->capture_default_str();
   verb->add_flag("--bf16", options->config.bf16, "store the weights as bfloat16; arithmetic stays fp32");
   verb->add_flag("--json", options->json, "one JSON object a case on stdout");
-  verb->add_option("--threads", options->threads, "0: the cores this process may use")->check(CLI::NonNegativeNumber);
+  verb->add_option("--threads", options->threads, "0: the cores this process may use")->check(CLI::Range(0, 1024));
   verb->add_option("--seconds", options->config.seconds, "of repetitions for each figure, their median is reported")
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);

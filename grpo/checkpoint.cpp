@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 
@@ -20,6 +21,10 @@ std::string step_name(int64_t step) {
   char name[32];
   std::snprintf(name, sizeof name, "step-%06lld", static_cast<long long>(step));
   return name;
+}
+
+int64_t step_of(const fs::path& checkpoint) {
+  return std::atoll(checkpoint.filename().c_str() + std::strlen("step-"));
 }
 
 TensorView view(const std::string& name, const float* values, int64_t count) {
@@ -50,7 +55,7 @@ std::vector<fs::path> checkpoints_of(const fs::path& run) {
   if (!fs::is_directory(run / "checkpoints")) return found;
   for (const auto& entry : fs::directory_iterator(run / "checkpoints"))
     if (entry.is_directory() && entry.path().filename().string().starts_with("step-")) found.push_back(entry.path());
-  std::sort(found.begin(), found.end());
+  std::sort(found.begin(), found.end(), [](const fs::path& a, const fs::path& b) { return step_of(a) < step_of(b); });
   return found;
 }
 
@@ -81,6 +86,7 @@ void save_checkpoint(const fs::path& run, const Learner& learner, const CausalLM
         folder / "state.json",
         Json{{"format", 1}, {"step", state.step}, {"cursor", state.cursor}, {"counters", state.counters}}.dump(1) +
             "\n");
+    write_text(folder / "run.json", state.config.dump(2) + "\n");
     write_text(folder / "COMPLETE", manifest(folder).dump(1) + "\n");
   });
 }
@@ -134,7 +140,7 @@ RunState load_checkpoint(const fs::path& checkpoint, Learner& learner, CausalLM&
 
 void forget_later_checkpoints(const fs::path& run, int64_t step) {
   for (const fs::path& checkpoint : checkpoints_of(run))
-    if (checkpoint.filename().string() > step_name(step)) fs::remove_all(checkpoint);
+    if (step_of(checkpoint) > step) fs::remove_all(checkpoint);
 }
 
 void limit_checkpoints(const fs::path& run, int64_t keep) {

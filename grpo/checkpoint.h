@@ -14,6 +14,7 @@ struct RunState {
   Json cursor;                     // of the task set
   std::vector<Group> unused;       // sampled groups that later steps of this rollout learn from
   Json counters = Json::object();  // what else the run counts (tokens, best score)
+  Json config;                     // effective config of the run; written, not read back
 };
 
 /// Writes `run`/checkpoints/step-000020. `reference` (may be null) is the reference model's parameters.

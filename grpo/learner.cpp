@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <stdexcept>
 
 namespace cohort {
 namespace {
@@ -147,6 +148,10 @@ StepStats Learner::step(std::span<MicroBatch> batches, const TokenLoss& loss, in
   double total = 0;
   for (double s : squares) total += s;
   stats.grad_norm = std::sqrt(total);
+  if (!std::isfinite(stats.grad_norm))
+    throw std::runtime_error("the gradient of step " + std::to_string(step() + 1) +
+                             " is not finite: lower learning_rate, and start a run whose model is a checkpoint from "
+                             "before the weights ran away");
   stats.learning_rate = learning_rate_at(config_, model_.version, max_steps);
   apply(stats);
   if (config_.router_bias_update_rate > 0 && config_.router_policy != "freeze")

@@ -21,10 +21,10 @@ struct OptimizerConfig {
 };
 template <class V>
 void visit_fields(V& v, OptimizerConfig& c) {
-  v.field("learning_rate", c.learning_rate, "peak learning rate of AdamW", at_least(0));
+  v.field("learning_rate", c.learning_rate, "peak learning rate of AdamW", between(0, 1));
   v.field("adam_beta1", c.adam_beta1, "decay of the gradient's mean", between(closed(0), open(1)));
   v.field("adam_beta2", c.adam_beta2, "decay of the gradient's square", between(closed(0), open(1)));
-  v.field("adam_epsilon", c.adam_epsilon, "added to the root of the mean square", above(0));
+  v.field("adam_epsilon", c.adam_epsilon, "added to the root of the mean square", between(1e-30, 1));
   v.field("weight_decay", c.weight_decay, "decoupled weight decay, not on norms and biases", at_least(0));
   v.field("max_grad_norm", c.max_grad_norm, "gradients with a larger norm are scaled down to it; 0: never",
           at_least(0));
@@ -56,7 +56,8 @@ class Learner {
   int64_t step() const { return model_.version; }
 
   /// One optimizer step over all micro-batches; `expert_load` (may be empty) moves the routers' biases. A step without
-  /// micro-batches still applies AdamW with a zero gradient.
+  /// micro-batches still applies AdamW with a zero gradient. Throws std::runtime_error before it changes anything when
+  /// the gradient is not finite.
   StepStats step(std::span<MicroBatch> batches, const TokenLoss& loss, int64_t max_steps,
                  std::span<const double> expert_load = {});
 

@@ -23,8 +23,15 @@ void on_interrupt(int) {
   if (interrupts > 1) _exit(130);
 }
 
-const std::vector<std::string> kMayChange = {"max_steps", "save_steps",       "eval_steps",           "out",
-                                             "threads",   "save_total_limit", "log_completions_steps"};
+const std::vector<std::string> kMayChange = {"max_steps",
+                                             "save_steps",
+                                             "eval_steps",
+                                             "out",
+                                             "threads",
+                                             "save_total_limit",
+                                             "log_completions_steps",
+                                             "max_verifier_error_rate",
+                                             "stages"};  // of a chain: each stage compares its own
 
 /// `key` is where the two stand, dotted; empty at the top.
 void expect_same_config(const Json& saved, const Json& now, const std::string& key, const fs::path& folder) {
@@ -91,12 +98,20 @@ void resume_run(Run& run, fs::path from) {
   for (const fs::path& folder : {home, run.folder})
     if (fs::exists(folder / "config.json"))
       expect_same_config(parse_config_file(folder / "config.json"), run.config, "", folder);
+  if (is_checkpoint)  // which may have been copied away from its run
+    expect_same_config(parse_config_file(from / "run.json"), run.config, "", from);
 }
 
 }  // namespace
 
+void expect_same_config(const Json& saved, const Json& now, const fs::path& folder) {
+  expect_same_config(saved, now, "", folder);
+}
+
 Run open_run(const RunRequest& request, const Json& effective_config) {
-  Run run{.folder = request.out, .config = effective_config, .overwrite = request.overwrite && !request.resume};
+  if (request.resume && request.overwrite)
+    throw UsageError("--resume goes on with the run and --overwrite replaces it: give one of them");
+  Run run{.folder = request.out, .config = effective_config, .overwrite = request.overwrite};
   make_writable_folder(run.folder);
   run.lock = std::make_unique<RunLock>(run.folder);
   if (holds_run(run.folder) && !request.resume && !request.overwrite)
@@ -119,9 +134,9 @@ Run open_run(const RunRequest& request, const Json& effective_config) {
 
 void begin_run(Run& run, int64_t step) {
   if (!run.overwrite && step > 0) MetricsLog(run.folder / "metrics.jsonl", step);  // refuses a log that ends before
+  fs::remove(run.folder / "final" / "config.json");  // first: half a folder is no finished run
   if (std::exchange(run.overwrite, false))
     for (const std::string& name : kLeftByRuns) fs::remove_all(run.folder / name);
-  fs::remove(run.folder / "final" / "config.json");  // first: half a folder is no finished run
   fs::remove_all(run.folder / "final");
   forget_later_checkpoints(run.folder, step);
   forget_later_steps(run.folder, step);

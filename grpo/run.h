@@ -27,6 +27,10 @@ struct Run {
   std::unique_ptr<RunLock> lock;
 };
 
+/// Throws UsageError naming the first key that differs, keys apart that a resumed run may change (max_steps, threads,
+/// …).
+void expect_same_config(const Json& saved, const Json& now, const std::filesystem::path& folder);
+
 /// Opens or makes the run folder; what a run there holds stays as it is. Throws UsageError when it holds a run and
 /// neither resume nor overwrite is asked for, when another process holds it, or when a key other than those that may
 /// change differs from the run's config.

@@ -1,5 +1,6 @@
 #include "grpo/sampled_groups.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
 
@@ -14,16 +15,30 @@ fs::path file_of(const fs::path& run, int64_t version) {
   return run / "sampled" / name;
 }
 
+/// CRC-32C of the pieces' CRC-32C.
+uint32_t checksum(const Buffer& parameters, const Compute& compute) {
+  constexpr int64_t piece = 1 << 16;
+  std::vector<uint32_t> sums(static_cast<size_t>(ceil_div(parameters.size(), piece)));
+  compute.pool.parallel_for(int64_t(sums.size()), [&](int64_t i) {
+    const int64_t count = std::min(piece, parameters.size() - i * piece);
+    sums[size_t(i)] =
+        crc32c({reinterpret_cast<const char*>(parameters.data() + i * piece), size_t(count) * sizeof(float)});
+  });
+  return crc32c({reinterpret_cast<const char*>(sums.data()), sums.size() * sizeof(uint32_t)});
+}
+
 }  // namespace
 
-SampledGroups::SampledGroups(const fs::path& run, int64_t version) {
+SampledGroups::SampledGroups(const fs::path& run, const CausalLM& model, const Compute& compute)
+    : weights_(checksum(model.parameters, compute)) {
   fs::create_directories(run / "sampled");
-  fs::path file = file_of(run, version);
+  fs::path file = file_of(run, model.version);
   log_ = std::make_unique<DurableLog>(file);  // cuts off a torn last line
   std::ifstream lines(file);
   for (std::string line; std::getline(lines, line);) {
     Json row = Json::parse(line, nullptr, false);
-    if (row.is_object() && row.contains("index")) found_[row["index"]] = group_from_json(row.at("group"));
+    if (row.is_object() && row.contains("index") && row.value("weights", Json()) == weights_)
+      found_[row["index"]] = group_from_json(row.at("group"));
   }
 }
 
@@ -34,7 +49,7 @@ GroupStore SampledGroups::store() {
           },
           .keep =
               [this](int64_t index, const Group& group) {
-                log_->append(Json{{"index", index}, {"group", to_json(group)}}.dump());
+                log_->append(Json{{"index", index}, {"weights", weights_}, {"group", to_json(group)}}.dump());
               }};
 }
 

@@ -11,11 +11,13 @@ namespace cohort {
 
 class SampledGroups {
  public:
-  /// `run`/sampled/version-000012.jsonl, for the rollout under policy version 12.
-  SampledGroups(const std::filesystem::path& run, int64_t version);
+  /// `run`/sampled/version-000012.jsonl, for the rollout under policy version 12; what other weights sampled under that
+  /// number (another max_steps gives another learning rate) is not found.
+  SampledGroups(const std::filesystem::path& run, const CausalLM& model, const Compute& compute);
   GroupStore store();
 
  private:
+  uint32_t weights_;  // checksum
   std::map<int64_t, Group> found_;
   std::unique_ptr<DurableLog> log_;
 };

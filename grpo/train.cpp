@@ -40,7 +40,8 @@ int64_t length_of(const Task& task, const Tokenizer& tokenizer, int64_t room) {
   return length;
 }
 
-/// Every prompt of a finite source must fit; returns the longest. Endless sources are taken to need their first 256.
+/// Every prompt of a finite source must fit; returns the longest. Of endless sources the first 256 are measured, and
+/// the engine grows when a longer one comes.
 int64_t longest_prompt(const std::vector<Stream<Task>>& streams, const Tokenizer& tokenizer, int64_t room) {
   int64_t longest = 1;
   for (const Stream<Task>& stream : streams)
@@ -98,9 +99,10 @@ struct Job {
   std::unique_ptr<CausalLM> reference;  // null without a KL term
   Learner learner;
   std::unique_ptr<Engine> engine;
-  std::vector<Group> groups;  // of the rollout being learned from
-  std::vector<Json> checks;   // of its mini-batches: sampling metrics
-  int64_t num_tokens = 0;     // sampled and prompt tokens so far
+  int64_t longest_prompt = 0;  // that the engine takes
+  std::vector<Group> groups;   // of the rollout being learned from
+  std::vector<Json> checks;    // of its mini-batches: sampling metrics
+  int64_t num_tokens = 0;      // sampled and prompt tokens so far
   int64_t sampled_tokens = 0;
   double seconds = 0;  // of rollouts and updates so far, earlier attempts included
 
@@ -115,16 +117,32 @@ struct Job {
   }
 };
 
+void make_engine(Job& job, int64_t longest_prompt) {
+  const TrainConfig& c = job.config;
+  job.longest_prompt = round_up(longest_prompt, kKeyBlock);
+  int64_t length =
+      std::min<int64_t>(job.model().spec.max_position, job.longest_prompt + c.sampling.max_completion_length);
+  extend_rope(job.model(), job.model().spec.max_position < 4096 ? job.model().spec.max_position : length);
+  if (job.reference) extend_rope(*job.reference, job.model().rope_positions);
+  job.engine.reset();  // its key/value cache first
+  job.engine = std::make_unique<Engine>(job.model(), job.compute, job.loaded.tokenizer.get(), c.engine, length);
+}
+
+/// The engine for the tasks as far as they are known.
 void make_engine(Job& job) {
   const TrainConfig& c = job.config;
   int64_t room = prompt_room(c, job.model().spec),
           longest = longest_prompt(job.tasks.streams(), *job.loaded.tokenizer, room);
   for (const Task& task : job.eval_tasks) longest = std::max(longest, length_of(task, *job.loaded.tokenizer, room));
-  int64_t length =
-      std::min<int64_t>(job.model().spec.max_position, round_up(longest, kKeyBlock) + c.sampling.max_completion_length);
-  extend_rope(job.model(), job.model().spec.max_position < 4096 ? job.model().spec.max_position : length);
-  if (job.reference) extend_rope(*job.reference, job.model().rope_positions);
-  job.engine = std::make_unique<Engine>(job.model(), job.compute, job.loaded.tokenizer.get(), c.engine, length);
+  make_engine(job, longest);
+}
+
+/// A longer engine where one of these prompts does not fit; what it samples does not depend on its length.
+void make_room(Job& job, std::span<const Task> tasks) {
+  const int64_t room = prompt_room(job.config, job.model().spec);
+  int64_t longest = 0;
+  for (const Task& task : tasks) longest = std::max(longest, length_of(task, *job.loaded.tokenizer, room));
+  if (longest > job.longest_prompt) make_engine(job, longest);
 }
 
 void expect_working_verifiers(const TrainConfig& config, std::span<const Group> groups) {
@@ -138,14 +156,17 @@ void expect_working_verifiers(const TrainConfig& config, std::span<const Group> 
   if (total && double(errors) > config.max_verifier_error_rate * double(total))
     throw std::runtime_error(std::to_string(errors) + " of " + std::to_string(total) + " verdicts are errors (" +
                              reason + "), above max_verifier_error_rate " +
-                             std::to_string(config.max_verifier_error_rate) + ": mend the reward, then --resume");
+                             std::to_string(config.max_verifier_error_rate) +
+                             ": mend the tasks or the reward and start anew, or --resume with a higher "
+                             "max_verifier_error_rate");
 }
 
 /// The next rollout: groups with scores and advantages, in task order.
 void sample(Job& job, Progress& progress) {
   const TrainConfig& c = job.config;
   std::vector<Task> tasks = job.tasks.next(int64_t(c.prompts_per_step) * c.steps_per_generation);
-  SampledGroups sampled(job.run.folder, job.step());
+  make_room(job, tasks);
+  SampledGroups sampled(job.run.folder, job.model(), job.compute);
   CollectJob collect_job{
       .tasks = tasks, .num_generations = c.num_generations, .sampling = c.sampling, .seed = c.seed, .step = job.step()};
   job.groups = collect(
@@ -179,11 +200,13 @@ std::vector<Group> read_frozen_groups(const TrainConfig& config) {
 }
 
 /// Frozen groups may come from another model: their ids and lengths must be those of this one.
-void expect_fit(std::span<const Group> groups, const ModelSpec& spec) {
+void expect_fit(std::span<const Group> groups, CausalLM& model) {
+  const ModelSpec& spec = model.spec;
   for (const Group& group : groups)
     for (const Rollout& r : group.rollouts) {
       const std::string where = "--groups: task " + group.task.id + ", member " + std::to_string(r.completion.member);
       int64_t length = int64_t(group.prompt.size() + r.completion.tokens.size());
+      if (length <= spec.max_position) extend_rope(model, length);
       if (group.prompt.empty() || length > spec.max_position)
         throw UsageError(where + " has " + std::to_string(group.prompt.size()) + " prompt ids and " +
                          std::to_string(length) + " in all, expected at least 1 and at most the model's context of " +
@@ -201,10 +224,11 @@ Keep kept(const TrainConfig& c) {
 }
 
 /// The learner's own forward over what the optimizer step at hand will not pass: later mini-batches, and on the first
-/// and every tenth rollout the dropped completions too.
+/// and every tenth step's rollout the dropped completions too.
 void check_sampling(Job& job) {
   const TrainConfig& c = job.config;
-  bool dropped_too = job.step() / job.inner_steps() % 10 == 0;
+  const int64_t next_tenth = round_up(job.step(), 10);
+  const bool dropped_too = next_tenth < job.step() + job.inner_steps();
   job.checks.assign(size_t(c.steps_per_generation), Json());
   for (int64_t i = 0; i < c.steps_per_generation; ++i) {
     SamplingCheck check;
@@ -317,7 +341,7 @@ Json of_the_start(const Json& evaluation) {
 }
 
 void checkpoint(Job& job) {
-  RunState state{.step = job.step(), .cursor = job.tasks.state()};
+  RunState state{.step = job.step(), .cursor = job.tasks.state(), .config = job.run.config};
   if (job.step() % job.inner_steps()) state.unused = job.groups;
   state.counters = {{"num_tokens", job.num_tokens},
                     {"sampled_tokens", job.sampled_tokens},
@@ -357,6 +381,14 @@ std::string summary_line(const Json& row) {
   return line;
 }
 
+/// Training on another policy than the one that sampled is never silent.
+void expect_one_policy(const Json& row) {
+  if (row.at("logprob_bit_mismatches") != 0)
+    throw std::runtime_error("step " + row.at("step").dump() + ": " + row.at("logprob_bit_mismatches").dump() +
+                             " log-probabilities of the learner differ from those stored while decoding "
+                             "(logprob_bit_mismatches, which must be 0): a defect of this program, please report it");
+}
+
 /// Self-test: with a learning rate of 0 nothing may move, so every ratio of every inner step is exactly 1.
 void expect_ratio_one(const Json& row) {
   for (const char* key :
@@ -364,9 +396,6 @@ void expect_ratio_one(const Json& row) {
     if (row.at(key) != 1.0)
       throw std::runtime_error(std::string("self-test: ") + key + " is " + row.at(key).dump() + " at step " +
                                row.at("step").dump() + ", must be exactly 1");
-  if (row.at("logprob_bit_mismatches") != 0)
-    throw std::runtime_error("self-test: logprob_bit_mismatches is " + row.at("logprob_bit_mismatches").dump() +
-                             ", must be 0");
 }
 
 /// Groups for the optimizer step at hand, where it begins a rollout: sampled, or the frozen ones again.
@@ -421,9 +450,11 @@ void finish(Job& job) {
 
 }  // namespace
 
+void expect_room(const TrainConfig& config, const ModelSpec& spec) {
+  prompt_room(config, spec);
+}
+
 void validate(const TrainConfig& c) {
-  if (c.sampling.temperature <= 0)
-    throw UsageError("temperature is 0: training samples, so it needs a temperature above 0");
   if (c.rewards.empty()) throw UsageError("rewards is empty: name at least one (cohort score --list shows them)");
   if (c.num_generations < 2 && c.advantage.scale_rewards != "none")
     throw UsageError("num_generations is " + std::to_string(c.num_generations) +
@@ -431,6 +462,17 @@ void validate(const TrainConfig& c) {
   if (c.overlong.soft_cache > c.sampling.max_completion_length)
     throw UsageError("overlong.soft_cache is " + std::to_string(c.overlong.soft_cache) +
                      ", more than max_completion_length " + std::to_string(c.sampling.max_completion_length));
+  if (c.sampling.temperature < 1e-3)
+    throw UsageError("temperature is " + Json(c.sampling.temperature).dump() +
+                     ": training needs 0.001 or more, its gradient grows as 1 / temperature");
+  if (c.sampling.min_tokens > c.sampling.max_completion_length)
+    throw UsageError("min_tokens is " + std::to_string(c.sampling.min_tokens) + ", more than max_completion_length " +
+                     std::to_string(c.sampling.max_completion_length));
+  if (c.eval_steps > 0 && c.eval_num_generations > 1 && c.eval_temperature == 0)
+    throw UsageError("eval_num_generations is " + std::to_string(c.eval_num_generations) +
+                     " at eval_temperature 0, which makes equal completions: set eval_temperature, e.g. to 1");
+  if (!c.groups.empty() && !fs::exists(c.groups)) throw UsageError("--groups " + c.groups + " does not exist");
+  expect_rewards(c.rewards), expect_rewards(c.eval_rewards);
   if (c.eval_steps > 0 && c.eval_tasks.empty())
     throw UsageError("eval_steps is " + std::to_string(c.eval_steps) + " but eval_tasks is empty");
 }
@@ -442,14 +484,14 @@ TrainResult train(const TrainConfig& given, const RunRequest& request, bool self
   watch_interrupts();
   const std::vector<Group> frozen = read_frozen_groups(config);
   Job job(config, request);
-  expect_fit(frozen, job.model().spec);
+  expect_fit(frozen, job.model());
   resume(job);
   if (job.run.is_over || (job.run.finished && is_over(job)))
     return {.seconds = job.seconds, .tokens = job.sampled_tokens, .final_folder = job.run.folder / "final"};
   make_engine(job);
   warn_of_leaks(job.tasks.streams(), job.eval_tasks);
   if (interrupted())
-    throw Interrupted("interrupted before the first step, nothing to save: start again with the same command");
+    throw Interrupted("interrupted before the first step, nothing to save: go on with the same command and --resume");
   if (job.step() == 0) std::fputs(plan_text(plan(config)).c_str(), stderr);
   begin_run(job.run, job.step());
   RunMetrics metrics(job.run.folder, job.step());
@@ -458,6 +500,7 @@ TrainResult train(const TrainConfig& given, const RunRequest& request, bool self
     const Json row = take_step(job, frozen, self_test, progress);
     metrics.log(row);
     progress.update(job.step(), summary_line(row));
+    if (self_test || frozen.empty()) expect_one_policy(row);
     if (self_test) expect_ratio_one(row);
     const bool stop = interrupted();
     if (stop || is_over(job) || due(job.step(), config.save_steps)) checkpoint(job);

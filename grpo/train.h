@@ -49,10 +49,10 @@ void visit_fields(V& v, TrainConfig& c) {
   v.field("rewards", c.rewards, "names, or {name, weight, options}");
   v.field("eval_rewards", c.eval_rewards,
           "what decides in the evaluation whether a completion is correct; empty: the first of rewards");
-  v.field("num_generations", c.num_generations, "completions of a prompt (a group)", at_least(1));
-  v.field("prompts_per_step", c.prompts_per_step, "prompts of one optimizer step", at_least(1));
+  v.field("num_generations", c.num_generations, "completions of a prompt (a group)", between(1, 4096));
+  v.field("prompts_per_step", c.prompts_per_step, "prompts of one optimizer step", between(1, 65536));
   v.field("steps_per_generation", c.steps_per_generation,
-          "optimizer steps that share one rollout, each with its own prompts", at_least(1));
+          "optimizer steps that share one rollout, each with its own prompts", between(1, 1024));
   v.field("num_iterations", c.num_iterations, "times each rollout is learned from", at_least(1));
   v.field("max_steps", c.max_steps, "optimizer steps of the run", at_least(0));
   v.field("max_seconds", c.max_seconds, "seconds of rollouts and updates after which the run ends early; 0: no limit",
@@ -84,11 +84,13 @@ void visit_fields(V& v, TrainConfig& c) {
   v.field("max_verifier_error_rate", c.max_verifier_error_rate,
           "share of verdicts in error in one rollout above which the run stops", between(0, 1));
   v.field("seed", c.seed, "of task order and sampling");
-  v.field("threads", c.threads, "threads; 0: all usable cores", at_least(0));
+  v.field("threads", c.threads, "threads; 0: all usable cores", between(0, 1024));
 }
 
 /// Throws UsageError naming the key for values that do not go together.
 void validate(const TrainConfig& config);
+/// Throws UsageError when the model's context leaves no room for a prompt and a completion.
+void expect_room(const TrainConfig& config, const ModelSpec& spec);
 
 struct TrainResult {
   double seconds = 0;

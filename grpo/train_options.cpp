@@ -85,9 +85,9 @@ Json run_config_json(const RunOptions& options) {
 
 Plan plan(const TrainConfig& c) {
   validate(c);
-  open_task_set(c.tasks, c.seed), read_all_tasks(c.eval_tasks), reward_specs(c.rewards),
-      reward_specs(c.eval_rewards);  // what a run would refuse
+  open_task_set(c.tasks, c.seed), read_all_tasks(c.eval_tasks);  // what a run would refuse
   ModelSpec spec = load_spec(c.model);
+  expect_room(c, spec);
   Compute compute(c.threads ? c.threads : usable_cores());
   Plan p;
   p.prompts_per_rollout = int64_t(c.prompts_per_step) * c.steps_per_generation;

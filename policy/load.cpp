@@ -1,6 +1,9 @@
 #include "policy/load.h"
 
+#include <charconv>
+#include <cstdio>
 #include <cstring>
+#include <set>
 
 #include "configs/config.h"
 #include "configs/durable_file.h"
@@ -8,6 +11,7 @@
 #include "policy/files/dequantize.h"
 #include "policy/files/gguf.h"
 #include "policy/files/safetensors.h"
+#include "policy/models/families.h"
 
 namespace cohort {
 namespace {
@@ -25,11 +29,10 @@ Reference parse_reference(const std::string& reference) {
     std::string rest = reference.substr(5);
     Reference r{Reference::Kind::init, rest.substr(0, rest.find('?')), 0};
     if (size_t at = rest.find("?seed="); at != std::string::npos) {
-      try {
-        r.seed = std::stoull(rest.substr(at + 6));
-      } catch (const std::exception&) {
-        throw UsageError("model reference " + reference + ": the seed is not a whole number");
-      }
+      const char *begin = rest.data() + at + 6, *end = rest.data() + rest.size();
+      const auto parsed = std::from_chars(begin, end, r.seed);
+      if (parsed.ec != std::errc() || parsed.ptr != end)
+        throw UsageError("model reference " + reference + ": the seed is not a whole number from 0 to 2^64 - 1");
     } else if (rest.find('?') != std::string::npos) {
       throw UsageError("model reference " + reference + ": after ? only seed=N is known");
     }
@@ -45,10 +48,29 @@ void expect_exists(const fs::path& path, const std::string& what) {
                      " does not exist: give an HF folder, a .gguf file or init:CONFIG.json");
 }
 
+std::string shape_text(std::span<const int64_t> shape) {
+  std::string text;
+  for (int64_t size : shape) text += (text.empty() ? "[" : ", ") + std::to_string(size);
+  return text + "]";
+}
+
 void expect_shape(const ParameterSpec& p, const TensorView& tensor, const std::string& file) {
-  if (tensor.num_elements() == p.size()) return;
-  throw UsageError(file + ": tensor " + p.name + " has " + std::to_string(tensor.num_elements()) +
-                   " elements, config.json asks for " + std::to_string(p.size()));
+  if (tensor.shape == p.shape) return;
+  throw UsageError(file + ": tensor " + p.name + " has the shape " + shape_text(tensor.shape) +
+                   ", config.json asks for " + shape_text(p.shape));
+}
+
+/// Tensors that no parameter takes, said once: multi-token-prediction layers, adapters, a model of another kind.
+void warn_of_unused(const CausalLM& model, const SafetensorsFolder& files, const fs::path& folder) {
+  std::set<std::string> used;
+  for (const ParameterSpec& p : model.spec.parameters) used.insert({p.name, p.name + "_scale_inv"});
+  if (model.spec.tied_embeddings) used.insert("lm_head.weight");
+  std::vector<std::string> unused;
+  for (const TensorView& tensor : files.tensors)
+    if (!used.contains(tensor.name) && !tensor.name.ends_with("rotary_emb.inv_freq")) unused.push_back(tensor.name);
+  if (!unused.empty())
+    std::fprintf(stderr, "cohort: %zu tensors of %s are no part of its config.json's model and are left out: %s%s\n",
+                 unused.size(), folder.c_str(), unused[0].c_str(), unused.size() > 1 ? ", …" : "");
 }
 
 void read_safetensors(CausalLM& model, const fs::path& folder) {
@@ -57,8 +79,13 @@ void read_safetensors(CausalLM& model, const fs::path& folder) {
     const TensorView* tensor = files.find(p.name);
     if (!tensor) throw UsageError(folder.string() + " has no tensor " + p.name + ", which its config.json asks for");
     expect_shape(p, *tensor, folder.string());
-    dequantize(*tensor, {model.at(p.offset), size_t(p.size())});
+    const std::span<float> out(model.at(p.offset), size_t(p.size()));
+    if (const TensorView* scale_inv = files.find(p.name + "_scale_inv"))
+      dequantize_fp8_blocks(*tensor, *scale_inv, out);
+    else
+      dequantize(*tensor, out);
   }
+  warn_of_unused(model, files, folder);
 }
 
 /// The HF config that a llama GGUF's metadata amounts to.
@@ -70,6 +97,10 @@ Json gguf_config(const Json& meta, bool tied, const std::string& file) {
     if (!meta.contains("llama." + std::string(key))) throw UsageError(file + " lacks the key llama." + key);
     return meta["llama." + std::string(key)];
   };
+  const std::string scaling = meta.value("llama.rope.scaling.type", "none");
+  if (scaling != "none")
+    throw UsageError(file + " has llama.rope.scaling.type \"" + scaling +
+                     "\"; this version reads unscaled rope from GGUF: use the model's safetensors folder");
   Json heads = number("attention.head_count");
   Json config = {{"model_type", "llama"},
                  {"architectures", {"LlamaForCausalLM"}},
@@ -84,6 +115,7 @@ Json gguf_config(const Json& meta, bool tied, const std::string& file) {
                  {"rope_theta", meta.value("llama.rope.freq_base", 10000.0)},
                  {"tie_word_embeddings", tied},
                  {"vocab_size", meta.value("tokenizer.ggml.tokens", Json::array()).size()}};
+  if (meta.contains("llama.attention.key_length")) config["head_dim"] = meta["llama.attention.key_length"];
   for (auto [key, ggml] : {std::pair("bos_token_id", "tokenizer.ggml.bos_token_id"),
                            std::pair("eos_token_id", "tokenizer.ggml.eos_token_id"),
                            std::pair("pad_token_id", "tokenizer.ggml.padding_token_id")})
@@ -120,6 +152,10 @@ void undo_rope_permutation(float* weight, int64_t rows, int64_t columns, int64_t
 }
 
 void read_gguf(CausalLM& model, const GgufFile& gguf, const std::string& file) {
+  if (gguf.find("rope_freqs.weight"))
+    throw UsageError(file +
+                     " has rope_freqs.weight, scaled rope as Llama 3.1 has it, which this version does not read "
+                     "from GGUF: use the model's safetensors folder");
   int64_t head_dim = model.spec.layers[0].attention.head_dim;
   for (const ParameterSpec& p : model.spec.parameters) {
     const TensorView* tensor = gguf.find(gguf_name(p.name));
@@ -137,6 +173,7 @@ void add_stop_ids(ModelSpec& spec, const Json& eos) {
     if (id.is_number_integer() &&
         std::find(spec.stop_ids.begin(), spec.stop_ids.end(), id.get<int32_t>()) == spec.stop_ids.end())
       spec.stop_ids.push_back(id.get<int32_t>());
+  expect_stop_ids(spec);
 }
 
 void finish_loading(LoadedModel& loaded, const Compute& compute, const std::string& reference) {

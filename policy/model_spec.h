@@ -28,7 +28,6 @@ struct AttentionSpec {
   int32_t q_lora_rank = 0;          // latent: 0 means a plain q projection
   int32_t kv_lora_rank = 0;         // latent
   int32_t nope_dim = 0, rope_dim = 0;  // latent
-  bool qkv_bias = false;               //
   float scale = 1;                     // of the scores
   float lora_norm_epsilon = 1e-6f;     // latent: of the q_a and kv_a norms
 

@@ -19,15 +19,39 @@ struct SampleOptions {
   bool bf16 = false;
 };
 
+/// CLI::Range lets nan pass.
+CLI::Validator within(double low, double high) {
+  return CLI::Validator(
+      [=](const std::string& text) {
+        double value = 0;
+        const bool is_number = CLI::detail::lexical_cast(text, value);
+        return is_number && value >= low && value <= high
+                   ? std::string()
+                   : text + " is not a number from " + Json(low).dump() + " to " + Json(high).dump();
+      },
+      "FLOAT in [" + Json(low).dump() + " - " + Json(high).dump() + "]");
+}
+
+/// CLI11 reads -1 as the largest unsigned number.
+CLI::Validator whole_number() {
+  return CLI::Validator(
+      [](const std::string& text) {
+        return !text.empty() && text.find_first_not_of("0123456789") == text.npos
+                   ? std::string()
+                   : text + " is not a whole number from 0 on";
+      },
+      "NUMBER");
+}
+
 void add_sampling_options(CLI::App& verb, SamplingConfig& s) {
   verb.add_option("--temperature", s.temperature, "0 takes the most likely token")
       ->capture_default_str()
-      ->check(CLI::Range(0.0, 100.0));
+      ->check(within(0.0, 100.0));
   verb.add_option("--top-p", s.top_p, "keep the most likely tokens that together reach this probability")
-      ->check(CLI::Range(1e-9, 1.0));
+      ->check(within(1e-9, 1.0));
   verb.add_option("--top-k", s.top_k, "keep this many tokens; 0 keeps all")->check(CLI::NonNegativeNumber);
   verb.add_option("--min-p", s.min_p, "drop tokens less likely than this share of the most likely")
-      ->check(CLI::Range(0.0, 1.0));
+      ->check(within(0.0, 1.0));
   verb.add_option("--max-completion-length", s.max_completion_length, "tokens")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
@@ -40,6 +64,11 @@ std::vector<Task> tasks_of(const SampleOptions& o) {
   return {Task{.id = "prompt", .prompt = {{"", o.prompt}}, .extra = Json::object()}};
 }
 
+void print_groups(std::span<const Group> groups) {
+  for (const Group& group : groups)
+    std::cout << to_json(group).dump(-1, ' ', false, Json::error_handler_t::replace) << "\n";
+}
+
 void run_sample(const SampleOptions& o) {
   std::vector<Task> tasks = tasks_of(o);
   if (o.out != "-") expect_writable_file(o.out);
@@ -49,7 +78,7 @@ void run_sample(const SampleOptions& o) {
   CollectJob job{.tasks = tasks, .num_generations = o.n, .sampling = o.sampling, .seed = o.seed, .step = 0};
   std::vector<Group> groups = collect(*engine, loaded.model, *loaded.tokenizer, nullptr, job);
   if (o.out != "-") return write_groups(o.out, groups);
-  for (const Group& group : groups) std::cout << to_json(group).dump() << "\n";
+  print_groups(groups);
 }
 
 struct EvalOptions {
@@ -104,7 +133,8 @@ void run_eval(EvalOptions& o) {
   if (o.limit > 0 && int64_t(tasks.size()) > o.limit) tasks.resize(size_t(o.limit));
   if (!o.reward.empty()) o.config.rewards.assign(o.reward.begin(), o.reward.end());
   reward_specs(o.config.rewards);
-  if (!o.out.empty()) expect_writable_file(o.out);
+  if (!o.out.empty() && o.out != "-") expect_writable_file(o.out);
+  if (o.out == "-" && o.json) throw UsageError("--out - and --json both write to stdout: give --out a file");
   if (o.config.num_generations > 1 && o.config.sampling.temperature == 0)
     throw UsageError("-n " + std::to_string(o.config.num_generations) +
                      " at temperature 0 makes equal completions: give --temperature, e.g. 1");
@@ -113,6 +143,7 @@ void run_eval(EvalOptions& o) {
   Compute compute(o.config.threads ? o.config.threads : usable_cores());
   LoadedModel loaded = load_with_tokenizer(o.config.model, compute, o.config.bf16);
   std::vector<Group> groups = evaluate(loaded, compute, o.config, tasks);
+  if (o.out == "-") return print_groups(groups);
   if (!o.out.empty()) write_groups(o.out, groups);
   Evaluation evaluation = summarize(groups);
   Json out = evaluation_json(evaluation, groups, o.k);
@@ -136,13 +167,13 @@ void add_sample(CLI::App& app) {
   verb->add_option("--tasks", o->tasks, "a task file or generator");
   verb->add_option("-n", o->n, "completions of each prompt")->capture_default_str()->check(CLI::PositiveNumber);
   add_sampling_options(*verb, o->sampling);
-  verb->add_option("--seed", o->seed, "of the sampling")->capture_default_str();
+  verb->add_option("--seed", o->seed, "of the sampling")->capture_default_str()->check(whole_number());
   verb->add_option("--out", o->out, "groups file; - is stdout")->capture_default_str();
   verb->add_option("--max-slots", o->engine.max_slots, "completions decoded at once")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
   verb->add_flag("--bf16", o->bf16, "weights in bfloat16");
-  verb->add_option("--threads", o->threads, "0: all usable cores")->check(CLI::NonNegativeNumber);
+  verb->add_option("--threads", o->threads, "0: all usable cores")->check(CLI::Range(0, 1024));
   verb->footer("Example:\n  cohort sample -m runs/demo/grpo/final --prompt '3+4*2=' -n 4 --max-completion-length 64");
   verb->callback([o] { run_sample(*o); });
 }
@@ -158,9 +189,10 @@ void add_eval(CLI::App& app) {
       ->check(CLI::PositiveNumber);
   verb->add_option("-k", o->k, "pass@k for these k, and maj@k above 1")->delimiter(',');
   add_sampling_options(*verb, o->config.sampling);
-  verb->add_option("--limit", o->limit, "first so many tasks; 0: all");
-  verb->add_option("--seed", o->config.seed, "of the sampling");
-  verb->add_option("--out", o->out, "write the groups with their verdicts here");
+  verb->add_option("--limit", o->limit, "first so many tasks; 0: all")->check(whole_number());
+  verb->add_option("--seed", o->config.seed, "of the sampling")->check(whole_number());
+  verb->add_option("--out", o->out,
+                   "write the groups with their verdicts here; - is stdout, and nothing else is printed");
   verb->add_option("--against", o->against,
                    "groups that an earlier eval --out wrote for these tasks: prints the gain, paired task by task");
   verb->add_option("--max-slots", o->config.engine.max_slots, "completions decoded at once")
@@ -168,7 +200,7 @@ void add_eval(CLI::App& app) {
   verb->add_flag("--bf16", o->config.bf16, "weights in bfloat16");
   verb->add_flag("--json", o->json, "one JSON object");
   verb->add_flag("--nll", o->nll, "log-likelihood of reference solutions: not available yet");
-  verb->add_option("--threads", o->config.threads, "0: all usable cores")->check(CLI::NonNegativeNumber);
+  verb->add_option("--threads", o->config.threads, "0: all usable cores")->check(CLI::Range(0, 1024));
   verb->footer(
       "Example:\n  cohort eval -m runs/demo/grpo/final --tasks arithmetic:split=held_out,limit=200 "
       "--max-completion-length 128");

@@ -15,6 +15,10 @@ std::vector<RewardSpec> reward_specs(const std::vector<Json>& rewards) {
   return specs;
 }
 
+void expect_rewards(const std::vector<Json>& rewards) {
+  if (!rewards.empty()) Scorer(reward_specs(rewards), 1);
+}
+
 std::vector<Task> read_all_tasks(const std::vector<TaskSource>& sources) {
   std::vector<Task> tasks;
   for (const TaskSource& source : sources)

@@ -36,10 +36,12 @@ void visit_fields(V& v, EvalConfig& c) {
   visit_fields(v, c.engine);
   v.field("bf16", c.bf16, "keep the packed weights in bfloat16");
   v.field("seed", c.seed, "of the sampling");
-  v.field("threads", c.threads, "threads; 0: all usable cores", at_least(0));
+  v.field("threads", c.threads, "threads; 0: all usable cores", between(0, 1024));
 }
 
 std::vector<RewardSpec> reward_specs(const std::vector<Json>& rewards);
+/// Throws UsageError for a reward, or an option of one, that no scorer could be built with.
+void expect_rewards(const std::vector<Json>& rewards);
 std::vector<Task> read_all_tasks(const std::vector<TaskSource>& sources);
 
 /// An engine long enough for these prompts and the sampling's budget. Throws UsageError naming the task and the numbers

@@ -25,7 +25,7 @@ AttentionSpec attention(const Json& c) {
   if (c.value("attention_bias", false))
     throw UsageError("config.json has attention_bias true, which deepseek_v3 models do not use: set it to false");
   Json q_lora = c.value("q_lora_rank", Json(1536));  // null: a plain projection
-  a.q_lora_rank = q_lora.is_number_integer() ? q_lora.get<int32_t>() : 0;
+  a.q_lora_rank = q_lora.is_null() ? 0 : required_int({{"q_lora_rank", q_lora}}, "q_lora_rank");
   a.kv_lora_rank = required_int(c, "kv_lora_rank"), a.nope_dim = required_int(c, "qk_nope_head_dim"),
   a.rope_dim = required_int(c, "qk_rope_head_dim");
   a.head_dim = a.nope_dim + a.rope_dim, a.value_head_dim = required_int(c, "v_head_dim");
@@ -39,7 +39,7 @@ MoeSpec mixture(const Json& c) {
             .groups = optional_int(c, "n_group", 8),
             .top_groups = optional_int(c, "topk_group", 4),
             .expert_dim = required_int(c, "moe_intermediate_size")};
-  m.shared_dim = m.expert_dim * c.value("n_shared_experts", 1);
+  m.shared_dim = m.expert_dim * optional_int(c, "n_shared_experts", 1, 0);
   m.normalize = c.value("norm_topk_prob", true), m.scale = c.value("routed_scaling_factor", 2.5f),
   m.correction_bias = true;
   if (m.experts % m.groups || m.top_k > m.experts / m.groups * m.top_groups)
@@ -88,7 +88,9 @@ ModelSpec deepseek_v3_spec(const Json& c) {
   ModelSpec spec;
   spec.vocab = required_int(c, "vocab_size"), spec.dim = required_int(c, "hidden_size");
   spec.max_position = optional_int(c, "max_position_embeddings", 4096);
-  spec.norm_epsilon = c.value("rms_norm_eps", 1e-6f);
+  expect_only(c, "hidden_act", "silu"), expect_only(c, "moe_layer_freq", 1), expect_only(c, "scoring_func", "sigmoid"),
+      expect_only(c, "topk_method", "noaux_tc");
+  spec.norm_epsilon = norm_epsilon(c);
   spec.tied_embeddings = c.value("tie_word_embeddings", false);
   AttentionSpec a = attention(c);
   spec.rope = rope_spec(c, a.rope_dim, c.value("rope_interleave", true));

@@ -1,7 +1,7 @@
 #include "policy/models/families.h"
 
+#include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numbers>
 
 #include "configs/error.h"
@@ -67,22 +67,39 @@ int64_t add_parameter(ModelSpec& spec, const std::string& name, std::vector<int6
   return parameter.offset;
 }
 
-static int32_t positive(const char* key, int64_t value) {
-  if (value < 1 || value > std::numeric_limits<int32_t>::max())
-    throw UsageError(std::string("config.json has \"") + key + "\": " + std::to_string(value) + ", expected 1 or more");
-  return int32_t(value);
+/// Far above any model there is, and low enough that products of two sizes stay whole.
+static int64_t most_of(std::string_view key) {
+  if (key == "max_position_embeddings" || key == "vocab_size") return 1 << 24;
+  if (key == "hidden_size" || key == "intermediate_size" || key == "moe_intermediate_size") return 1 << 20;
+  return 1 << 12;
 }
 
-int32_t required_int(const Json& config, const char* key) {
+int32_t required_int(const Json& config, const char* key, int32_t least) {
   if (!config.contains(key) || !config[key].is_number_integer())
     throw UsageError(std::string("config.json has no integer \"") + key + "\", which model_type \"" +
                      config.value("model_type", "") + "\" needs");
-  return positive(key, config[key].get<int64_t>());
+  const Json& value = config[key];
+  if (value < least || value > most_of(key))
+    throw UsageError(std::string("config.json has \"") + key + "\": " + value.dump() + ", expected " +
+                     std::to_string(least) + " to " + std::to_string(most_of(key)));
+  return value.get<int32_t>();
 }
 
-int32_t optional_int(const Json& config, const char* key, int32_t otherwise) {
+int32_t optional_int(const Json& config, const char* key, int32_t otherwise, int32_t least) {
   if (!config.contains(key) || config[key].is_null()) return otherwise;
-  return required_int(config, key);
+  return required_int(config, key, least);
+}
+
+void expect_only(const Json& config, const char* key, const Json& only) {
+  if (config.contains(key) && !config[key].is_null() && config[key] != only)
+    throw UsageError(std::string("config.json has \"") + key + "\": " + config[key].dump() +
+                     ", which this version does not compute: only " + only.dump());
+}
+
+float norm_epsilon(const Json& config) {
+  const float epsilon = config.value("rms_norm_eps", 1e-6f);
+  if (!(epsilon >= 0)) throw UsageError("config.json has a rms_norm_eps below 0");
+  return epsilon;
 }
 
 Json rope_scaling(const Json& config) {
@@ -107,6 +124,10 @@ RopeSpec rope_spec(const Json& config, int32_t dim, bool interleaved) {
   else if (type != "default")
     throw UsageError("rope type \"" + type + "\" in config.json is not known: default, linear, llama3 or yarn");
   for (double f : frequency) rope.inv_freq.push_back(float(f));
+  const bool is_finite = std::ranges::all_of(rope.inv_freq, [](float f) { return std::isfinite(f); });
+  if (!is_finite || !std::isfinite(rope.amplitude))
+    throw UsageError("config.json has rope settings that give no finite angle: rope_theta " + std::to_string(theta) +
+                     ", " + scaling.dump());
   return rope;
 }
 
@@ -146,6 +167,13 @@ static void check_sizes(const ModelSpec& spec) {
   }
 }
 
+void expect_stop_ids(const ModelSpec& spec) {
+  for (int32_t id : spec.stop_ids)
+    if (id < 0 || id >= spec.vocab)
+      throw UsageError("eos_token_id " + std::to_string(id) + " is outside the model's vocabulary of " +
+                       std::to_string(spec.vocab));
+}
+
 static ModelSpec family_spec(const Json& config) {
   std::string type = config.value("model_type", "");
   ModelSpec spec;
@@ -164,11 +192,14 @@ static ModelSpec family_spec(const Json& config) {
     else if (eos.is_array())
       spec.stop_ids = eos.get<std::vector<int32_t>>();
   }
+  expect_stop_ids(spec);
   return spec;
 }
 
 ModelSpec model_spec(const Json& config) {
   try {
+    if (!(config.value("initializer_range", 0.02f) >= 0))
+      throw UsageError("config.json has an initializer_range below 0");
     ModelSpec spec = family_spec(config);
     check_sizes(spec);
     return spec;

@@ -9,10 +9,16 @@ ModelSpec deepseek_v3_spec(const Json& config);
 
 /// Adds a parameter behind those there are; returns its offset.
 int64_t add_parameter(ModelSpec& spec, const std::string& name, std::vector<int64_t> shape, bool gradient = true);
-/// config[key], or UsageError naming the key and the family.
-int32_t required_int(const Json& config, const char* key);
+/// config[key], at least `least`; UsageError naming the key and the family when it is absent or out of range.
+int32_t required_int(const Json& config, const char* key, int32_t least = 1);
 /// The same, or `otherwise` where it is absent or null.
-int32_t optional_int(const Json& config, const char* key, int32_t otherwise);
+int32_t optional_int(const Json& config, const char* key, int32_t otherwise, int32_t least = 1);
+/// Refuses a key that asks for arithmetic other than the one there is.
+void expect_only(const Json& config, const char* key, const Json& only);
+/// rms_norm_eps, 1e-6 where it is absent.
+float norm_epsilon(const Json& config);
+/// Refuses stop ids outside the vocabulary.
+void expect_stop_ids(const ModelSpec& spec);
 /// Plain, llama3 and yarn rope from config.json in its old and new spelling; `dim` dimensions are rotated.
 RopeSpec rope_spec(const Json& config, int32_t dim, bool interleaved);
 /// The rope_scaling (or rope_parameters) object, null if there is none.

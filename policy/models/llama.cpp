@@ -9,12 +9,12 @@ ModelSpec llama_spec(const Json& c) {
   ModelSpec spec;
   spec.vocab = required_int(c, "vocab_size"), spec.dim = required_int(c, "hidden_size");
   spec.max_position = optional_int(c, "max_position_embeddings", 2048);
-  spec.norm_epsilon = c.value("rms_norm_eps", 1e-6f);
+  expect_only(c, "hidden_act", "silu"), expect_only(c, "mlp_bias", false), expect_only(c, "attention_bias", false);
+  spec.norm_epsilon = norm_epsilon(c);
   spec.tied_embeddings = c.value("tie_word_embeddings", false);
   int32_t heads = required_int(c, "num_attention_heads"), kv_heads = optional_int(c, "num_key_value_heads", heads);
   int32_t head_dim = optional_int(c, "head_dim", spec.dim / heads);
   int32_t ffn = required_int(c, "intermediate_size");
-  bool bias = c.value("attention_bias", false);
   spec.rope = rope_spec(c, head_dim, false);
   spec.embedding = add_parameter(spec, "model.embed_tokens.weight", {spec.vocab, spec.dim});
   for (int32_t l = 0; l < required_int(c, "num_hidden_layers"); ++l) {
@@ -23,7 +23,6 @@ ModelSpec llama_spec(const Json& c) {
                                   .kv_heads = kv_heads,
                                   .head_dim = head_dim,
                                   .value_head_dim = head_dim,
-                                  .qkv_bias = bias,
                                   .scale = 1.0f / std::sqrt(float(head_dim))},
                     .dense_dim = ffn};
     LayerOffsets& o = layer.offsets;
@@ -31,11 +30,6 @@ ModelSpec llama_spec(const Json& c) {
     o.in = add_parameter(spec, at + "self_attn.q_proj.weight", {heads * head_dim, spec.dim});
     add_parameter(spec, at + "self_attn.k_proj.weight", {kv_heads * head_dim, spec.dim});
     add_parameter(spec, at + "self_attn.v_proj.weight", {kv_heads * head_dim, spec.dim});
-    if (bias) {
-      o.in_bias = add_parameter(spec, at + "self_attn.q_proj.bias", {heads * head_dim});
-      add_parameter(spec, at + "self_attn.k_proj.bias", {kv_heads * head_dim});
-      add_parameter(spec, at + "self_attn.v_proj.bias", {kv_heads * head_dim});
-    }
     o.o = add_parameter(spec, at + "self_attn.o_proj.weight", {spec.dim, heads * head_dim});
     o.ffn_norm = add_parameter(spec, at + "post_attention_layernorm.weight", {spec.dim});
     o.gate_up = add_parameter(spec, at + "mlp.gate_proj.weight", {ffn, spec.dim});

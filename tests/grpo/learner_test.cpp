@@ -52,6 +52,22 @@ TEST(Learner, PackingChangesNeitherLossNorGradient) {
   }
 }
 
+TEST(Learner, AGradientThatIsNotFiniteStopsBeforeItReachesTheWeights) {
+  StillLearner still(tiny_llama());
+  const std::vector<Group> groups = tiny_groups();
+  const std::vector<float> before = copy_of(still.learner.model().parameters);
+  for (float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    std::vector<MicroBatch> batches = pack(groups, PackConfig{}, Keep::all);
+    const TokenLoss loss = [&](const TokenBatch&, std::span<float> d) {
+      std::ranges::fill(d, bad);
+      return LossSums{};
+    };
+    EXPECT_THROW(still.learner.step(batches, loss, 10), std::runtime_error);
+    EXPECT_EQ(copy_of(still.learner.model().parameters), before);
+    EXPECT_EQ(still.learner.step(), 0);
+  }
+}
+
 TEST(Learner, WhatPromptsHaveInCommonIsPassedOnceWithTheSameGradient) {
   for (const Json& config : models()) {
     StillLearner still(config);

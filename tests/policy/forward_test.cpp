@@ -203,13 +203,28 @@ TEST(ModelSpec, SizesThatNoModelHasAreRefusedByName) {
                                                             {{{"hidden_size", 0}}, "hidden_size"},
                                                             {{{"qk_rope_head_dim", 7}}, "even"},
                                                             {{{"rope_theta", "y"}}, "another type"},
-                                                            {{{"num_experts_per_tok", 0}}, "num_experts_per_tok"}};
+                                                            {{{"num_experts_per_tok", 0}}, "num_experts_per_tok"},
+                                                            {{{"n_shared_experts", -1}}, "n_shared_experts"},
+                                                            {{{"n_shared_experts", 100000000}}, "n_shared_experts"},
+                                                            {{{"q_lora_rank", -5}}, "q_lora_rank"},
+                                                            {{{"eos_token_id", {97}}}, "eos_token_id"},
+                                                            {{{"eos_token_id", -1}}, "eos_token_id"},
+                                                            {{{"num_hidden_layers", 2147483647}}, "num_hidden_layers"},
+                                                            {{{"rms_norm_eps", -1}}, "rms_norm_eps"},
+                                                            {{{"rope_theta", 0}}, "rope_theta"},
+                                                            {{{"initializer_range", "a"}}, "another type"},
+                                                            {{{"scoring_func", "softmax"}}, "scoring_func"},
+                                                            {{{"topk_method", "greedy"}}, "topk_method"},
+                                                            {{{"hidden_act", "gelu"}}, "hidden_act"},
+                                                            {{{"moe_layer_freq", 2}}, "moe_layer_freq"}};
   for (const auto& [changes, word] : latent)
     EXPECT_NE(refusal(tiny_deepseek(), changes).find(word), std::string::npos)
         << changes << ": " << refusal(tiny_deepseek(), changes);
   const std::vector<std::pair<Json, const char*>> grouped = {{{{"num_attention_heads", 0}}, "num_attention_heads"},
                                                              {{{"num_key_value_heads", 4}}, "num_key_value_heads"},
                                                              {{{"head_dim", 1024}}, "head_dim"},
+                                                             {{{"attention_bias", true}}, "attention_bias"},
+                                                             {{{"mlp_bias", true}}, "mlp_bias"},
                                                              {{{"num_hidden_layers", 0}}, "num_hidden_layers"},
                                                              {{{"intermediate_size", 2.5}}, "intermediate_size"}};
   for (const auto& [changes, word] : grouped)

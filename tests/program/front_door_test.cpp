@@ -205,10 +205,64 @@ TEST(FrontDoorIntegration, AChainIsCheckedBeforeItsFirstStage) {
   refuse({first, eval, with(second, "config", job.config({{"model", "stage:held out"}}))},
          {"second", "stage:held out"});
   refuse({first, with(second, "config", 3)}, {"second", "object"});
+  refuse({first, with(second, "seconds_of", "held out"), eval}, {"seconds_of"});
+  for (const auto& [key, value, word] :
+       std::vector<std::tuple<const char*, Json, const char*>>{{"rewards", {"exact:extract=anwer_tag"}, "anwer_tag"},
+                                                               {"rewards", {"exact:extrat=boxed"}, "extrat"},
+                                                               {"eval_rewards", {"nosuch"}, "nosuch"},
+                                                               {"max_completion_length", 1000, "context"}})
+    refuse({first, with(second, "config", job.config({{"model", "stage:first"}, {key, value}}))}, {word});
   refuse({first, with(second, "config", job.config({{"model", "/nowhere/model"}}))}, {"/nowhere/model"});
   refuse({first, with(second, "config", job.config({{"temperature", 0}, {"model", "stage:first"}}))}, {"temperature"});
   refuse({first, with(second, "config", job.config({{"tasks", "/nowhere/t.jsonl"}, {"model", "stage:first"}}))},
          {"/nowhere/t.jsonl"});
+}
+
+TEST(FrontDoorIntegration, ValuesThatNoRunCouldUseAreRefusedBeforeIt) {
+  const TinyJob job;
+  for (const auto& [changes, word] :
+       std::vector<std::pair<Json, const char*>>{{{{"threads", 2000000000}}, "threads"},
+                                                 {{{"learning_rate", 1e20}}, "learning_rate"},
+                                                 {{{"adam_epsilon", 1e-60}}, "adam_epsilon"},
+                                                 {{{"temperature", 1e-50}}, "temperature"},
+                                                 {{{"min_tokens", 100}}, "min_tokens"},
+                                                 {{{"max_completion_length", 100000}}, "context"},
+                                                 {{{"num_generations", 2147483647}}, "num_generations"},
+                                                 {{{"groups", "/nowhere.jsonl"}}, "/nowhere.jsonl"},
+                                                 {{{"rewards", {"accuracy:foo=1"}}}, "foo"},
+                                                 {{{"rewards", {{{"name", "regex"}}}}}, "pattern"}}) {
+    const std::string config = job.write(job.config(changes).dump());
+    expect_refused(job, {"train", config, "--out", job.out()}, {word});
+    expect_refused(job, {"train", config, "--out", job.out(), "--dry-run"}, {word});
+  }
+  for (const Arguments& flags : std::vector<Arguments>{{"--temperature", "nan"},
+                                                       {"--top-p", "nan"},
+                                                       {"--min-p", "nan"},
+                                                       {"--seed", "-1"},
+                                                       {"--threads", "100000"}}) {
+    Arguments all = {"sample", "-m", job.model(), "--prompt", "1+1=", "-n", "1", "--max-completion-length", "2"};
+    all.insert(all.end(), flags.begin(), flags.end());
+    EXPECT_EQ(run_program(all).exit_code, 2) << flags[0] << flags[1];
+  }
+  for (const char* seed : {"-1", "5abc", "1?seed=3", ""})
+    EXPECT_EQ(run_program({"inspect", "init:" + (job.folder / "model.json").string() + "?seed=" + seed}).exit_code, 2)
+        << seed;
+}
+
+/// The first 256 prompts are measured when the run begins; a later, longer one makes room for itself.
+TEST(FrontDoorIntegration, ALongerPromptThanTheFirstOnesIsTaken) {
+  const TinyJob job;
+  const Outcome outcome = run_program({"train",
+                                       job.write(job.config({{"tasks", "arithmetic:operations=10,max_number=20"},
+                                                             {"prompts_per_step", 300},
+                                                             {"steps_per_generation", 1},
+                                                             {"num_iterations", 1},
+                                                             {"num_generations", 2},
+                                                             {"max_steps", 5},
+                                                             {"max_completion_length", 1}})
+                                                     .dump()),
+                                       "--out", job.out()});
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
 }
 
 TEST(FrontDoorIntegration, WhatIsNotThereYetExitsWithThree) {

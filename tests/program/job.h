@@ -7,8 +7,6 @@
 
 namespace cohort {
 
-using Arguments = std::vector<std::string>;
-
 /// A job on disk: its verb, its config and where its runs go.
 struct Job {
   Job(std::string verb, const Json& config, const Json& model = tiny_model()) : verb(std::move(verb)) {
@@ -111,7 +109,7 @@ inline int64_t sampled_groups(const fs::path& out) {
 /// Weights, optimizer, metrics and completions agree to the bit, times aside, and nothing unfinished is left.
 inline void expect_same_run(const fs::path& reference, const fs::path& out) {
   const std::map<std::string, std::string> expected = files_of(reference), found = files_of(out);
-  const std::set<std::string> not_compared = {"config.json", "report.html", "events.out.tfevents.cohort",
+  const std::set<std::string> not_compared = {"config.json", "run.json", "report.html", "events.out.tfevents.cohort",
                                               "sampling.json"};
   for (const auto& [name, bytes] : expected) {
     const fs::path path = name;

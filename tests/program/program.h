@@ -21,6 +21,8 @@
 
 namespace cohort {
 
+using Arguments = std::vector<std::string>;
+
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
 using Seconds = std::chrono::duration<double>;

@@ -244,5 +244,29 @@ TEST(ResumeFault, AnInterruptBeforeTheFirstStepExitsWith130) {
   }
 }
 
+/// Another max_steps is another learning rate: the same version number then stands for other weights.
+TEST(ResumeFault, WhatOtherWeightsSampledIsSampledAnew) {
+  const Job job("train", train_config_with({{"lr_scheduler_type", "linear"},
+                                            {"steps_per_generation", 1},
+                                            {"num_iterations", 1},
+                                            {"max_steps", 60},
+                                            {"save_steps", 30}}));
+  const fs::path out = job.out("longer");
+  Process process(job.arguments(out));
+  ASSERT_TRUE(process.wait_until([&] { return num_lines(out / "metrics.jsonl") >= 5; }));
+  process.signal(SIGKILL);
+  process.wait();
+  ASSERT_GE(sampled_groups(out), 5 * 4);
+  const Outcome outcome = job.run(out, {"--resume", "--set", "max_steps=8"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  for (const Json& row : json_lines(out / "metrics.jsonl")) {
+    EXPECT_EQ(row.at("logprob_bit_mismatches"), 0) << row.at("step");
+    EXPECT_EQ(row.at("sampling/importance_sampling_ratio/min"), 1.0) << row.at("step");
+  }
+  const fs::path straight = job.out("straight");
+  ASSERT_EQ(job.run(straight, {"--set", "max_steps=8"}).exit_code, 0);
+  EXPECT_TRUE(read_file(out / "final" / "model.safetensors") == read_file(straight / "final" / "model.safetensors"));
+}
+
 }  // namespace
 }  // namespace cohort

@@ -81,9 +81,47 @@ TEST(RunFolderFault, AChangedKeyOfADistillationOrAChainIsRefusedByName) {
   const auto before = files_of(chain.reference());
   outcome = chain.run(chain.reference(), {"--resume", "--set", "stages.0.config.learning_rate=0.5"});
   EXPECT_EQ(outcome.exit_code, 2);
-  EXPECT_NE(outcome.err.find("\"stages.0.config.learning_rate\" is 0.5"), std::string::npos) << outcome.err;
+  for (const char* word : {"\"learning_rate\" is 0.5", "base"})
+    EXPECT_NE(outcome.err.find(word), std::string::npos) << outcome.err;
   EXPECT_EQ(chain.run(chain.reference(), {"--resume"}).exit_code, 0);
   EXPECT_TRUE(files_of(chain.reference()) == before);
+}
+
+TEST(RunFolderFault, AStageThatHasNotBegunMayStillBeMended) {
+  Json second = train_config_with({{"model", "stage:base"}, {"max_steps", 2}});
+  second["tasks"] = "arithmetic:operations=2";
+  const Json base = {{"name", "base"}, {"kind", "sft"}, {"config", tiny_sft("MODEL")}};
+  const Job chain("run", {{"stages", {base, {{"name", "rl"}, {"kind", "train"}, {"config", second}}}}});
+  const fs::path out = chain.out("mended");
+  Process process(chain.arguments(out));
+  ASSERT_TRUE(process.wait_until([&] { return fs::exists(out / "base" / "config.json"); }));
+  process.signal(SIGKILL);
+  process.wait();
+  const Outcome outcome = chain.run(out, {"--resume", "--set", "stages.1.config.temperature=0.7"});
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_EQ(Json::parse(read_file(out / "rl" / "config.json")).at("temperature"), 0.7);
+}
+
+TEST(RunFolderFault, AFinishedStageWhoseFolderIsGoneRunsAgain) {
+  const Job chain("run", {{"stages", {{{"name", "base"}, {"kind", "sft"}, {"config", tiny_sft("MODEL")}}}}});
+  const fs::path out = chain.out("gone");
+  ASSERT_EQ(chain.run(out).exit_code, 0);
+  fs::remove_all(out / "base");
+  ASSERT_EQ(chain.run(out, {"--resume"}).exit_code, 0);
+  expect_same_run(chain.reference(), out);
+}
+
+TEST(RunFolderFault, ACheckpointCarriesTheConfigItWasMadeWith) {
+  const Job job("train", train_config());
+  const fs::path copy = job.out("copy");
+  fs::copy(job.reference() / "checkpoints" / "step-000006", copy, fs::copy_options::recursive);
+  const Outcome refused = job.run(job.out("other"), {"--resume=" + copy.string(), "--set", "learning_rate=0.5"});
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_NE(refused.err.find("\"learning_rate\" is 0.5"), std::string::npos) << refused.err;
+  const Outcome same = job.run(job.out("same"), {"--resume=" + copy.string()});
+  EXPECT_EQ(same.exit_code, 0) << same.err;
+  EXPECT_TRUE(read_file(job.out("same") / "final" / "model.safetensors") ==
+              read_file(job.reference() / "final" / "model.safetensors"));
 }
 
 TEST(RunFolderFault, AFolderThatHoldsARunIsRefused) {
