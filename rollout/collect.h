@@ -34,6 +34,9 @@ std::vector<Group> collect(Engine& engine, const CausalLM& model, const Tokenize
                            const CollectJob& job, const GroupStore& store = {},
                            const std::function<void(int64_t done)>& progress = {});
 
+/// Throws MissingError for a task that brings a reward of its own, which judging does not know yet.
+void expect_no_own_reward(const Task& task);
+
 /// Fills the scores of a group's rollouts.
 void judge(const Scorer& scorer, Group& group);
 

@@ -44,6 +44,7 @@ std::unique_ptr<Engine> engine_for(CausalLM& model, const Compute& compute, cons
 
 std::vector<Group> evaluate(LoadedModel& loaded, const Compute& compute, const EvalConfig& config,
                             std::span<const Task> tasks) {
+  std::ranges::for_each(tasks, expect_no_own_reward);
   Scorer scorer(reward_specs(config.rewards), compute.pool.num_threads());
   std::unique_ptr<Engine> engine =
       engine_for(loaded.model, compute, *loaded.tokenizer, tasks, config.sampling, config.engine);

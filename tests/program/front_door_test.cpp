@@ -265,6 +265,19 @@ TEST(FrontDoorIntegration, ALongerPromptThanTheFirstOnesIsTaken) {
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
 }
 
+TEST(FrontDoorIntegration, ATasksOwnRewardIsNotPassedOver) {
+  const TinyJob job;
+  const std::string tasks = (job.folder / "tasks.jsonl").string();
+  write_file(tasks, R"({"prompt":"1+1=","answer":"2","reward":{"name":"countdown"}})"
+                    "\n");
+  for (const Outcome& outcome :
+       {run_program({"eval", "-m", job.model(), "--tasks", tasks, "--max-completion-length", "4"}),
+        run_program({"train", job.write(job.config({{"tasks", tasks}}).dump()), "--out", job.out()})}) {
+    EXPECT_EQ(outcome.exit_code, 3) << outcome.err;
+    EXPECT_NE(outcome.err.find("countdown"), std::string::npos) << outcome.err;
+  }
+}
+
 TEST(FrontDoorIntegration, WhatIsNotThereYetExitsWithThree) {
   const TinyJob job;
   for (const std::vector<std::string>& arguments :
@@ -508,6 +521,21 @@ Json shortened(Json chain) {
     if (config.contains("eval_tasks")) config["eval_tasks"] = "arithmetic:split=held_out,limit=8";
   }
   return chain;
+}
+
+/// An editor completes a config from the file that its $schema names.
+TEST(FrontDoorIntegration, EveryShippedConfigNamesItsSchema) {
+  const fs::path configs = COHORT_SOURCE_DIR "/configs";
+  for (const fs::directory_entry& entry : fs::directory_iterator(configs))
+    if (entry.path().extension() == ".json") {
+      const Json config = Json::parse(read_file(entry.path()));
+      ASSERT_TRUE(config.contains("$schema")) << entry.path();
+      EXPECT_TRUE(fs::exists(configs / config["$schema"])) << entry.path();
+    }
+  for (const char* verb : {"train", "sft", "distill", "run"})
+    EXPECT_TRUE(read_file(configs / "schema" / (std::string(verb) + ".json")) ==
+                run_program({verb, "--print-schema"}).out)
+        << "write it anew: cohort " << verb << " --print-schema > configs/schema/" << verb << ".json";
 }
 
 TEST(FrontDoorIntegration, EveryShippedConfigStarts) {
