@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <set>
 
 #include "configs/durable_file.h"
 #include "configs/error.h"
@@ -10,6 +9,7 @@
 #include "grpo/checkpoint.h"
 #include "grpo/report/report.h"
 #include "grpo/sampled_groups.h"
+#include "grpo/train_checks.h"
 #include "grpo/train_metrics.h"
 #include "grpo/train_options.h"
 #include "policy/load.h"
@@ -20,52 +20,6 @@ namespace cohort {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// Longest prompt that leaves room for a completion.
-int64_t prompt_room(const TrainConfig& config, const ModelSpec& spec) {
-  int64_t room = spec.max_position - config.sampling.max_completion_length;
-  if (room < 1)
-    throw UsageError("max_completion_length is " + std::to_string(config.sampling.max_completion_length) +
-                     ", the model's context is " + std::to_string(spec.max_position) +
-                     " tokens: lower max_completion_length");
-  return std::min(room, config.max_prompt_length.value_or(room));
-}
-
-/// Tokens of a prompt, which must leave room for a completion.
-int64_t length_of(const Task& task, const Tokenizer& tokenizer, int64_t room) {
-  expect_no_own_reward(task);
-  const int64_t length = int64_t(encode_prompt(tokenizer, task.prompt).size());
-  if (length > room)
-    throw UsageError("the prompt of task " + task.id + " has " + std::to_string(length) +
-                     " tokens, max_prompt_length and the model's context leave " + std::to_string(room));
-  return length;
-}
-
-/// Every prompt of a finite source must fit; returns the longest. Of endless sources the first 256 are measured, and
-/// the engine grows when a longer one comes.
-int64_t longest_prompt(const std::vector<Stream<Task>>& streams, const Tokenizer& tokenizer, int64_t room) {
-  int64_t longest = 1;
-  for (const Stream<Task>& stream : streams)
-    for (int64_t i = 0, n = stream.size.value_or(256); i < n; ++i)
-      longest = std::max(longest, length_of(stream.at(i), tokenizer, room));
-  return longest;
-}
-
-/// Held-out tasks that are trained on measure memory: said once, before the first step.
-void warn_of_leaks(const std::vector<Stream<Task>>& streams, std::span<const Task> eval_tasks) {
-  std::set<std::string> trained;
-  for (const Stream<Task>& stream : streams)
-    for (int64_t i = 0; i < stream.size.value_or(0); ++i) trained.insert(stream.at(i).prompt.back().content);
-  std::string first;
-  int64_t leaked = 0;
-  for (const Task& task : eval_tasks)
-    if (trained.contains(task.prompt.back().content) && ++leaked == 1) first = task.id;
-  if (leaked)
-    std::fprintf(stderr,
-                 "cohort: %lld of %zu eval_tasks are also among tasks (the first is %s): give all sources of one split "
-                 "the same held_out\n",
-                 static_cast<long long>(leaked), eval_tasks.size(), first.c_str());
-}
 
 /// A copy of the weights that stands still (β > 0).
 std::unique_ptr<CausalLM> copy_model(const CausalLM& model, const Compute& compute) {
@@ -146,22 +100,6 @@ void make_room(Job& job, std::span<const Task> tasks) {
   if (longest > job.longest_prompt) make_engine(job, longest);
 }
 
-void expect_working_verifiers(const TrainConfig& config, std::span<const Group> groups) {
-  int64_t errors = 0, total = 0;
-  std::string reason;
-  for (const Group& group : groups)
-    for (const Rollout& r : group.rollouts) {
-      ++total;
-      if (r.score.status == Status::error) ++errors, reason = r.score.reason;
-    }
-  if (total && double(errors) > config.max_verifier_error_rate * double(total))
-    throw std::runtime_error(std::to_string(errors) + " of " + std::to_string(total) + " verdicts are errors (" +
-                             reason + "), above max_verifier_error_rate " +
-                             std::to_string(config.max_verifier_error_rate) +
-                             ": mend the tasks or the reward and start anew, or --resume with a higher "
-                             "max_verifier_error_rate");
-}
-
 /// The next rollout: groups with scores and advantages, in task order.
 void sample(Job& job, Progress& progress) {
   const TrainConfig& c = job.config;
@@ -177,47 +115,6 @@ void sample(Job& job, Progress& progress) {
   penalize_length(job.groups, c.overlong, c.sampling.max_completion_length);
   expect_working_verifiers(c, job.groups);
   compute_advantages(job.groups, c.advantage);
-}
-
-/// The frozen groups of --groups, with advantages from their scores; none without a file.
-std::vector<Group> read_frozen_groups(const TrainConfig& config) {
-  const std::string& file = config.groups;
-  if (file.empty()) return {};
-  std::vector<Group> groups = read_groups(file);
-  if (groups.empty() || groups.size() % size_t(config.steps_per_generation))
-    throw UsageError("--groups " + file + " has " + std::to_string(groups.size()) +
-                     " groups, steps_per_generation wants a multiple of " +
-                     std::to_string(config.steps_per_generation));
-  const bool is_scored = std::any_of(groups.begin(), groups.end(), [](const Group& g) {
-    return std::any_of(g.rollouts.begin(), g.rollouts.end(),
-                       [](const Rollout& r) { return r.score.value.has_value(); });
-  });
-  if (!is_scored)
-    throw UsageError(
-        "--groups " + file +
-        " has no score: each rollout needs {\"score\": {\"value\", \"status\"}}, as cohort eval --out writes it");
-  compute_advantages(groups, config.advantage);
-  return groups;
-}
-
-/// Frozen groups may come from another model: their ids and lengths must be those of this one.
-void expect_fit(std::span<const Group> groups, CausalLM& model) {
-  const ModelSpec& spec = model.spec;
-  for (const Group& group : groups)
-    for (const Rollout& r : group.rollouts) {
-      const std::string where = "--groups: task " + group.task.id + ", member " + std::to_string(r.completion.member);
-      int64_t length = int64_t(group.prompt.size() + r.completion.tokens.size());
-      if (length <= spec.max_position) extend_rope(model, length);
-      if (group.prompt.empty() || length > spec.max_position)
-        throw UsageError(where + " has " + std::to_string(group.prompt.size()) + " prompt ids and " +
-                         std::to_string(length) + " in all, expected at least 1 and at most the model's context of " +
-                         std::to_string(spec.max_position));
-      for (std::span<const int32_t> ids : {std::span(group.prompt), std::span(r.completion.tokens)})
-        for (int32_t id : ids)
-          if (id < 0 || id >= spec.vocab)
-            throw UsageError(where + " has the token id " + std::to_string(id) + ", the model's vocabulary has " +
-                             std::to_string(spec.vocab));
-    }
 }
 
 Keep kept(const TrainConfig& c) {
@@ -450,33 +347,6 @@ void finish(Job& job) {
 }
 
 }  // namespace
-
-void expect_room(const TrainConfig& config, const ModelSpec& spec) {
-  prompt_room(config, spec);
-}
-
-void validate(const TrainConfig& c) {
-  if (c.rewards.empty()) throw UsageError("rewards is empty: name at least one (cohort score --list shows them)");
-  if (c.num_generations < 2 && c.advantage.scale_rewards != "none")
-    throw UsageError("num_generations is " + std::to_string(c.num_generations) +
-                     ": an advantage relative to the group needs at least 2");
-  if (c.overlong.soft_cache > c.sampling.max_completion_length)
-    throw UsageError("overlong.soft_cache is " + std::to_string(c.overlong.soft_cache) +
-                     ", more than max_completion_length " + std::to_string(c.sampling.max_completion_length));
-  if (c.sampling.temperature < 1e-3)
-    throw UsageError("temperature is " + Json(c.sampling.temperature).dump() +
-                     ": training needs 0.001 or more, its gradient grows as 1 / temperature");
-  if (c.sampling.min_tokens > c.sampling.max_completion_length)
-    throw UsageError("min_tokens is " + std::to_string(c.sampling.min_tokens) + ", more than max_completion_length " +
-                     std::to_string(c.sampling.max_completion_length));
-  if (c.eval_steps > 0 && c.eval_num_generations > 1 && c.eval_temperature == 0)
-    throw UsageError("eval_num_generations is " + std::to_string(c.eval_num_generations) +
-                     " at eval_temperature 0, which makes equal completions: set eval_temperature, e.g. to 1");
-  if (!c.groups.empty() && !fs::exists(c.groups)) throw UsageError("--groups " + c.groups + " does not exist");
-  expect_rewards(c.rewards), expect_rewards(c.eval_rewards);
-  if (c.eval_steps > 0 && c.eval_tasks.empty())
-    throw UsageError("eval_steps is " + std::to_string(c.eval_steps) + " but eval_tasks is empty");
-}
 
 TrainResult train(const TrainConfig& given, const RunRequest& request, bool self_test) {
   TrainConfig config = given;
