@@ -69,6 +69,25 @@ inline Json distill_config() {
           {"student", student}};
 }
 
+/// A tiny model and a GRPO config on it, in a folder of their own.
+struct TinyJob {
+  TinyJob() { write_file(folder / "model.json", tiny_model().dump()); }
+
+  std::string model() const { return "init:" + (folder / "model.json").string() + "?seed=1"; }
+  std::string write(const std::string& text) const {
+    write_file(folder / "config.json", text);
+    return (folder / "config.json").string();
+  }
+  Json config(const Json& changes = Json::object()) const {
+    Json config = tiny_train(folder / "model.json");
+    config.update(changes);
+    return config;
+  }
+  std::string out() const { return (folder / "out").string(); }
+
+  TestFolder folder;
+};
+
 inline bool is_time(const std::string& name) {
   for (const char* part : {"time", "timing", "perf", "seconds"})
     if (name.find(part) != name.npos) return true;
