@@ -48,10 +48,15 @@ constexpr std::array<std::string_view, 15> kStyles = {"mathbf",     "boldsymbol"
                                                       "mathnormal", "boxed",      "fbox",    "mathop",  "mathfrak",
                                                       "mathscr",    "ensuremath", "mathord", "mathbin", "mathrel"};
 
-// "A, C": single letters between commas, a list rather than prose.
+// "A, C" or "A and C": single letters with separators, a list rather than prose.
 bool is_letter_list(std::string_view text) {
   bool comma = false;
   for (size_t i = 0; i < text.size(); ++i) {
+    if (text.substr(i).starts_with(" and ") || text.substr(i).starts_with(" or ")) {
+      comma = true;
+      i += text[i + 1] == 'a' ? 4 : 3;
+      continue;
+    }
     comma = comma || text[i] == ',';
     const bool alone = is_letter(text[i]) && (i + 1 == text.size() || !is_letter(text[i + 1]));
     if (!alone && text[i] != ',' && text[i] != ' ') return false;
@@ -99,6 +104,9 @@ class Lexer {
       ++at_;
     } else if (is_digit(c) || (c == '.' && at_ + 1 < text_.size() && is_digit(text_[at_ + 1]))) {
       number();
+    } else if (rest().starts_with(".\\overline") || rest().starts_with(".\\bar")) {
+      push(TokenKind::number, "0.");
+      ++at_;
     } else if (c == '\\') {
       command();
     } else if (is_letter(c)) {
@@ -206,7 +214,8 @@ class Lexer {
     }
     at_ = end;
     if (among(kTextCommands, name)) {
-      if (auto inside = braces()) return text_content(*inside);
+      const bool upright = name.starts_with("math") || name == "operatorname";
+      if (auto inside = braces()) return text_content(*inside, upright);
     }
     if (among(kStyles, name)) return;  // the braces that follow group
     if (name == "lbrace" || name == "rbrace") return push(TokenKind::op, name == "lbrace" ? "\\{" : "\\}");
@@ -218,7 +227,8 @@ class Lexer {
   }
 
   // \text{…}: words stay one token; what holds no letters, or is a single symbol, is read as mathematics.
-  void text_content(std::string_view inside) {
+  // Upright letters are symbols, but for those that stand for units.
+  void text_content(std::string_view inside, bool upright) {
     const size_t first = inside.find_first_not_of(' ');
     if (first == std::string_view::npos) {
       spaced_ = true;
@@ -230,7 +240,8 @@ class Lexer {
     if (!letters || inside.find('\\') != std::string_view::npos || is_letter_list(inside) || is_digit(inside[0]))
       return nested(inside);
     if (among(kNames, inside)) return push(TokenKind::command, std::string(inside));
-    if (inside.size() == 1 && inside[0] == 'i') return push(TokenKind::letter, "i");
+    const bool symbol = inside == "i" || (upright && std::string_view("mshgLlJNWVAKCF").find(inside) == std::string_view::npos);
+    if (inside.size() == 1 && symbol) return push(TokenKind::letter, std::string(inside));
     push(TokenKind::word, std::string(inside));
   }
 

@@ -21,6 +21,7 @@ struct Token {
   bool spaced = false;   // white space stood before it
   bool grouped = false;  // number: thousands commas or spaces were removed
   bool bare = false;     // word: a run of letters, not \text{…}; may still be a product of symbols
+  bool split = false;    // number: an argument of its own, no index of the letter before it
 };
 
 struct LexOptions {

@@ -134,6 +134,7 @@ struct NumericField {
     if (name == "exp") return A::exp(z);
     if (name == "abs") return absolute(z);
     if (name == "floor" || name == "ceil" || name == "round" || name == "!") return whole_call(name, z);
+    if (name == "conj") return Value{z.re, -z.im, z.radius};
     if (name == "Re") return Value{z.re, 0, z.radius};
     if (name == "Im") return Value{z.im, 0, z.radius};
     if (name == "sgn" && z.is_real() && abs(z.re) > z.radius) return A::from(z.re > 0 ? 1 : -1);
@@ -289,7 +290,10 @@ template <unsigned Bits>
 Relation compare_at(const Expr& a, const Expr& b, const Point& point, Budget& budget) {
   const auto left = evaluate<Bits>(a, point, budget);
   const auto right = evaluate<Bits>(b, point, budget);
-  if (!left || !right) return left.has_value() == right.has_value() ? Relation::undefined : Relation::different;
+  if (!left || !right) {  // among whole numbers n!/(n-k)! may exist at some points where the binomial does, not at all
+    const bool both = left.has_value() == right.has_value();
+    return both || point.domain == Domain::integer ? Relation::undefined : Relation::different;
+  }
   return compare_balls<Bits>(*left, *right, Bits == kMoreBits);
 }
 

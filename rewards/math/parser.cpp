@@ -14,47 +14,19 @@ bool among(const std::array<std::string_view, N>& names, std::string_view name) 
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-// Words before an answer that change nothing.
-constexpr std::array<std::string_view, 32> kLeadingWords = {
-    "about", "approximately", "roughly", "exactly",   "only", "answer", "Answer", "the",     "The",  "is",
-    "are",   "equals",        "equal",   "to",        "be",   "total",  "Total",  "around",  "just", "Therefore",
-    "Thus",  "approx",        "thus",    "therefore", "then", "simply", "now",    "clearly", "so",   "So",
-    "hence", "Hence"};
-
-// Prose that leads up to a value: "The answer is", "Answer:".
-bool leads_up(std::string_view words) {
-  return words.ends_with(" is") || words.ends_with(" are") || words.ends_with(":") || words.ends_with(" equals");
-}
-
-struct Magnitude {
-  std::string_view word;
-  int zeros;
-};
-constexpr std::array<Magnitude, 10> kMagnitudes = {{{"hundred", 2},
-                                                    {"thousand", 3},
-                                                    {"million", 6},
-                                                    {"billion", 9},
-                                                    {"trillion", 12},
-                                                    {"millions", 6},
-                                                    {"billions", 9},
-                                                    {"thousands", 3},
-                                                    {"万", 4},
-                                                    {"亿", 8}}};
-
 // Commands that begin something a product can go on with.
-constexpr std::array<std::string_view, 35> kNoFactor = {
-    "cdot",  "times",  "div",       "pm",       "mp",     "le",     "leq",   "ge",  "geq",     "ne",  "neq",  "in",
-    "notin", "cup",    "cap",       "setminus", "approx", "sim",    "equiv", "to",  "implies", "lt",  "gt",   "rfloor",
-    "rceil", "rangle", "backslash", "end",      "subset", "choose", "over",  "lor", "land",    "vee", "wedge"};
+constexpr std::array<std::string_view, 58> kNoFactor = {
+    "cdot",  "times",    "div",      "pm",     "mp",      "le",     "leq",           "ge",     "geq",    "ne",
+    "neq",   "in",       "notin",    "cup",    "cap",     "setminus", "approx",      "sim",    "equiv",  "to",
+    "implies", "lt",     "gt",       "rfloor", "rceil",   "rangle", "backslash",     "end",    "subset", "choose",
+    "over",  "lor",      "land",     "vee",    "wedge",   "leqslant", "geqslant",    "leqq",   "geqq",   "doteq",
+    "subseteq", "bigcup", "bigcap",  "smallsetminus", "ast", "not", "bmod",          "pmod",   "mod",    "degree",
+    "degrees", "Rightarrow", "Longrightarrow", "iff", "Leftrightarrow", "therefore", "because", "hline"};
 
 }  // namespace
 
 // "," between elements; "and" and "or" in their spellings. A comma before "and" belongs to it.
 std::optional<std::string> Parser::take_separator(bool bracketed) {
-  const auto is_word = [&](std::string_view lower, std::string_view upper, size_t ahead) {
-    const Token& token = peek(ahead);
-    return token.kind == TokenKind::word && (token.text == lower || token.text == upper);
-  };
   std::optional<std::string> found;
   if (is_op(",") || is_op(";")) {
     ++at_;
@@ -63,13 +35,12 @@ std::optional<std::string> Parser::take_separator(bool bracketed) {
     ++at_;
     found = ",";
   }
-  for (const auto& [lower, upper] :
-       {std::pair<std::string_view, std::string_view>{"and", "And"}, {"or", "Or"}, {"和", "及"}, {"或", "或者"}}) {
-    if (is_word(lower, upper, 0)) {
-      ++at_;
-      return lower == "or" || lower == "或" ? "or" : "and";
-    }
+  if (is_joining_word()) {
+    const std::string& word = peek().text;
+    ++at_;
+    return word == "or" || word == "Or" || word == "或" || word == "或者" ? "or" : "and";
   }
+  if (is_condition_word()) return ++at_, ",";
   if (is_command("lor") || is_command("vee")) return ++at_, "or";
   if (is_command("land") || is_command("wedge")) return ++at_, "and";
   if (is_op("&") && !in_matrix_ && !bracketed) return ++at_, "and";
@@ -92,69 +63,12 @@ Expr Parser::list(bool bracketed) {
   return list.args.size() == 1 ? std::move(list.args[0]) : list;
 }
 
-// Words that end in "is" or "are" before something else: "The total cost is 5".
-size_t Parser::leading_phrase() const {
-  size_t count = 0;
-  while (count < 15 && peek(count).kind == TokenKind::word) ++count;
-  if (count < 2 || peek(count).kind == TokenKind::end) return 0;
-  const std::string& last = peek(count - 1).text;
-  return last == "is" || last == "are" || last == "equals" ? count : 0;
-}
-
-void Parser::skip_leading_words() {
-  at_ += leading_phrase();
-  while (true) {
-    if (is_command("approx") || is_command("therefore") || is_command("implies") || is_command("to") ||
-        is_command("sim"))
-      ++at_;
-    else if (peek().kind == TokenKind::word && (among(kLeadingWords, peek().text) || leads_up(peek().text)) &&
-             peek(1).kind != TokenKind::end)
-      ++at_;
-    else if (peek().kind == TokenKind::word && is_op(":", 1) && peek(2).kind != TokenKind::end)
-      at_ += 2;  // "Answer: 5"
-    else if (is_op(":") || (is_op("=") && peek(1).kind != TokenKind::end))
-      ++at_;
-    else
-      return;
-  }
-}
-
 Expr Parser::element() {
   skip_leading_words();
   Expr expr = relation();
   take_unit(expr);
+  if (is_bracketed_condition()) bracket("(");
   return expr;
-}
-
-// Words behind an expression, with powers and slashes between them: "square feet", "cm^2", "m/s".
-void Parser::take_unit(Expr& expr) {
-  std::string unit;
-  while (true) {
-    const Token& token = peek();
-    if (token.kind == TokenKind::word) {
-      if (token.text == "and" || token.text == "or") break;
-      unit += (unit.empty() ? "" : " ") + token.text;
-    } else if (!unit.empty() && is_op("^") && peek(1).kind == TokenKind::number) {
-      unit += "^" + peek(1).text;
-      ++at_;
-    } else if (!unit.empty() && is_op("^") && is_op("{", 1) && is_op("}", 3)) {
-      unit += "^" + peek(2).text;
-      at_ += 3;
-    } else if (!unit.empty() && (is_op("/") || is_command("cdot") || is_op("*")) &&
-               (peek(1).kind == TokenKind::word || peek(1).kind == TokenKind::letter)) {
-      unit += "/" + peek(1).text;
-      ++at_;
-    } else if (!unit.empty() && (is_op(".") || is_op("-") || is_op("(") || is_op(")") || is_op("'") || is_op("?")) &&
-               unit.size() < 200) {
-      // punctuation inside prose
-    } else if (!unit.empty() && token.kind == TokenKind::letter && token.spaced) {
-      unit += " " + token.text;
-    } else {
-      break;
-    }
-    ++at_;
-  }
-  if (!unit.empty()) expr.unit = unit;
 }
 
 std::optional<std::string> Parser::take_relation() {
@@ -256,26 +170,25 @@ Expr Parser::sum() {
   }
 }
 
+// Whether something that has a value may start `ahead` tokens on.
+bool Parser::starts_operand(size_t ahead) const {
+  const Token& token = peek(ahead);
+  if (token.kind == TokenKind::end) return false;
+  if (token.kind == TokenKind::command) return !among(kNoFactor, token.text) || token.text == "pm";
+  return token.kind != TokenKind::op ||
+         (token.text.size() <= 2 && std::string_view("( [ { \\{ | - + \\| . ] ").find(token.text + " ") != std::string_view::npos);
+}
+
 bool Parser::starts_factor() const {
   const Token& token = peek();
   if (token.kind == TokenKind::letter) return true;
   if (token.kind == TokenKind::number) return false;
   if (token.kind == TokenKind::command) return !among(kNoFactor, token.text);
+  if (token.text == "(" && token.kind == TokenKind::op && (peek(1).kind == TokenKind::word || is_bracketed_condition()))
+    return false;  // "5 (five)"
+  if (token.text == "[" && token.kind == TokenKind::op && !starts_operand(1)) return false;  // [2, 5[
   if (token.kind == TokenKind::op) {
     return token.text == "(" || token.text == "[" || token.text == "{" || (token.text == "|" && bars_ == 0);
-  }
-  return false;
-}
-
-// "2 million" and its like: the word multiplies.
-bool Parser::take_magnitude(Expr& left) {
-  if (peek().kind != TokenKind::word) return false;
-  for (const Magnitude& magnitude : kMagnitudes) {
-    if (peek().text != magnitude.word && !(peek().text.starts_with(magnitude.word) && (magnitude.word[0] & 0x80) != 0))
-      continue;
-    ++at_;
-    left = make_two(Kind::product, std::move(left), make_number(*power(Rational(10), magnitude.zeros)));
-    return true;
   }
   return false;
 }
@@ -298,7 +211,8 @@ Expr Parser::product() {
       return left;  // "dollars / hour" is a unit
     } else if (take_op("/") || take_command("div")) {
       left = make_two(Kind::divide, std::move(left), signed_factor());
-    } else if (is_op(":") && !in_set_ && left.kind != Kind::symbol && left.kind != Kind::named_set &&
+    } else if (is_op(":") && !in_set_ && (left.kind != Kind::symbol || is_letter_ratio()) &&
+               left.kind != Kind::named_set &&
                (peek(1).kind == TokenKind::number || peek(1).kind == TokenKind::letter ||
                 peek(1).kind == TokenKind::command || is_op("(", 1))) {
       ++at_;
@@ -317,9 +231,12 @@ Expr Parser::product() {
       left = make_two(Kind::call, std::move(left), signed_factor(), "mod");
     } else if (take_magnitude(left)) {
       continue;
+    } else if (left.kind == Kind::tuple && peek().text == "U" && (is_op("(", 1) || is_op("[", 1))) {
+      return left;  // a union
     } else if (starts_factor()) {
       multiply(factor());
-    } else if (peek().kind == TokenKind::number && (left.kind == Kind::tuple || tokens_[at_ - 1].text == ")")) {
+    } else if (peek().kind == TokenKind::number && tokens_[at_ - 1].kind == TokenKind::op &&
+               (left.kind == Kind::tuple || std::string_view(")}!").find(tokens_[at_ - 1].text) < 3)) {
       multiply(factor());
     } else {
       return left;
@@ -331,6 +248,8 @@ Expr Parser::signed_factor() {
   const Level level(*this);
   if (take_op("-")) return make_one(Kind::negate, signed_factor());
   if (take_op("+")) return signed_factor();
+  if (peek().kind == TokenKind::word && (peek().text == "negative" || peek().text == "minus"))
+    return ++at_, make_one(Kind::negate, signed_factor());
   if (take_command("neg")) return make_one(Kind::negate, signed_factor());
   if (is_command("pm") || is_command("mp")) {
     const std::string name = is_command("pm") ? "+-" : "-+";
@@ -356,11 +275,30 @@ Expr Parser::exponent() {
   return base;
 }
 
+// a:b of two letters; "x: 5" is no ratio.
+bool Parser::is_letter_ratio() const {
+  return tokens_[at_ - 1].kind == TokenKind::letter && peek(1).kind == TokenKind::letter && peek(2).kind != TokenKind::word;
+}
+
+// The o of 90^o and 90^{\text{o}}.
+bool Parser::take_degree_letter() {
+  const size_t braced = is_op("{") ? 1 : 0;
+  const Token& token = peek(braced);
+  const bool is_o = (token.kind == TokenKind::letter || token.kind == TokenKind::word) && token.text == "o";
+  if (!is_o || (braced == 1 && !is_op("}", 2))) return false;
+  at_ += 1 + 2 * braced;
+  return true;
+}
+
 Expr Parser::postfix(Expr left) {
   while (true) {
     if (++nodes_ > kMaxNodes) throw ParseFailure{};
     if (take_op("^")) {
       if (is_op("'")) continue;
+      if (left.kind == Kind::number && take_degree_letter()) {
+        left = make_one(Kind::degree, std::move(left));
+        continue;
+      }
       Expr top = exponent();
       left = make_two(Kind::power, std::move(left), std::move(top));
     } else if (is_op("!") && !is_op("=", 1)) {

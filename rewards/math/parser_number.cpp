@@ -1,4 +1,6 @@
 // Numbers as they are written: mixed fractions, periods, bases.
+#include <algorithm>
+#include <array>
 #include <charconv>
 
 #include "rewards/math/parser_state.h"
@@ -45,17 +47,23 @@ Expr with_period(std::string digits, const std::string& period) {
                      from_decimal(period) / nines / *power(Rational(10), Integer(decimals)));
 }
 
-// The base behind a number: 1011_2, 1011_{2}. Zero when none stands there.
+// The base behind a number: 1011_2, 1011_{2}, 1011_{\text{two}}. Zero when none stands there.
 int base_at(const Token& under, const Token& a, const Token& b) {
+  static constexpr std::array<std::string_view, 17> kNames = {
+      "", "", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "", "", "", "sixteen"};
   if (under.text != "_") return 0;
-  const int base = to_int(a.text == "{" ? b.text : a.text);
+  const Token& written = a.text == "{" ? b : a;
+  const auto* name = std::find(kNames.begin(), kNames.end(), written.text);
+  if (written.kind == TokenKind::word && name != kNames.end()) return static_cast<int>(name - kNames.begin());
+  const int base = to_int(written.text);
   return base >= 2 && base <= 36 ? base : 0;
 }
 
 }  // namespace
 
 bool is_fraction(std::string_view name) {
-  return name == "frac" || name == "dfrac" || name == "tfrac" || name == "cfrac" || name == "sfrac";
+  return name == "frac" || name == "dfrac" || name == "tfrac" || name == "cfrac" || name == "sfrac" ||
+         name == "nicefrac" || name == "flatfrac" || name == "xfrac";
 }
 
 bool is_whole(const Expr& expr) {
@@ -127,6 +135,40 @@ std::optional<Expr> Parser::mixed_fraction(const Expr& whole) {
     return make_number(whole.value + top.value / bottom.value);
   }
   return std::nullopt;
+}
+
+// C_5^2, _5C_2, {}^5C_2: the number of choices; the larger is what is chosen from.
+std::optional<Expr> Parser::combination() {
+  size_t ahead = is_op("{") && is_op("}", 1) ? 2 : 0;
+  std::vector<Integer> counts;
+  const auto script = [&](std::string_view mark) {
+    const size_t braced = is_op("{", ahead + 1) ? 1 : 0;
+    const int count = is_op(mark, ahead) ? to_int(peek(ahead + 1 + braced).text) : -1;
+    if (count < 0 || (braced == 1 && !is_op("}", ahead + 3))) return false;
+    counts.emplace_back(count);
+    ahead += 2 + 2 * braced;
+    return true;
+  };
+  const auto letter = [&] { return peek(ahead).kind == TokenKind::letter && peek(ahead).text == "C" && ++ahead > 0; };
+  const bool leads = !letter();
+  if (leads && !((script("_") || script("^")) && letter())) return std::nullopt;
+  if (leads ? !script("_") : !(script("_") ? script("^") : script("^") && script("_"))) return std::nullopt;
+  at_ += ahead;
+  return make_two(Kind::call, make_number(Rational(std::max(counts[0], counts[1]))),
+                  make_number(Rational(std::min(counts[0], counts[1]))), "binom");
+}
+
+// (1011)_2: the base behind a bracket.
+std::optional<Expr> Parser::bracketed_in_base() {
+  if (!is_op("(") || peek(1).kind != TokenKind::number || !is_op(")", 2) || at_ + 5 >= tokens_.size())
+    return std::nullopt;
+  const int base = base_at(peek(3), peek(4), peek(5));
+  if (base == 0) return std::nullopt;
+  const std::string digits = peek(1).text;
+  at_ += peek(4).text == "{" ? 7 : 5;
+  Expr expr = make_number(in_base(digits, base));
+  expr.name = digits + "_" + std::to_string(base);
+  return expr;
 }
 
 // A1_{16}: digits that start with a letter, in a base above ten.

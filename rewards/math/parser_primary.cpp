@@ -18,8 +18,6 @@ constexpr std::array<std::string_view, 36> kFunctions = {
     "exp",  "asin", "acos", "atan", "arsinh", "arcosh", "artanh",  "Re",      "Im",      "arg",    "sgn",    "det"};
 constexpr std::array<std::string_view, 9> kArgumentLists = {"max",   "min",  "gcd",     "lcm",  "abs",
                                                             "floor", "ceil", "ceiling", "round"};
-constexpr std::array<std::string_view, 13> kNumberWords = {"zero",  "one",   "two",  "three", "four",   "five",  "six",
-                                                           "seven", "eight", "nine", "ten",   "eleven", "twelve"};
 constexpr std::array<std::string_view, 12> kAccents = {
     "overline",           "vec",    "hat", "bar", "tilde", "widehat", "overrightarrow", "dot", "ddot", "widetilde",
     "overleftrightarrow", "overset"};
@@ -37,6 +35,7 @@ Expr Parser::primary() {
     case TokenKind::letter:
     case TokenKind::word:
       if (auto based = based_letters()) return *based;
+      if (auto chosen = combination()) return *chosen;
       return token.kind == TokenKind::word ? word() : (++at_, symbol(tokens_[at_ - 1].text));
     case TokenKind::command:
       return command();
@@ -45,6 +44,8 @@ Expr Parser::primary() {
     case TokenKind::op:
       break;
   }
+  if (auto chosen = combination()) return *chosen;
+  if (auto based = bracketed_in_base()) return *based;
   if (token.text == "(" || token.text == "[" || token.text == "]") return bracket(token.text);
   if (token.text == "{") return braces();
   if (token.text == "\\{") return set();
@@ -80,30 +81,15 @@ std::string Parser::subscript() {
 
 Expr Parser::symbol(std::string name) {
   std::string tail = subscript();
+  if (name == "\\varphi" || name == "\\varepsilon" || name == "\\vartheta" || name == "\\varrho") name.erase(1, 3);
+  const bool bound = std::find(bound_.begin(), bound_.end(), name) != bound_.end();
   if (tail.empty() && name.size() == 1 && name != "e" && name != "i" && peek().kind == TokenKind::number &&
-      !peek().spaced) {
+      !peek().spaced && !peek().split) {
     tail = "_" + peek().text;  // x1 is x_1
     ++at_;
   }
-  if (tail.empty() && (name == "e" || name == "i")) return {.kind = Kind::constant, .name = name};
+  if (tail.empty() && !bound && (name == "e" || name == "i")) return {.kind = Kind::constant, .name = name};
   return {.kind = Kind::symbol, .name = name + tail};
-}
-
-Expr Parser::word() {
-  std::string text = peek().text;
-  ++at_;
-  const auto* number = std::find(kNumberWords.begin(), kNumberWords.end(), text);
-  if (number != kNumberWords.end()) return make_number(Rational(number - kNumberWords.begin()));
-  if (is_op("_")) return {.kind = Kind::symbol, .name = text + subscript()};
-  if (is_op("(") && !tokens_[at_ - 1].bare && !peek().spaced) return {.kind = Kind::symbol, .name = text};
-  while (peek().kind == TokenKind::word && peek().text != "and" && peek().text != "or") {
-    text += " " + peek().text;
-    ++at_;
-  }
-  if (text == "all real numbers" || text == "all reals" || text == "real numbers")
-    return {.kind = Kind::named_set, .name = "R"};
-  if (text == "empty set" || text == "the empty set") return {.kind = Kind::named_set, .name = "empty"};
-  return {.kind = Kind::text, .name = text};
 }
 
 Expr Parser::bracket(std::string_view open_text) {
@@ -149,6 +135,10 @@ Expr Parser::set() {
   const Level level(*this);
   expect("\\{");
   if (take_op("\\}")) return {.kind = Kind::named_set, .name = "empty"};
+  if (take_command("begin")) {
+    Expr rows = environment();
+    return take_op("\\}") ? rows : system_of(rows);
+  }
   const int bars = std::exchange(bars_, 1);  // a | here is "such that"
   const bool in_set = std::exchange(in_set_, true);
   Expr inside = list(true);
@@ -173,6 +163,7 @@ Expr Parser::bars(std::string_view bar_text) {
   Expr inside = sum();
   --bars_;
   expect(bar);
+  if (inside.kind == Kind::matrix) return determinant(std::move(inside));
   return make_one(Kind::call, std::move(inside), "abs");
 }
 
@@ -182,26 +173,51 @@ Expr Parser::command() {
   ++at_;
   if (auto structure = structure_command(name)) return *structure;
   if (auto call = function_command(name)) return *call;
-  if (among(kAccents, name) && is_op("{")) {
-    std::string inside;
-    ++at_;
-    for (int depth = 1; depth > 0; ++at_) {
-      if (peek().kind == TokenKind::end) throw ParseFailure{};
-      depth += is_op("{") ? 1 : is_op("}") ? -1 : 0;
-      if (depth > 0) inside += peek().text;
-    }
-    if (inside.size() == 1) return symbol(inside);
-    return {.kind = Kind::symbol, .name = name == "vec" ? inside : name + inside};
+  if (among(kAccents, name)) return accented(name);
+  if (name == "triangle" && peek().kind == TokenKind::letter) return primary();  // \triangle ABC
+  if ((name == "Set" || name == "set") && is_op("{")) {
+    Expr inside = braces();
+    return inside.kind == Kind::set ? inside : make_one(Kind::set, std::move(inside));
   }
   if (is_op("{") || name == "end" || name == "int" || name == "lim" || name == "over" || name == "choose")
     throw ParseFailure{};
   return symbol("\\" + name);
 }
 
+// \overline{AB}, \hat{x}, \vec v, \overline{3+4i}: a name, or the conjugate of a value.
+Expr Parser::accented(const std::string& accent) {
+  const bool bar = accent == "overline" || accent == "bar";
+  const bool silent = accent == "vec" || accent == "hat" || accent == "overrightarrow" || accent == "widehat" ||
+                      accent == "overleftrightarrow";
+  std::string inside;
+  size_t end = at_ + 1;
+  bool letters = is_op("{"), upper = true;
+  for (; letters && tokens_[end].kind == TokenKind::letter; ++end) {
+    inside += tokens_[end].text;
+    upper = upper && tokens_[end].text[0] >= 'A' && tokens_[end].text[0] <= 'Z';
+  }
+  letters = letters && tokens_[end].text == "}" && !inside.empty();
+  if (upper && letters && inside.size() > 1) return braces();  // \overline{AB} is the length AB
+  if (letters) {
+    at_ = end + 1;
+    if (inside.size() == 1 && silent) return symbol(inside);
+    return {.kind = Kind::symbol, .name = accent == "vec" ? inside : accent + inside};
+  }
+  if (bar && is_op("{")) return make_one(Kind::call, braces(), "conj");
+  if (is_op("{")) {
+    const Expr marked = braces();
+    return marked.kind == Kind::symbol && silent ? marked : Expr{.kind = Kind::symbol, .name = accent + marked.name};
+  }
+  Expr marked = latex_argument();
+  if (marked.kind != Kind::symbol) throw ParseFailure{};
+  if (!silent) marked.name = accent + marked.name;
+  return marked;
+}
+
 std::optional<Expr> Parser::structure_command(std::string_view name) {
   if (name == "sqrt") return root();
   if (name == "cbrt") return make_two(Kind::root, latex_argument(), make_number(3));
-  if (name == "begin") return matrix();
+  if (name == "begin") return environment();
   if (name == "mathbb" || name == "Bbb") return blackboard();
   if (name == "R" || name == "Z" || name == "Q" || name == "N" || name == "C" || name == "reals")
     return Expr{.kind = Kind::named_set, .name = name == "reals" ? "R" : std::string(name)};
@@ -262,7 +278,9 @@ Expr Parser::function(std::string name) {
   if (take_op("^")) top = exponent();
   if (!base && take_op("_")) base = is_op("{") ? braces() : primary();
   const bool inverse = top && top->kind == Kind::negate && is_whole(top->args[0]) && top->args[0].value == 1;
-  Expr call = make_one(Kind::call, function_argument(), inverse && !name.starts_with("arc") ? "arc" + name : name);
+  Expr argument = function_argument();
+  if (name == "det" && argument.kind == Kind::matrix && !top) return determinant(std::move(argument));
+  Expr call = make_one(Kind::call, std::move(argument), inverse && !name.starts_with("arc") ? "arc" + name : name);
   if (base) call.args.push_back(std::move(*base));
   if (top && !inverse) return make_two(Kind::power, std::move(call), std::move(*top));
   return call;
@@ -300,14 +318,17 @@ Expr Parser::big_operator(std::string name) {
   expect("_");
   expect("{");
   if (peek().kind != TokenKind::letter) throw ParseFailure{};
-  Expr big = make_one(Kind::big, {.kind = Kind::symbol, .name = peek().text}, std::move(name));
+  const std::string variable = peek().text;
+  Expr big = make_one(Kind::big, {.kind = Kind::symbol, .name = variable}, std::move(name));
   ++at_;
   expect("=");
   big.args.push_back(sum());
   expect("}");
   expect("^");
   big.args.push_back(exponent());
+  bound_.push_back(variable);
   big.args.push_back(product());
+  bound_.pop_back();
   return big;
 }
 
@@ -325,6 +346,7 @@ Expr Parser::latex_argument() {
     return make_number(Rational(digit - '0'));
   }
   if (peek().kind == TokenKind::number) return ++at_, read_token(tokens_[at_ - 1].text);
+  if (peek().kind == TokenKind::letter && peek(1).kind == TokenKind::number) tokens_[at_ + 1].split = true;  // \frac n2
   if (take_op("-")) return make_one(Kind::negate, latex_argument());
   return primary();
 }
@@ -350,57 +372,6 @@ Expr Parser::root() {
                 : peek().kind == TokenKind::number ? (++at_, read_token(tokens_[at_ - 1].text))
                                                    : primary();
   return make_two(Kind::root, std::move(inside), std::move(degree));
-}
-
-// The & of an environment of equations only align them.
-void Parser::drop_alignment() {
-  for (size_t i = at_; i < tokens_.size() && !(tokens_[i].kind == TokenKind::command && tokens_[i].text == "end");) {
-    if (tokens_[i].kind == TokenKind::op && tokens_[i].text == "&")
-      tokens_.erase(tokens_.begin() + static_cast<ptrdiff_t>(i));
-    else
-      ++i;
-  }
-}
-
-// \begin{…} … \end{…}: cells between &, rows between \\. Environments of equations become a list joined by "and".
-Expr Parser::matrix() {
-  const Level level(*this);
-  expect("{");
-  std::string environment;
-  for (; !is_op("}"); ++at_) {
-    if (peek().kind == TokenKind::end) throw ParseFailure{};
-    environment += peek().text;
-  }
-  ++at_;
-  if (environment == "array" && is_op("{")) {
-    while (!is_op("}") && peek().kind != TokenKind::end) ++at_;
-    expect("}");
-  }
-  const bool cells = environment.find("matrix") != std::string::npos || environment == "array";
-  const bool outer = std::exchange(in_matrix_, cells);
-  if (!cells) drop_alignment();
-  Expr rows = make(cells ? Kind::matrix : Kind::list, {}, cells ? "" : "and");
-  while (!is_command("end")) {
-    Expr row = make(Kind::list, {}, ",");
-    do {
-      row.args.push_back(element());
-    } while (cells ? take_op("&") : (take_op(",") && !is_op("\\\\") && !is_command("end")));
-    for (Expr& cell : row.args) {
-      if (!cells) rows.args.push_back(std::move(cell));
-    }
-    if (cells) rows.args.push_back(std::move(row));
-    if (!take_op("\\\\") && !is_command("end")) throw ParseFailure{};
-  }
-  in_matrix_ = outer;
-  ++at_;
-  expect("{");
-  while (!is_op("}")) {
-    if (peek().kind == TokenKind::end) throw ParseFailure{};
-    ++at_;
-  }
-  ++at_;
-  if (environment == "vmatrix") return make_one(Kind::call, std::move(rows), "det");
-  return rows;
 }
 
 Expr Parser::blackboard() {

@@ -16,6 +16,8 @@ struct ParseFailure {};
 bool is_fraction(std::string_view command);  // frac and its sizes
 bool is_whole(const Expr& expr);             // an integer written without a point
 Expr read_token(const std::string& text);    // a number token: mantissa and exponent
+Expr determinant(Expr matrix);
+Expr system_of(const Expr& matrix);  // rows of equations or of branches
 
 class Parser {
  public:
@@ -35,12 +37,24 @@ class Parser {
   Expr postfix(Expr left);
   Expr exponent();
   bool starts_factor() const;
+  bool starts_operand(size_t ahead) const;
+  bool is_letter_ratio() const;
+  bool take_degree_letter();
   std::optional<std::string> take_separator(bool bracketed);
   std::optional<std::string> take_relation();
+
+  // parser_words.cpp
   void take_unit(Expr& expr);
+  bool take_unit_part(std::string& unit);
   size_t leading_phrase() const;
   void skip_leading_words();
+  bool is_joining_word(size_t ahead = 0) const;
+  bool is_condition_word() const;
+  bool is_bracketed_condition() const;
   bool take_magnitude(Expr& left);
+  static bool number_word(std::string_view text);
+  std::optional<Expr> spelled_number();
+  Expr word();
 
   // parser_number.cpp
   Expr number();
@@ -48,12 +62,14 @@ class Parser {
   std::optional<Expr> based_letters();
   Expr bracketed_period(const Token& token);
   std::optional<Expr> mixed_fraction(const Expr& whole);
+  std::optional<Expr> combination();
+  std::optional<Expr> bracketed_in_base();
 
   // parser_primary.cpp
   Expr primary();
   Expr symbol(std::string name);
   std::string subscript();
-  Expr word();
+  Expr accented(const std::string& accent);
   Expr bracket(std::string_view open);
   Expr braces();
   Expr set();
@@ -68,9 +84,14 @@ class Parser {
   Expr latex_argument();
   Expr fraction();
   Expr root();
-  Expr matrix();
-  void drop_alignment();
   Expr blackboard();
+
+  // parser_environment.cpp
+  Expr environment();
+  std::string environment_name();
+  Expr rows(bool matrix);
+  Expr condition();
+  void drop_alignment(bool all);
 
   const Token& peek(size_t ahead = 0) const { return tokens_[std::min(at_ + ahead, tokens_.size() - 1)]; }
   bool is_op(std::string_view text, size_t ahead = 0) const {
@@ -103,6 +124,7 @@ class Parser {
   int bars_ = 0;  // open absolute values: a | closes the innermost
   bool in_matrix_ = false;
   bool in_set_ = false;  // a colon is "such that", not a ratio
+  std::vector<std::string> bound_;  // variables of the sums and products around
 };
 
 }  // namespace cohort::math
