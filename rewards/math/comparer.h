@@ -1,5 +1,6 @@
 // The state of one comparison: options, the budget that all its steps share, and the seed of its points.
-// equal.cpp holds the ladder and plain values, relations.cpp equations and assignments, sets.cpp sets of reals.
+// equal.cpp holds the ladder, values.cpp plain values; relations.cpp equations and assignments, sets.cpp sets of reals,
+// collections.cpp lists and tuples, matrices.cpp and words.cpp what they say.
 #pragma once
 #include <optional>
 #include <vector>
@@ -11,6 +12,10 @@ namespace cohort::math {
 
 bool identical(const Expr& a, const Expr& b);  // same tree; written digits and units do not count
 bool has_symbols(const Expr& expr);
+bool is_bracketed(const Expr& expr);  // list, tuple or set
+bool holds_matrix(const Expr& expr);
+Expr without_memberships(Expr expr);
+Expr without_shared_terms(const Expr& sum, const Expr& other);
 bool any_of(const Expr& expr, bool (*holds)(const Expr&));  // of the expression and everything below it
 
 class Comparer {
@@ -21,19 +26,26 @@ class Comparer {
  private:
   // equal.cpp
   bool same_units(const Expr& gold, const Expr& answer) const;
+  bool same_names(const Expr& gold, const Expr& answer) const;
+
+  // values.cpp
   bool values(const Expr& gold, const Expr& answer);
   bool ratios(const Expr& gold, const Expr& answer);
   bool plain_values(const Expr& gold, const Expr& answer);
   bool free_values(const Expr& gold, const Expr& answer);
+  bool differ_alike(const Expr& gold, const Expr& answer, Domain domain);
   bool close_enough(const Expr& gold, const Rational& gold_value, const Expr& answer,
                     const Rational& answer_value) const;
-  bool words(const Expr& gold, const Expr& answer);
+  Domain domain_of(const Expr& a, const Expr& b) const;
+
+  // collections.cpp, matrices.cpp, words.cpp
   bool collections(const Expr& gold, const Expr& answer);
   bool ordered(const std::vector<Expr>& gold, const std::vector<Expr>& answer);
   bool unordered(const std::vector<Expr>& gold, const std::vector<Expr>& answer, bool distinct);
   bool covers(const std::vector<Expr>& some, const std::vector<Expr>& all, bool swapped);
   bool matrices(const Expr& gold, const Expr& answer);
-  Domain domain_of(const Expr& a, const Expr& b) const;
+  bool words(const Expr& gold, const Expr& answer);
+  bool choices(const Expr& list, const Expr& run) const;
 
   // relations.cpp
   bool relations(const Expr& gold, const Expr& answer);

@@ -12,16 +12,19 @@ namespace cohort::math {
 
 enum class Percent { either, sign, hundredth };
 enum class SymbolDomain { automatic, positive, real };
+enum class LogBase { either, e, ten };  // of log without a base
 
 struct EqualOptions {
   Percent percent = Percent::either;
   bool ordered_lists = false;
   bool loose_brackets = true;
+  bool any_brackets = false;  // (1, 2) is [1, 2]
   int digits = 6;
   double tolerance = 0;  // relative; 0: the rule of digits
   bool match_units = false;
   bool strict_names = true;
   SymbolDomain domain = SymbolDomain::automatic;
+  LogBase log_base = LogBase::either;
 };
 
 /// `gold` is the reference. Deterministic; never throws for what the trees hold.

@@ -342,6 +342,28 @@ std::string normalize(std::string_view text) {
   return out.substr(first, out.find_last_not_of(" ") - first + 1);
 }
 
+namespace {
+
+// "the circle" as "circle", "20th" as "20": articles and endings that carry nothing.
+std::string without_articles(std::string text) {
+  for (bool again = true; again;) {
+    again = false;
+    for (std::string_view word : {"a ", "an ", "the ", "on ", "in ", "at "}) {
+      if (text.starts_with(word) && text.size() > word.size()) text.erase(0, word.size()), again = true;
+    }
+  }
+  for (std::string_view ending : {"st", "nd", "rd", "th"}) {
+    for (size_t at = text.find(ending, 1); at != std::string::npos; at = text.find(ending, at + 1)) {
+      const bool ends = at + 2 == text.size() || !is_letter(text[at + 2]);
+      if (is_digit(text[at - 1]) && ends) text.erase(at, 2);
+      if (at >= text.size()) break;
+    }
+  }
+  return text;
+}
+
+}  // namespace
+
 std::string folded_words(std::string_view text) {
   std::string ascii = normalize(text);
   std::string out;
@@ -357,9 +379,12 @@ std::string folded_words(std::string_view text) {
       }
     }
     const char c = ascii[i];
-    if (c == ' ' || c == '{' || c == '}' || c == '"' || c == '`' || c == '*') continue;
+    if (c == ' ' && (out.empty() || out.back() == ' ')) continue;
+    if (c == '{' || c == '}' || c == '"' || c == '`' || c == '*') continue;
     out += c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
   }
+  out = without_articles(std::move(out));
+  std::erase(out, ' ');
   while (!out.empty() && (out.back() == '.' || out.back() == ',' || out.back() == ';' || out.back() == '!'))
     out.pop_back();
   while (out.size() >= 2 && out.front() == '(' && out.back() == ')' && out.find(')') == out.size() - 1)

@@ -32,6 +32,13 @@ bool is_function_name(const Expr& expr) {
          expr.args[0].name.size() == 1;
 }
 
+// x beside x_1: an index that only one side has counts the solutions.
+bool differ_by_index(const Expr& a, const Expr& b) {
+  if (a.kind != Kind::symbol || b.kind != Kind::symbol) return false;
+  const size_t i = a.name.find('_'), j = b.name.find('_');
+  return (i == std::string::npos) != (j == std::string::npos) && a.name.substr(0, i) == b.name.substr(0, j);
+}
+
 Expr difference(const Expr& relation) {
   return make_two(Kind::sum, relation.args[0], make_one(Kind::negate, relation.args[1]));
 }
@@ -67,7 +74,8 @@ bool Comparer::equations(const Expr& gold, const Expr& answer) {
   if (same(gold.args[0], answer.args[1]) && same(gold.args[1], answer.args[0])) return true;
   const bool both_named = is_name(gold.args[0]) && is_name(answer.args[0]);
   const bool both_functions = is_function_name(gold.args[0]) && is_function_name(answer.args[0]);
-  if (both_named && (!options_.strict_names || both_functions) && same(gold.args[1], answer.args[1])) return true;
+  const bool one_name = both_functions || differ_by_index(gold.args[0], answer.args[0]);
+  if (both_named && (!options_.strict_names || one_name) && same(gold.args[1], answer.args[1])) return true;
   const Expr left = difference(gold), right = difference(answer);
   if (!has_symbols(left) || !has_symbols(right)) return false;
   const Domain domain = domain_of(left, right);

@@ -20,8 +20,18 @@ bool is_infinity(const Expr& expr) {
   return expr.kind == Kind::constant && expr.name == "inf";
 }
 
+// Intervals side by side, which together are their union: one of them at least is no point.
+bool is_list_of_intervals(const Expr& expr) {
+  const auto is_pair = [](const Expr& e) { return e.kind == Kind::tuple && e.args.size() == 2; };
+  const auto is_interval = [](const Expr& e) {
+    return e.name == "(]" || e.name == "[)" || any_of(e, is_infinity);
+  };
+  return expr.kind == Kind::list && std::all_of(expr.args.begin(), expr.args.end(), is_pair) &&
+         std::any_of(expr.args.begin(), expr.args.end(), is_interval);
+}
+
 bool is_set_kind(const Expr& expr) {
-  return expr.kind == Kind::set_op || expr.kind == Kind::set || expr.kind == Kind::builder ||
+  return is_list_of_intervals(expr) || expr.kind == Kind::set_op || expr.kind == Kind::set || expr.kind == Kind::builder ||
          (expr.kind == Kind::named_set && (expr.name == "R" || expr.name == "empty")) ||
          (expr.kind == Kind::tuple && expr.args.size() == 2);
 }
@@ -57,7 +67,9 @@ class RealSet {
         return collect_relation(expr);
       case Kind::list:
         return std::all_of(expr.args.begin(), expr.args.end(),
-                           [&](const Expr& arg) { return arg.kind == Kind::relation && collect(arg); });
+                           [&](const Expr& arg) {
+                             return (arg.kind == Kind::relation || arg.kind == Kind::tuple) && collect(arg);
+                           });
       default:
         return false;
     }
@@ -90,7 +102,7 @@ class RealSet {
         return satisfies(expr, cell);
       case Kind::list: {
         const auto holds = [&](const Expr& arg) { return contains(arg, cell); };
-        return joins_by_or(expr) ? std::any_of(expr.args.begin(), expr.args.end(), holds)
+        return joins_by_or(expr) || is_list_of_intervals(expr) ? std::any_of(expr.args.begin(), expr.args.end(), holds)
                                  : std::all_of(expr.args.begin(), expr.args.end(), holds);
       }
       case Kind::set_op:

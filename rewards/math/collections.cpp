@@ -1,0 +1,101 @@
+// Lists, sets, tuples and matrices.
+#include <algorithm>
+
+#include "rewards/math/comparer.h"
+
+namespace cohort::math {
+
+bool is_bracketed(const Expr& expr) {
+  return expr.kind == Kind::list || expr.kind == Kind::tuple || expr.kind == Kind::set;
+}
+
+namespace {
+
+// P(1, 2): a point with its name.
+bool is_named_point(const Expr& expr) {
+  return expr.kind == Kind::product && expr.args.size() == 2 && expr.args[0].kind == Kind::symbol &&
+         expr.args[0].name[0] >= 'A' && expr.args[0].name[0] <= 'Z' && expr.args[1].kind == Kind::tuple;
+}
+
+bool holds_set(const Expr& expr) {
+  return std::any_of(expr.args.begin(), expr.args.end(),
+                     [](const Expr& arg) { return arg.kind == Kind::named_set || arg.kind == Kind::set; });
+}
+
+// What only says which numbers a letter stands for: k ∈ Z, "k is an integer".
+bool says_where(const Expr& expr) {
+  if (expr.kind == Kind::symbol) return expr.unit.find("integer") != std::string::npos;
+  if (expr.kind != Kind::relation || expr.operators.size() != 1 || expr.operators[0] != "in") return false;
+  const Expr& set = expr.args[1];
+  return (set.kind == Kind::named_set && set.name != "empty") ||
+         (set.kind == Kind::symbol && (set.name == "Z" || set.name == "N"));
+}
+
+}  // namespace
+
+// x = k, k ∈ Z as x = k. A list of nothing else stays.
+Expr without_memberships(Expr expr) {
+  if (expr.kind != Kind::list || std::all_of(expr.args.begin(), expr.args.end(), says_where)) return expr;
+  std::erase_if(expr.args, says_where);
+  return expr.args.size() == 1 ? Expr(expr.args[0]) : expr;
+}
+
+bool Comparer::ordered(const std::vector<Expr>& gold, const std::vector<Expr>& answer) {
+  if (gold.size() != answer.size()) return false;
+  for (size_t i = 0; i < gold.size(); ++i) {
+    if (!same(gold[i], answer[i])) return false;
+  }
+  return true;
+}
+
+// Whether every one of `some` has its equal in `all`.
+bool Comparer::covers(const std::vector<Expr>& some, const std::vector<Expr>& all, bool swapped) {
+  return std::all_of(some.begin(), some.end(), [&](const Expr& one) {
+    return std::any_of(all.begin(), all.end(),
+                       [&](const Expr& other) { return swapped ? same(other, one) : same(one, other); });
+  });
+}
+
+bool Comparer::unordered(const std::vector<Expr>& gold, const std::vector<Expr>& answer, bool distinct) {
+  if (distinct) return covers(gold, answer, false) && covers(answer, gold, true);
+  if (gold.size() != answer.size()) return false;
+  std::vector<bool> used(answer.size(), false);
+  for (const Expr& one : gold) {
+    size_t found = answer.size();
+    for (size_t i = 0; i < answer.size() && found == answer.size(); ++i) {
+      if (!used[i] && same(one, answer[i])) found = i;
+    }
+    if (found == answer.size()) return false;
+    used[found] = true;
+  }
+  return true;
+}
+
+bool Comparer::collections(const Expr& gold, const Expr& answer) {
+  const bool list_like = gold.kind != Kind::tuple && answer.kind != Kind::tuple;
+  if (!is_bracketed(gold) || !is_bracketed(answer)) {  // {5} for 5; the same value written twice
+    const Expr& many = is_bracketed(gold) ? gold : answer;
+    const Expr& one = is_bracketed(gold) ? answer : gold;
+    if (is_named_point(one)) return is_bracketed(gold) ? same(gold, one.args[1]) : same(one.args[1], answer);
+    if (choices(many, one)) return true;
+    if (holds_set(many)) return false;
+    if (!options_.loose_brackets || many.args.empty() || (many.args.size() > 1 && many.kind != Kind::list))
+      return false;
+    return std::all_of(many.args.begin(), many.args.end(),
+                       [&](const Expr& one) { return is_bracketed(gold) ? same(one, answer) : same(gold, one); });
+  }
+  if (gold.kind == Kind::tuple && answer.kind == Kind::tuple)
+    return (gold.name == answer.name || options_.any_brackets) && ordered(gold.args, answer.args);
+  if (gold.kind != answer.kind && !options_.loose_brackets) return false;
+  if (list_like) {
+    const bool sets = gold.kind == Kind::set && answer.kind == Kind::set;
+    if (options_.ordered_lists && !sets) return ordered(gold.args, answer.args);
+    return unordered(gold.args, answer.args, sets);
+  }
+  if (gold.kind == Kind::set || answer.kind == Kind::set) return false;  // order matters in one, not in the other
+  const Expr& tuple = gold.kind == Kind::tuple ? gold : answer;
+  if (tuple.name == "[]" && !options_.ordered_lists) return unordered(gold.args, answer.args, false);
+  return (tuple.name == "()" || tuple.name == "[]") && ordered(gold.args, answer.args);
+}
+
+}  // namespace cohort::math
