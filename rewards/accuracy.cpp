@@ -39,23 +39,54 @@ bool is_prose(std::string_view text) {
                      [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c & 0x80) != 0; });
 }
 
-// "B) 12" for the reference B.
-bool leads_with_choice(std::string_view gold, std::string_view answer) {
-  if (gold.size() != 1 || gold[0] < 'A' || gold[0] > 'J') return false;
-  answer = trim(answer);
-  if (answer.starts_with("(")) answer.remove_prefix(1);
-  return answer.size() >= 2 && answer[0] == gold[0] &&
-         std::string_view(").:").find(answer[1]) != std::string_view::npos;
+bool take_any(std::string_view& text, std::initializer_list<std::string_view> prefixes) {
+  for (std::string_view prefix : prefixes) {
+    if (text.starts_with(prefix)) return text.remove_prefix(prefix.size()), true;
+  }
+  return false;
+}
+
+// Whether another choice than the first is named in what follows it: "(B) or (C)".
+bool names_choice(std::string_view text) {
+  for (size_t i = 0; i + 1 <= text.size(); ++i) {
+    const bool letter = text[i] >= 'A' && text[i] <= 'J';
+    if (!letter || i == 0 || (i + 1 < text.size() && text[i + 1] >= 'a' && text[i + 1] <= 'z')) continue;
+    const bool bracketed = text[i - 1] == '(' && i + 1 < text.size() && text[i + 1] == ')';
+    const std::string_view before = text.substr(0, i);
+    if (bracketed || before.ends_with("or ") || before.ends_with("and ") || before.ends_with(", ")) return true;
+  }
+  return false;
+}
+
+// The letter of "(B) 12", "\textbf{(B)}", "Option B"; none for what names no choice or two.
+char choice_of(std::string_view answer) {
+  if (answer.size() > math::kMaxLength) return '\0';
+  const std::string normal = math::normalize(answer);
+  std::string_view rest = normal;
+  while (take_any(rest, {" ", "{", "(", "[", "*", "\\textbf", "\\textrm", "\\text", "\\mathbf", "\\mathrm", "\\mathsf",
+                         "\\mbox", "\\bf", "Option ", "option ", "Choice ", "choice ", "选项", "选"})) {
+  }
+  if (rest.empty() || rest[0] < 'A' || rest[0] > 'J') return '\0';
+  const char letter = rest[0];
+  rest.remove_prefix(1);
+  bool marked = false;
+  while (!rest.empty() && std::string_view(").:]}*").find(rest[0]) != std::string_view::npos) {
+    marked = marked || rest[0] == ')' || rest[0] == '.' || rest[0] == ':';
+    rest.remove_prefix(1);
+  }
+  rest = trim(rest);
+  const bool goes_on = !rest.empty() && (!marked || std::string_view("+-*/^_=!").find(rest[0]) != std::string_view::npos);
+  return goes_on || names_choice(rest) ? '\0' : letter;
 }
 
 // The same once spelling is set aside: the very text, or for words the same words.
-bool same_text(const Reading& gold, const std::string& answer) {
+bool same_text(const Reading& gold, const std::string& answer, bool match_case) {
   if (answer.size() > math::kMaxLength) return false;
   const std::string normal = math::normalize(answer);
   if (normal.empty()) return false;
   if (normal == math::normalize(gold.text)) return true;
   const bool words = !gold.expr || gold.expr->kind == math::Kind::text;
-  return words && math::folded_words(gold.text) == math::folded_words(answer);
+  return words && math::folded_words(gold.text, match_case) == math::folded_words(answer, match_case);
 }
 
 Score judge(const Accuracy& options, const Judged& judged) {
@@ -67,8 +98,9 @@ Score judge(const Accuracy& options, const Judged& judged) {
   const auto answer = read(texts, options.parse);
   if (!answer) return unparsable("no answer is marked in the completion");
   const std::string reason = "found " + excerpt(answer->text);
-  if (same_text(*gold, texts[0]) || same_text(*gold, answer->text)) return verdict(true, reason);
-  if (leads_with_choice(math::folded_words(gold->text).size() == 1 ? trim(math::normalize(gold->text)) : "", texts[0]))
+  const bool match_case = options.equal.match_case;
+  if (same_text(*gold, texts[0], match_case) || same_text(*gold, answer->text, match_case)) return verdict(true, reason);
+  if (const char letter = choice_of(gold->text); letter != '\0' && letter == choice_of(texts[0]))
     return verdict(true, reason);
   if (!answer->expr)
     return gold->expr && gold->expr->kind != math::Kind::text
@@ -78,8 +110,9 @@ Score judge(const Accuracy& options, const Judged& judged) {
   return verdict(math::equal(*gold->expr, *answer->expr, options.equal), reason);
 }
 
+// The first of `allowed` is the default.
 std::string choice(const Json& options, const char* name, std::initializer_list<std::string_view> allowed) {
-  const auto value = options.at(name).get<std::string>();
+  const auto value = options.value(name, std::string(*allowed.begin()));
   std::string list;
   for (std::string_view one : allowed) {
     if (value == one) return value;
@@ -93,11 +126,26 @@ std::string choice(const Json& options, const char* name, std::initializer_list<
 RewardFn make_accuracy(const Json& options) {
   Accuracy a;
   const std::string percent = choice(options, "percent", {"either", "sign", "hundredth"});
-  a.equal.percent = percent == "sign"        ? math::Percent::sign
-                    : percent == "hundredth" ? math::Percent::hundredth
-                                             : math::Percent::either;
+  a.equal.percent = percent == "sign"        ? math::Mark::dropped
+                    : percent == "hundredth" ? math::Mark::scales
+                                             : math::Mark::either;
+  const std::string degrees = choice(options, "degrees", {"either", "sign", "radian"});
+  a.equal.degrees = degrees == "sign"     ? math::Mark::dropped
+                    : degrees == "radian" ? math::Mark::scales
+                                          : math::Mark::either;
+  const std::string log_base = choice(options, "log_base", {"either", "e", "10"});
+  a.equal.log_base = log_base == "e"    ? math::LogBase::e
+                     : log_base == "10" ? math::LogBase::ten
+                                        : math::LogBase::either;
+  a.equal.strict_relations = choice(options, "relations", {"loose", "strict"}) == "strict";
+  a.equal.simplified = choice(options, "form", {"any", "simplified"}) == "simplified";
+  a.equal.match_case = choice(options, "case", {"fold", "match"}) == "match";
+  a.parse.mixed_fractions = choice(options, "mixed_fractions", {"sum", "product"}) == "sum";
+  a.extract.join_boxes = choice(options, "boxes", {"joined", "last"}) == "joined";
   a.equal.ordered_lists = choice(options, "list_order", {"any", "same"}) == "same";
-  a.equal.loose_brackets = choice(options, "brackets", {"loose", "strict"}) == "loose";
+  const std::string brackets = choice(options, "brackets", {"loose", "any", "strict"});
+  a.equal.loose_brackets = brackets != "strict";
+  a.equal.any_brackets = brackets == "any";
   a.equal.match_units = choice(options, "units", {"strip", "match"}) == "match";
   const std::string domain = choice(options, "domain", {"auto", "positive", "real"});
   a.equal.domain = domain == "positive" ? math::SymbolDomain::positive

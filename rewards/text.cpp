@@ -136,8 +136,9 @@ size_t phrase_end(std::string_view text, size_t at) {
   std::string_view rest = text.substr(at);
   const bool final = at >= 12 && (text.substr(at - 12, 6) == "final " || text.substr(at - 12, 6) == "Final " ||
                                   text.substr(at - 12, 6) == "FINAL ");
-  for (std::string_view more : {" to the question is", " to this problem is", " to the problem is", " is", "s are",
-                                "**:", ":**", " :", ":", " =", "**"}) {
+  for (std::string_view more :
+       {" to the question is", " to this question is", " to this problem is", " to the problem is", " would be",
+        " should be", " will be", " must be", " equals", " is", "s are", "**:", ":**", "*:", ":*", "_:", ":_", ":</b>", "</b>:", " :", ":", " =", "**"}) {
     if (rest.starts_with(more)) return at + more.size();
   }
   return final ? at : std::string_view::npos;
@@ -153,15 +154,21 @@ bool equals_folded(std::string_view text, std::string_view lower) {
 }  // namespace
 
 std::optional<size_t> after_answer_phrase(std::string_view text) {
-  constexpr std::string_view kWord = "answer", kChinese = "答案";
+  constexpr std::string_view kWord = "answer";
+  constexpr std::array<std::string_view, 3> kChinese = {"答案", "故选", "应选"};
+  const auto in_chinese = [&](size_t at) {
+    return (text[at] & 0x80) != 0 && std::any_of(kChinese.begin(), kChinese.end(), [&](std::string_view phrase) {
+             return text.substr(at, phrase.size()) == phrase;
+           });
+  };
   for (size_t left = text.size(); left >= kWord.size(); --left) {  // backwards over the places where a phrase may end
     const size_t at = left - kWord.size();
     if ((text[at] | 0x20) == 'a' && equals_folded(text.substr(at, kWord.size()), kWord)) {
       const size_t end = phrase_end(text, left);
       if (end != std::string_view::npos) return end;
-    } else if (text[at] == kChinese[0] && text.substr(at, kChinese.size()) == kChinese) {
+    } else if (in_chinese(at)) {
       size_t end = left;
-      for (std::string_view more : {"是", "为", "：", ":"}) {
+      for (std::string_view more : {"】", "应", "选", "项", "是", "为", "：", ":"}) {
         if (text.substr(end).starts_with(more)) end += more.size();
       }
       return end;

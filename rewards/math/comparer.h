@@ -15,6 +15,7 @@ bool has_symbols(const Expr& expr);
 bool is_bracketed(const Expr& expr);  // list, tuple or set
 bool holds_matrix(const Expr& expr);
 Expr without_memberships(Expr expr);
+bool is_simplified(const Expr& expr);
 Expr without_shared_terms(const Expr& sum, const Expr& other);
 bool any_of(const Expr& expr, bool (*holds)(const Expr&));  // of the expression and everything below it
 

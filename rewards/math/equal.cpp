@@ -68,6 +68,7 @@ bool identical(const Expr& a, const Expr& b) {
 }
 
 bool equal(const Expr& gold, const Expr& answer, const EqualOptions& options) {
+  if (options.simplified && !is_simplified(answer)) return identical(gold, answer);
   return Comparer(options, tree_hash(gold) ^ (tree_hash(answer) << 1)).same(without_memberships(expanded(gold)), without_memberships(expanded(answer)));
 }
 

@@ -10,12 +10,13 @@
 
 namespace cohort::math {
 
-enum class Percent { either, sign, hundredth };
+enum class Mark { either, dropped, scales };  // 25% as 25 or 0.25, 90° as 90 or π/2: both, the first, the second
 enum class SymbolDomain { automatic, positive, real };
 enum class LogBase { either, e, ten };  // of log without a base
 
 struct EqualOptions {
-  Percent percent = Percent::either;
+  Mark percent = Mark::either;
+  Mark degrees = Mark::either;
   bool ordered_lists = false;
   bool loose_brackets = true;
   bool any_brackets = false;  // (1, 2) is [1, 2]
@@ -23,6 +24,9 @@ struct EqualOptions {
   double tolerance = 0;  // relative; 0: the rule of digits
   bool match_units = false;
   bool strict_names = true;
+  bool strict_relations = false;  // x = 5 may not stand for 5, nor x > 2 for (2, ∞)
+  bool simplified = false;        // 2/4 or 1 + 1 are no answers
+  bool match_case = false;        // of words
   SymbolDomain domain = SymbolDomain::automatic;
   LogBase log_base = LogBase::either;
 };

@@ -31,9 +31,10 @@ std::vector<Box> boxes_of(std::string_view text) {
     const char c = text[i];
     if (c == '\\') {
       const std::string_view rest = text.substr(i);
-      if (rest.starts_with("\\boxed") || rest.starts_with("\\fbox")) {
+      const size_t length = rest.starts_with("\\boxed") ? 6 : rest.starts_with("\\fbox") ? 5 : rest.starts_with("\\framebox") ? 9 : 0;
+      if (length > 0) {
         pending = i;
-        i += rest.starts_with("\\boxed") ? 5 : 4;
+        i += length - 1;
       } else {
         pending = std::string_view::npos;
         ++i;
@@ -54,10 +55,22 @@ std::vector<Box> boxes_of(std::string_view text) {
   return boxes;
 }
 
+// The gap without a name that is given the value behind it: " or $x = ".
+std::string_view without_name(std::string_view gap) {
+  std::string_view rest = trim(gap);
+  if (!rest.ends_with("=")) return gap;
+  rest = trim(rest.substr(0, rest.size() - 1));
+  if (rest.size() > 2 && rest[rest.size() - 2] == '_') rest.remove_suffix(2);
+  const bool name = !rest.empty() && ((rest.back() >= 'a' && rest.back() <= 'z') || (rest.back() >= 'A' && rest.back() <= 'Z'));
+  const bool alone = rest.size() == 1 || std::string_view(" $,;{").find(rest[rest.size() - 2]) != std::string_view::npos;
+  return name && alone ? rest.substr(0, rest.size() - 1) : gap;
+}
+
 // Whether nothing but punctuation, $ and a joining word stands between two boxes.
 bool joins(std::string_view gap) {
   std::string letters;
   if (gap.size() > 40) return false;
+  gap = without_name(gap);
   for (size_t i = 0; i < gap.size(); ++i) {
     const char c = gap[i];
     if (c == '\n' && i + 1 < gap.size() && gap[i + 1] == '\n') return false;
@@ -70,14 +83,14 @@ bool joins(std::string_view gap) {
          letters == "textor" || letters == "quad" || letters == "qquad";
 }
 
-std::optional<std::string> boxed_answer(std::string_view text) {
+std::optional<std::string> boxed_answer(std::string_view text, bool join) {
   const std::vector<Box> boxes = boxes_of(text);
   if (boxes.empty()) {
     const auto plain = last_boxed(text);
     return plain ? std::optional<std::string>(*plain) : std::nullopt;
   }
   size_t first = boxes.size() - 1;
-  while (first > 0 && joins(text.substr(boxes[first - 1].end, boxes[first].start - boxes[first - 1].end))) --first;
+  while (join && first > 0 && joins(text.substr(boxes[first - 1].end, boxes[first].start - boxes[first - 1].end))) --first;
   std::string joined;
   for (size_t i = first; i < boxes.size() && joined.size() <= kMaxCandidate; ++i) {
     if (boxes[i].inside.size() > kMaxCandidate) continue;
@@ -159,7 +172,8 @@ size_t count_numbers(std::string_view text) {
 // "not 12" announces nothing.
 bool denies(std::string_view text) {
   for (std::string_view word :
-       {"not ", "n't ", "never ", "less than", "more than", "at least", "at most", "between", "greater than"}) {
+       {"not ", "n't ", "never ", "less than", "more than", "at least", "at most", "between", "greater than", "negative",
+        "minus"}) {
     if (text.find(word) != std::string_view::npos) return true;
   }
   return false;
@@ -184,7 +198,7 @@ std::vector<std::string> after_phrase(std::string_view rest) {
     plain = std::string(line);
   readings.push_back(plain);
   for (std::string_view turn :
-       {" because", " since ", ", which", ", so ", ", where ", " (", ", as ", ", because", ", since", " as "}) {
+       {" because", " since ", ", which", ", so ", ", where ", " (", ", as ", ", when ", ", because", ", since", " as "}) {
     const size_t cut = plain.find(turn);  // an explanation behind the answer
     if (cut != std::string::npos && cut > 0 && plain.find("\\(") == std::string::npos)
       readings.push_back(plain.substr(0, cut));
@@ -212,10 +226,32 @@ std::optional<std::string_view> last_bold(std::string_view text) {
   return inside.empty() || inside.ends_with(":") ? std::nullopt : std::optional<std::string_view>(inside);
 }
 
+// What stands under a last heading or title that is nothing but "Answer".
+std::optional<std::string_view> under_heading(std::string_view text) {
+  for (std::string_view title : {"# Answer", "# Final Answer", "# ANSWER", "# answer", "# Final answer", "# Solution"}) {
+    const size_t at = find_last(text, title);
+    if (at == std::string_view::npos) continue;
+    const size_t end = text.find_first_not_of(": *\r", at + title.size());
+    if (end == std::string_view::npos || text[end] != '\n') continue;
+    const std::string_view rest = trim(text.substr(end));
+    if (!rest.empty()) return rest.substr(0, rest.find("\n\n"));
+  }
+  return std::nullopt;
+}
+
+// A completion fenced as code: ```…``` or `…`.
+std::string_view without_backticks(std::string_view text) {
+  std::string_view inside = text;
+  while (inside.size() > 2 && inside.front() == '`' && inside.back() == '`') inside = trim(inside.substr(1, inside.size() - 2));
+  if (inside.size() == text.size()) return text;
+  return inside.find('`') == std::string_view::npos ? inside : text;
+}
+
 // Readings in a text that has no thought and no answer tag around it.
 std::vector<std::string> marked_answer(std::string_view text, const ExtractOptions& options, bool whole_is_answer) {
   text = text.substr(text.size() - std::min(text.size(), kTail));
-  if (auto boxed = boxed_answer(text)) return {*boxed};
+  if (auto boxed = boxed_answer(text, options.join_boxes)) return {*boxed};
+  text = without_backticks(trim(text));
   if (const auto hashes = after_hashes(text)) {
     std::vector<std::string> readings = {std::string(*hashes)};
     if (count_numbers(*hashes) == 1) readings.emplace_back(*last_number(*hashes));
@@ -237,6 +273,7 @@ std::vector<std::string> marked_answer(std::string_view text, const ExtractOptio
     auto readings = after_phrase(text.substr(*end));
     if (!readings.empty()) return readings;
   }
+  if (const auto heading = under_heading(text)) return after_phrase(*heading);
   const std::string_view line = last_line(text);
   if (line.size() <= kMaxBare && (line.starts_with("A:") || line.starts_with("A :")))
     return after_phrase(line.substr(line.find(':') + 1));
@@ -267,7 +304,7 @@ std::vector<std::string> extract_answer(std::string_view text, const ExtractOpti
 
 std::vector<std::string> extract_reference(std::string_view answer) {
   answer = answer.substr(answer.size() - std::min(answer.size(), kTail));
-  if (auto boxed = boxed_answer(answer)) return {*boxed};
+  if (auto boxed = boxed_answer(answer, true)) return {*boxed};
   if (const auto hashes = after_hashes(answer)) return {std::string(*hashes)};
   if (const auto tagged = last_tag(answer, "answer")) return {std::string(trim(*tagged))};
   answer = trim(answer);

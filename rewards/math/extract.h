@@ -9,6 +9,7 @@ namespace cohort::math {
 struct ExtractOptions {
   bool after_think = true;   // read only what follows the last </think>; nothing when a thought is never closed
   bool last_number = false;  // fall back to the last number
+  bool join_boxes = true;    // \boxed{2} and \boxed{3} side by side are 2, 3; else the last alone counts
 };
 
 /// Readings of the one span that holds the answer, widest first: the first that parses is the answer, the others are

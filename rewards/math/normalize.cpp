@@ -245,7 +245,8 @@ constexpr std::array<std::string_view, 30> kDropped = {
     "Bigl",        "Bigr",   "biggl",      "biggr",    "Biggl",     "Biggr", "displaystyle", "textstyle",
     "scriptstyle", "limits", "nolimits",   "middle",   "mathstrut", "strut", "bigm",         "Bigm",
     "large",       "Large",  "normalsize", "boldmath", "rm",        "bf"};
-constexpr std::array<std::string_view, 6> kSpaces = {"quad", "qquad", "thinspace", "enspace", "space", "hfill"};
+constexpr std::array<std::string_view, 10> kSpaces = {"thinspace",   "enspace",   "space",        "hfill",   "medspace",
+                                                      "thickspace", "negspace", "negthinspace", "nobreak", "allowbreak"};
 
 bool is_letter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
@@ -263,6 +264,29 @@ bool digits_around(const std::string& out, std::string_view rest) {
   const size_t last = out.find_last_not_of(' ');
   const size_t next = rest.find_first_not_of(' ');
   return last != std::string::npos && is_digit(out[last]) && next != std::string_view::npos && is_digit(rest[next]);
+}
+
+// Whether a \quad between what is written and what follows parts two answers, as in "x = 1 \quad x = 2".
+bool parts_values(const std::string& out, std::string_view rest) {
+  const size_t last = out.find_last_not_of(' ');
+  while (!rest.empty() && (rest[0] == ' ' || rest[0] == '$')) rest.remove_prefix(1);
+  const bool ends = last != std::string::npos && (is_digit(out[last]) || is_letter(out[last]) || out[last] == '}' || out[last] == ')');
+  const bool starts = !rest.empty() && (is_digit(rest[0]) || is_letter(rest[0]) || rest[0] == '(' || rest[0] == '-' ||
+                                        rest.starts_with("\\frac") || rest.starts_with("\\dfrac") || rest.starts_with("\\sqrt"));
+  const bool word = rest.size() > 1 && is_letter(rest[0]) && is_letter(rest[1]);
+  return ends && starts && !word;
+}
+
+// Behind \\ : the space that [1ex] asks for.
+size_t skip_row_space(std::string_view text, size_t at) {
+  const size_t open = text.find_first_not_of(' ', at);
+  if (open == std::string_view::npos || text[open] != '[') return at;
+  const size_t close = text.find_first_not_of("0123456789.-", open + 1);
+  if (close == std::string_view::npos || close == open + 1) return at;
+  for (std::string_view unit : {"pt", "ex", "em", "mm", "cm", "in"}) {
+    if (text.substr(close).starts_with(unit) && close + 2 < text.size() && text[close + 2] == ']') return close + 3;
+  }
+  return at;
 }
 
 // One backslash at text[at]: writes what it stands for, returns where reading goes on.
@@ -287,7 +311,11 @@ size_t take_command(std::string& out, std::string_view text, size_t at) {
     if (end < text.size() && text[end] == '.' && (name == "left" || name == "right")) ++end;  // \right. closes nothing
     return end;
   }
-  if (among(kSpaces, name))
+  if (name == "cr" || name == "newline" || name == "tabularnewline")
+    out += "\\\\";
+  else if (name == "quad" || name == "qquad")
+    out += parts_values(out, text.substr(end)) ? ", " : " ";
+  else if (among(kSpaces, name))
     out += ' ';
   else
     out.append(text.substr(at, end - at));
@@ -312,7 +340,7 @@ std::string clean_commands(std::string_view text) {
       at += 3;
     } else if (rest.starts_with("\\\\")) {
       out += "\\\\";
-      at += 2;
+      at = skip_row_space(text, at + 2);
     } else if (text[at] == '\\') {
       at = take_command(out, text, at);
     } else {
@@ -364,7 +392,7 @@ std::string without_articles(std::string text) {
 
 }  // namespace
 
-std::string folded_words(std::string_view text) {
+std::string folded_words(std::string_view text, bool keep_case) {
   std::string ascii = normalize(text);
   std::string out;
   for (size_t i = 0; i < ascii.size(); ++i) {
@@ -381,7 +409,7 @@ std::string folded_words(std::string_view text) {
     const char c = ascii[i];
     if (c == ' ' && (out.empty() || out.back() == ' ')) continue;
     if (c == '{' || c == '}' || c == '"' || c == '`' || c == '*') continue;
-    out += c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+    out += !keep_case && c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
   }
   out = without_articles(std::move(out));
   std::erase(out, ' ');

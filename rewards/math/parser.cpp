@@ -334,7 +334,7 @@ std::optional<Expr> parse(std::string_view text, ParseOptions options) {
   const std::string normal = normalize(text);
   if (normal.empty()) return std::nullopt;
   try {
-    return Parser(lex(normal, {.decimal_comma = options.decimal_comma})).whole();
+    return Parser(lex(normal, {.decimal_comma = options.decimal_comma}), options).whole();
   } catch (const ParseFailure&) {
     return std::nullopt;
   }

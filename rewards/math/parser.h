@@ -9,6 +9,7 @@ namespace cohort::math {
 
 struct ParseOptions {
   bool decimal_comma = false;
+  bool mixed_fractions = true;  // 1\frac12 is 3/2, else 1/2
 };
 
 inline constexpr size_t kMaxLength = 10'000;  // bytes of one expression

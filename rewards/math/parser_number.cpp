@@ -124,7 +124,7 @@ std::optional<Expr> Parser::mixed_fraction(const Expr& whole) {
   if (!is_whole(whole)) return std::nullopt;
   if (peek().kind == TokenKind::command && is_fraction(peek().text)) {
     Expr part = fraction();
-    if (part.kind == Kind::divide && proper(part.args[0], part.args[1]))
+    if (options_.mixed_fractions && part.kind == Kind::divide && proper(part.args[0], part.args[1]))
       return make_number(whole.value + part.args[0].value / part.args[1].value);
     return make_two(Kind::product, whole, std::move(part));
   }

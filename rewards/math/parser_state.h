@@ -21,7 +21,7 @@ Expr system_of(const Expr& matrix);  // rows of equations or of branches
 
 class Parser {
  public:
-  explicit Parser(std::vector<Token> tokens) : tokens_(std::move(tokens)) {}
+  Parser(std::vector<Token> tokens, ParseOptions options) : tokens_(std::move(tokens)), options_(options) {}
   Expr whole();  // everything up to the end
 
  private:
@@ -118,6 +118,7 @@ class Parser {
   };
 
   std::vector<Token> tokens_;
+  ParseOptions options_;
   size_t at_ = 0;
   int depth_ = 0;
   size_t nodes_ = 0;

@@ -211,6 +211,7 @@ bool is_real_set_relation(const Expr& expr) {
 std::optional<bool> Comparer::real_sets(const Expr& gold, const Expr& answer) {
   const bool gold_relation = is_real_set_relation(gold), answer_relation = is_real_set_relation(answer);
   if (!(gold_relation || is_set_kind(gold)) || !(answer_relation || is_set_kind(answer))) return std::nullopt;
+  if (options_.strict_relations && gold_relation != answer_relation) return std::nullopt;
   if (gold.kind == Kind::tuple && answer.kind == Kind::tuple)
     return std::nullopt;  // a point as well as an interval: by its entries
   if (gold.kind == Kind::set && answer.kind == Kind::set) return std::nullopt;

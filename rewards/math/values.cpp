@@ -143,8 +143,8 @@ bool Comparer::values(const Expr& gold, const Expr& answer) {
     const auto [answer_value, answer_marked] = without_mark(answer, mark);
     if (!gold_marked && !answer_marked) continue;
     if (gold_marked && answer_marked) return plain_values(gold_value, answer_value);
-    const bool as_written = mark == Kind::degree || options_.percent != Percent::hundredth;
-    const bool as_scaled = mark == Kind::degree || options_.percent != Percent::sign;
+    const Mark reading = mark == Kind::degree ? options_.degrees : options_.percent;
+    const bool as_written = reading != Mark::scales, as_scaled = reading != Mark::dropped;
     return (as_written && plain_values(gold_value, answer_value)) || (as_scaled && plain_values(gold, answer));
   }
   if (options_.log_base == LogBase::ten) return plain_values(with_common_logs(gold), with_common_logs(answer));
@@ -153,6 +153,7 @@ bool Comparer::values(const Expr& gold, const Expr& answer) {
       plain_values(with_common_logs(gold), with_common_logs(answer)))
     return true;
   const auto marked = [](const Expr& e) { return e.kind == Kind::degree; };
+  if (options_.degrees == Mark::scales) return false;
   if (any_of(gold, marked) == any_of(answer, marked)) return false;
   return plain_values(without_degrees(gold), without_degrees(answer));
 }

@@ -44,7 +44,8 @@ bool is_run_of_letters(const std::string& word) {
 // Prose: the same words. A run of letters on one side may be a product of symbols on the other.
 bool Comparer::words(const Expr& gold, const Expr& answer) {
   if (gold.kind == Kind::text && answer.kind == Kind::text) {
-    if (folded_words(gold.name) == folded_words(answer.name)) return true;
+    const bool keep = options_.match_case;
+    if (folded_words(gold.name, keep) == folded_words(answer.name, keep)) return true;
     const auto parts = parts_of(gold), others = parts_of(answer);
     return parts.size() > 1 && !options_.ordered_lists && unordered(parts, others, false);
   }
