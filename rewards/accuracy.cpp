@@ -99,7 +99,8 @@ Score judge(const Accuracy& options, const Judged& judged) {
   if (!answer) return unparsable("no answer is marked in the completion");
   const std::string reason = "found " + excerpt(answer->text);
   const bool match_case = options.equal.match_case;
-  if (same_text(*gold, texts[0], match_case) || same_text(*gold, answer->text, match_case)) return verdict(true, reason);
+  if (same_text(*gold, texts[0], match_case) || same_text(*gold, answer->text, match_case))
+    return verdict(true, reason);
   if (const char letter = choice_of(gold->text); letter != '\0' && letter == choice_of(texts[0]))
     return verdict(true, reason);
   if (!answer->expr)
@@ -137,7 +138,10 @@ RewardFn make_accuracy(const Json& options) {
   a.equal.log_base = log_base == "e"    ? math::LogBase::e
                      : log_base == "10" ? math::LogBase::ten
                                         : math::LogBase::either;
-  a.equal.strict_relations = choice(options, "relations", {"loose", "strict"}) == "strict";
+  const std::string relations = choice(options, "relations", {"loose", "asked", "strict"});
+  a.equal.relations = relations == "asked"    ? math::Relations::asked
+                      : relations == "strict" ? math::Relations::strict
+                                              : math::Relations::loose;
   a.equal.simplified = choice(options, "form", {"any", "simplified"}) == "simplified";
   a.equal.match_case = choice(options, "case", {"fold", "match"}) == "match";
   a.parse.mixed_fractions = choice(options, "mixed_fractions", {"sum", "product"}) == "sum";

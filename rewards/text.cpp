@@ -124,6 +124,8 @@ std::optional<std::string_view> last_number(std::string_view text) {
   size_t start = number_start(text, end);
   if (end - start > kMaxNumber) return std::nullopt;
   if (start >= 2 && text[start - 1] == '/' && is_digit(text[start - 2])) start = number_start(text, start - 1);  // a/b
+  constexpr std::string_view kMinus = "−";
+  if (text.substr(0, start).ends_with(kMinus)) return text.substr(start - kMinus.size(), end - start + kMinus.size());
   const bool minus = start > 0 && text[start - 1] == '-';
   if (minus && (start == 1 || !(is_alnum(text[start - 2]) || text[start - 2] == ')'))) --start;
   return text.substr(start, end - start);

@@ -16,6 +16,8 @@ bool is_bracketed(const Expr& expr);  // list, tuple or set
 bool holds_matrix(const Expr& expr);
 Expr without_memberships(Expr expr);
 bool is_simplified(const Expr& expr);
+Expr without_bars(const Expr& relation);              // |x| < 3 as -3 < x < 3
+Expr solved(const Expr& relation, Budget& budget);    // 2x + 1 < 5 as x < 2
 Expr without_shared_terms(const Expr& sum, const Expr& other);
 bool any_of(const Expr& expr, bool (*holds)(const Expr&));  // of the expression and everything below it
 

@@ -24,6 +24,21 @@ Expr with_signs(const Expr& expr, bool upper) {
   return out.args.size() == 1 ? last : make_two(Kind::sum, std::move(out.args[0]), std::move(last));
 }
 
+// x ≠ 1, 2 as x ≠ 1, x ≠ 2.
+Expr with_relations_repeated(const Expr& expr) {
+  const bool shaped = expr.kind == Kind::list && expr.args[0].kind == Kind::relation &&
+                      expr.args[0].operators == std::vector<std::string>{"!="};
+  if (!shaped) return expr;
+  Expr out = expr;
+  for (Expr& arg : out.args) {
+    if (arg.kind == Kind::relation) continue;
+    Expr whole = out.args[0];
+    whole.args[1] = std::move(arg);
+    arg = std::move(whole);
+  }
+  return out;
+}
+
 // ± becomes a list of both; lists and sets that hold one become longer.
 Expr expanded(const Expr& expr) {
   if (!any_of(expr, is_plus_minus)) return expr;
@@ -51,6 +66,14 @@ uint64_t tree_hash(const Expr& expr) {
 
 }  // namespace
 
+namespace {
+
+Expr prepared(const Expr& expr) {
+  return with_relations_repeated(without_memberships(expanded(expr)));
+}
+
+}  // namespace
+
 bool any_of(const Expr& expr, bool (*holds)(const Expr&)) {
   return holds(expr) ||
          std::any_of(expr.args.begin(), expr.args.end(), [&](const Expr& arg) { return any_of(arg, holds); });
@@ -69,21 +92,7 @@ bool identical(const Expr& a, const Expr& b) {
 
 bool equal(const Expr& gold, const Expr& answer, const EqualOptions& options) {
   if (options.simplified && !is_simplified(answer)) return identical(gold, answer);
-  return Comparer(options, tree_hash(gold) ^ (tree_hash(answer) << 1)).same(without_memberships(expanded(gold)), without_memberships(expanded(answer)));
-}
-
-// |x| < 3 as -3 < x < 3, |x| > 3 as x < -3 or x > 3; anything else as it is.
-Expr without_bars(const Expr& relation) {
-  const bool shaped = relation.kind == Kind::relation && relation.args.size() == 2 &&
-                      relation.args[0].kind == Kind::call && relation.args[0].name == "abs" &&
-                      relation.args[0].args[0].kind == Kind::symbol && !has_symbols(relation.args[1]);
-  const std::string op = shaped ? relation.operators[0] : "";
-  if (op != "<" && op != "<=" && op != ">" && op != ">=") return relation;
-  const Expr &x = relation.args[0].args[0], &end = relation.args[1];
-  Expr low = make_two(Kind::relation, x, make_one(Kind::negate, end)), high = make_two(Kind::relation, x, end);
-  low.operators = {(op[0] == '<' ? ">" : "<") + op.substr(1)};
-  high.operators = {op};
-  return make_two(Kind::list, std::move(low), std::move(high), op[0] == '<' ? "and" : "or");
+  return Comparer(options, tree_hash(gold) ^ (tree_hash(answer) << 1)).same(prepared(gold), prepared(answer));
 }
 
 bool Comparer::same(const Expr& gold, const Expr& answer) {
@@ -93,11 +102,14 @@ bool Comparer::same(const Expr& gold, const Expr& answer) {
     if (!same_units(gold, answer)) return false;
     if (identical(gold, answer)) return true;
     if (gold.kind == Kind::text || answer.kind == Kind::text) return words(gold, answer);
-    if (const auto sets = real_sets(without_bars(gold), without_bars(answer))) {
+    if (const auto sets = real_sets(gold, answer)) {
       if (*sets) return true;
     }
     if (gold.kind == Kind::relation || answer.kind == Kind::relation) return relations(gold, answer);
     if (gold.kind == Kind::matrix || answer.kind == Kind::matrix) return matrices(gold, answer);
+    if (gold.kind == Kind::set_op && answer.kind == Kind::set_op && gold.name == answer.name &&
+        gold.name != "difference" && unordered(gold.args, answer.args, false))
+      return true;
     if (same_names(gold, answer)) return true;
     if (is_bracketed(gold) || is_bracketed(answer)) return collections(gold, answer);
     if (holds_matrix(gold) || holds_matrix(answer)) return matrices(gold, answer);

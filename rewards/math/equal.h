@@ -12,6 +12,8 @@ namespace cohort::math {
 
 enum class Mark { either, dropped, scales };  // 25% as 25 or 0.25, 90° as 90 or π/2: both, the first, the second
 enum class SymbolDomain { automatic, positive, real };
+// Whether x = 5 may stand for 5 and x > 2 for (2, ∞): both ways; both but for a reference that is an inequality; neither.
+enum class Relations { loose, asked, strict };
 enum class LogBase { either, e, ten };  // of log without a base
 
 struct EqualOptions {
@@ -24,7 +26,7 @@ struct EqualOptions {
   double tolerance = 0;  // relative; 0: the rule of digits
   bool match_units = false;
   bool strict_names = true;
-  bool strict_relations = false;  // x = 5 may not stand for 5, nor x > 2 for (2, ∞)
+  Relations relations = Relations::loose;
   bool simplified = false;        // 2/4 or 1 + 1 are no answers
   bool match_case = false;        // of words
   SymbolDomain domain = SymbolDomain::automatic;

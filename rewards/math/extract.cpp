@@ -179,6 +179,19 @@ bool denies(std::string_view text) {
   return false;
 }
 
+// Where the formula that `text` starts with ends, its fence included; zero for none.
+size_t formula_end(std::string_view text, std::string_view formula) {
+  if (formula.empty()) return 0;
+  const auto start = static_cast<size_t>(formula.data() - text.data());
+  return start + formula.size() + start;  // a fence closes with as many characters as it opened with
+}
+
+// ", as required": words behind a formula that add nothing to it.
+bool is_remark(std::string_view text) {
+  return text.starts_with(", ") && text.find_first_of("0123456789$\\") == std::string_view::npos &&
+         text.find(" and ") == std::string_view::npos && text.find(" or ") == std::string_view::npos;
+}
+
 // Readings of what follows a phrase: the sentence, the formula it starts with, its only number.
 std::vector<std::string> after_phrase(std::string_view rest) {
   while (!rest.empty() && std::string_view(" \t\r\n:*#=").find(rest[0]) != std::string_view::npos)
@@ -192,6 +205,7 @@ std::vector<std::string> after_phrase(std::string_view rest) {
     if (!formula.empty()) return {std::string(formula)};
   }
   if (line.empty()) return readings;
+  if (is_remark(line.substr(std::min(line.size(), formula_end(rest, formula))))) return {std::string(formula)};
   std::string plain(line);
   std::erase(plain, '*');
   if (formula.empty() && line.find('*') != std::string_view::npos && line.find("**") == std::string_view::npos)
@@ -309,7 +323,7 @@ std::vector<std::string> extract_reference(std::string_view answer) {
   if (const auto tagged = last_tag(answer, "answer")) return {std::string(trim(*tagged))};
   answer = trim(answer);
   std::vector<std::string> readings = {std::string(answer)};
-  if (answer.size() <= kMaxBare) return readings;
+  if (answer.size() <= kMaxBare && !after_answer_phrase(answer)) return readings;
   for (std::string& reading : marked_answer(answer, {}, false)) readings.push_back(std::move(reading));
   return readings;
 }

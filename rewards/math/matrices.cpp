@@ -101,10 +101,12 @@ std::optional<Expr> matrix_value(const Expr& expr) {
   return std::nullopt;
 }
 
-// The entries of a single column, or of a point.
+// The entries of a single column or row, or of a point.
 std::optional<std::vector<Expr>> entries(const Expr& expr) {
   if (expr.kind == Kind::tuple && (expr.name == "()" || expr.name == "[]")) return expr.args;
+  if (expr.kind == Kind::call && expr.name == "binom") return expr.args;  // a column written as \\binom{1}{2}
   if (expr.kind != Kind::matrix) return std::nullopt;
+  if (expr.args.size() == 1) return expr.args[0].args;
   std::vector<Expr> column;
   for (const Expr& row : expr.args) {
     if (row.args.size() != 1) return std::nullopt;

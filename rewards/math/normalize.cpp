@@ -332,6 +332,9 @@ std::string clean_commands(std::string_view text) {
                                            ? rest.size()
                                            : rest.find_first_not_of("\\!, ", 1)))) {
       at += rest.find_first_not_of("\\!, ", 1);
+    } else if (rest.starts_with("{:}") || rest.starts_with("{=}")) {
+      out += rest[1];
+      at += 3;
     } else if (rest.starts_with("{,}") && digits_around(out, rest.substr(3))) {
       const size_t digits = rest.find_first_not_of("0123456789", 3) == std::string_view::npos
                                 ? rest.size() - 3
@@ -376,7 +379,7 @@ namespace {
 std::string without_articles(std::string text) {
   for (bool again = true; again;) {
     again = false;
-    for (std::string_view word : {"a ", "an ", "the ", "on ", "in ", "at "}) {
+    for (std::string_view word : {"a ", "an ", "the ", "on ", "in ", "at ", "it is ", "it's "}) {
       if (text.starts_with(word) && text.size() > word.size()) text.erase(0, word.size()), again = true;
     }
   }

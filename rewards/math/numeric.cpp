@@ -132,6 +132,7 @@ struct NumericField {
     if (name == "ln" || name == "log") return A::log(z);
     if (name == "lg") return ratio(A::log(z), A::log(A::from(10)));
     if (name == "exp") return A::exp(z);
+    if (name == "cis") return A::exp({-z.im, z.re, z.radius});
     if (name == "abs") return absolute(z);
     if (name == "floor" || name == "ceil" || name == "round" || name == "!") return whole_call(name, z);
     if (name == "conj") return Value{z.re, -z.im, z.radius};

@@ -15,13 +15,14 @@ bool among(const std::array<std::string_view, N>& names, std::string_view name) 
 }
 
 // Commands that begin something a product can go on with.
-constexpr std::array<std::string_view, 58> kNoFactor = {
+constexpr std::array<std::string_view, 60> kNoFactor = {
     "cdot",  "times",    "div",      "pm",     "mp",      "le",     "leq",           "ge",     "geq",    "ne",
     "neq",   "in",       "notin",    "cup",    "cap",     "setminus", "approx",      "sim",    "equiv",  "to",
     "implies", "lt",     "gt",       "rfloor", "rceil",   "rangle", "backslash",     "end",    "subset", "choose",
     "over",  "lor",      "land",     "vee",    "wedge",   "leqslant", "geqslant",    "leqq",   "geqq",   "doteq",
     "subseteq", "bigcup", "bigcap",  "smallsetminus", "ast", "not", "bmod",          "pmod",   "mod",    "degree",
-    "degrees", "Rightarrow", "Longrightarrow", "iff", "Leftrightarrow", "therefore", "because", "hline"};
+    "degrees", "Rightarrow", "Longrightarrow", "iff", "Leftrightarrow", "therefore", "because", "hline", "mapsto",
+    "rightarrow"};
 
 }  // namespace
 
@@ -77,13 +78,13 @@ std::optional<std::string> Parser::take_relation() {
   };
   static constexpr std::array<Spelling, 7> kOps = {
       {{"=", "="}, {"<", "<"}, {">", ">"}, {"<=", "<="}, {">=", ">="}, {"!=", "!="}, {"\\mid", ""}}};
-  static constexpr std::array<Spelling, 22> kCommands = {
+  static constexpr std::array<Spelling, 24> kCommands = {
       {{"le", "<="},      {"leq", "<="},        {"leqslant", "<="},     {"leqq", "<="},
        {"ge", ">="},      {"geq", ">="},        {"geqslant", ">="},     {"geqq", ">="},
        {"lt", "<"},       {"gt", ">"},          {"ne", "!="},           {"neq", "!="},
        {"in", "in"},      {"notin", "notin"},   {"approx", "~"},        {"sim", "~"},
        {"equiv", "="},    {"subset", "subset"}, {"subseteq", "subset"}, {"to", "to"},
-       {"implies", "to"}, {"doteq", "~"}}};
+       {"implies", "to"}, {"doteq", "~"},       {"mapsto", "to"},      {"rightarrow", "to"}}};
   if (peek().kind == TokenKind::op) {
     if (is_op("=") && peek(1).kind == TokenKind::end) return std::nullopt;
     for (const Spelling& s : kOps) {
@@ -233,6 +234,9 @@ Expr Parser::product() {
       continue;
     } else if (left.kind == Kind::tuple && peek().text == "U" && (is_op("(", 1) || is_op("[", 1))) {
       return left;  // a union
+    } else if (peek().kind == TokenKind::command && is_fraction(peek().text) && is_op("{", 1) &&
+               peek(2).kind == TokenKind::word && !number_word(peek(2).text)) {
+      return left;  // \frac{\text{km}}{\text{h}} is a unit
     } else if (starts_factor()) {
       multiply(factor());
     } else if (peek().kind == TokenKind::number && tokens_[at_ - 1].kind == TokenKind::op &&

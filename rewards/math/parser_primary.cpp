@@ -12,10 +12,10 @@ bool among(const std::array<std::string_view, N>& names, std::string_view name) 
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-constexpr std::array<std::string_view, 36> kFunctions = {
+constexpr std::array<std::string_view, 37> kFunctions = {
     "sin",  "cos",  "tan",  "cot",  "sec",    "csc",    "arcsin",  "arccos",  "arctan",  "arccot", "arcsec", "arccsc",
     "sinh", "cosh", "tanh", "coth", "sech",   "csch",   "arcsinh", "arccosh", "arctanh", "ln",     "log",    "lg",
-    "exp",  "asin", "acos", "atan", "arsinh", "arcosh", "artanh",  "Re",      "Im",      "arg",    "sgn",    "det"};
+    "exp",  "asin", "acos", "atan", "arsinh", "arcosh", "artanh",  "Re",      "Im",      "arg",    "sgn",    "det",    "cis"};
 constexpr std::array<std::string_view, 9> kArgumentLists = {"max",   "min",  "gcd",     "lcm",  "abs",
                                                             "floor", "ceil", "ceiling", "round"};
 constexpr std::array<std::string_view, 12> kAccents = {
@@ -179,7 +179,7 @@ Expr Parser::command() {
     Expr inside = braces();
     return inside.kind == Kind::set ? inside : make_one(Kind::set, std::move(inside));
   }
-  if (is_op("{") || name == "end" || name == "int" || name == "lim" || name == "over" || name == "choose")
+  if (is_op("{") || name == "end" || name == "over" || name == "choose")
     throw ParseFailure{};
   return symbol("\\" + name);
 }
@@ -187,6 +187,7 @@ Expr Parser::command() {
 // \overline{AB}, \hat{x}, \vec v, \overline{3+4i}: a name, or the conjugate of a value.
 Expr Parser::accented(const std::string& accent) {
   const bool bar = accent == "overline" || accent == "bar";
+  const std::string mark = bar ? "overline" : accent;
   const bool silent = accent == "vec" || accent == "hat" || accent == "overrightarrow" || accent == "widehat" ||
                       accent == "overleftrightarrow";
   std::string inside;
@@ -201,7 +202,7 @@ Expr Parser::accented(const std::string& accent) {
   if (letters) {
     at_ = end + 1;
     if (inside.size() == 1 && silent) return symbol(inside);
-    return {.kind = Kind::symbol, .name = accent == "vec" ? inside : accent + inside};
+    return {.kind = Kind::symbol, .name = accent == "vec" ? inside : mark + inside};
   }
   if (bar && is_op("{")) return make_one(Kind::call, braces(), "conj");
   if (is_op("{")) {
@@ -210,7 +211,7 @@ Expr Parser::accented(const std::string& accent) {
   }
   Expr marked = latex_argument();
   if (marked.kind != Kind::symbol) throw ParseFailure{};
-  if (!silent) marked.name = accent + marked.name;
+  if (!silent) marked.name = mark + marked.name;
   return marked;
 }
 
@@ -380,7 +381,25 @@ Expr Parser::blackboard() {
   ++at_;
   if (braced) expect("}");
   if (name.size() != 1 || std::string_view("RZQNC").find(name[0]) == std::string_view::npos) return symbol(name);
-  return {.kind = Kind::named_set, .name = name};
+  return half_set(name);
+}
+
+// R^+, R_{>0}, Z^{+}: the positive part; with - or < the negative one.
+Expr Parser::half_set(const std::string& name) {
+  const size_t script = is_op("^") || is_op("_") ? 1 : 0;
+  const size_t mark = script + (is_op("{", script) ? 1 : 0);
+  const std::string& sign = peek(mark).text;
+  const bool positive = sign == "+" || sign == ">" || sign == ">=" || sign == "ge" || sign == "geq";
+  const bool negative = sign == "-" || sign == "<" || sign == "<=" || sign == "le" || sign == "leq";
+  if (script == 0 || !(positive || negative)) return {.kind = Kind::named_set, .name = name};
+  const bool closed = sign.size() > 1;
+  at_ += mark + 1;
+  if (peek().kind == TokenKind::number && peek().text == "0") ++at_;
+  if (mark > script) expect("}");
+  if (name != "R") return {.kind = Kind::named_set, .name = name + (positive ? "+" : "-") + (closed ? "0" : "")};
+  const Expr infinity{.kind = Kind::constant, .name = "inf"};
+  if (positive) return make_two(Kind::tuple, make_number(0), infinity, closed ? "[)" : "()");
+  return make_two(Kind::tuple, make_one(Kind::negate, infinity), make_number(0), closed ? "(]" : "()");
 }
 
 }  // namespace cohort::math

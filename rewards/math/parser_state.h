@@ -85,6 +85,7 @@ class Parser {
   Expr fraction();
   Expr root();
   Expr blackboard();
+  Expr half_set(const std::string& name);
 
   // parser_environment.cpp
   Expr environment();

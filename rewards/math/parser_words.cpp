@@ -133,6 +133,9 @@ void Parser::skip_leading_words() {
       ++at_;
     else if (peek().kind == TokenKind::word && is_op(":", 1) && peek(2).kind != TokenKind::end)
       at_ += 2;  // "Answer: 5"
+    else if (!in_set_ && peek().kind == TokenKind::letter && is_op(":", 1) &&
+             (peek(2).kind == TokenKind::number || is_op("-", 2) || is_command("mapsto", 3) || is_command("to", 3)))
+      at_ += 2;  // "x: 5", "f: x \mapsto 2x"
     else if (is_op(":") || (is_op("=") && peek(1).kind != TokenKind::end))
       ++at_;
     else
@@ -175,8 +178,7 @@ bool Parser::take_unit_part(std::string& unit) {
     ++at_;
   } else if (unit.empty() && token.kind == TokenKind::op && token.text == "(" && peek(1).kind == TokenKind::word) {
     ++at_;
-  } else if (token.kind == TokenKind::command && is_fraction(token.text) && is_op("{", 1) &&
-             peek(2).kind == TokenKind::word) {  // \frac{\text{km}}{\text{h}}
+  } else if (token.kind == TokenKind::command && is_fraction(token.text) && is_op("{", 1) && is_wordlike(2)) {  // \frac{\text{km}}{\text{h}}
     size_t end = 3;
     while (end < 12 && !is_op("}", end)) ++end;
     if (!is_op("{", end + 1) || !is_wordlike(end + 2)) return false;

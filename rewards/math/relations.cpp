@@ -15,10 +15,25 @@ bool is_equation(const Expr& relation) {
   return all_operators(relation, "=");
 }
 
+// Calls that a problem asks the value of: cos θ = 1/2, |AB| = 5.
+bool names_value(std::string_view call) {
+  return call == "abs" || call == "sin" || call == "cos" || call == "tan" || call == "cot" || call == "max" ||
+         call == "min" || call == "det" || call == "arg";
+}
+
+// f^{-1}(x)
+bool is_inverse_function(const Expr& expr) {
+  if (expr.kind != Kind::product || expr.args.size() != 2 || expr.args[0].kind != Kind::power) return false;
+  const Expr& power = expr.args[0];
+  return power.args[0].kind == Kind::symbol && power.args[1].kind == Kind::negate && expr.args[1].kind == Kind::symbol;
+}
+
 // What is being given a value: x, x_1, AB, f(x), x + y, (x, y), "Area". Nothing with a number in it.
 bool is_name(const Expr& expr) {
   if (expr.kind == Kind::symbol || expr.kind == Kind::text || (expr.kind == Kind::constant && expr.name != "inf"))
     return true;
+  if (expr.kind == Kind::call) return expr.args.size() == 1 && names_value(expr.name) && is_name(expr.args[0]);
+  if (is_inverse_function(expr)) return true;
   if (expr.kind != Kind::product && expr.kind != Kind::sum && expr.kind != Kind::divide && expr.kind != Kind::tuple &&
       expr.kind != Kind::ratio)
     return false;
@@ -28,6 +43,7 @@ bool is_name(const Expr& expr) {
 // f(x) or y: names for the value of a function.
 bool is_function_name(const Expr& expr) {
   if (expr.kind == Kind::symbol) return expr.name == "y" || expr.name == "f";
+  if (is_inverse_function(expr)) return true;
   return expr.kind == Kind::product && expr.args.size() == 2 && expr.args[0].kind == Kind::symbol &&
          expr.args[0].name.size() == 1;
 }
@@ -37,6 +53,13 @@ bool differ_by_index(const Expr& a, const Expr& b) {
   if (a.kind != Kind::symbol || b.kind != Kind::symbol) return false;
   const size_t i = a.name.find('_'), j = b.name.find('_');
   return (i == std::string::npos) != (j == std::string::npos) && a.name.substr(0, i) == b.name.substr(0, j);
+}
+
+// P beside P(A): the argument left out.
+bool differ_by_argument(const Expr& a, const Expr& b) {
+  const auto function = [](const Expr& e) { return e.kind == Kind::product && e.args.size() == 2 ? e.args[0].name : e.name; };
+  const bool one = (a.kind == Kind::symbol) != (b.kind == Kind::symbol);
+  return one && (is_function_name(a) || is_function_name(b) ) && function(a) == function(b) && !function(a).empty();
 }
 
 Expr difference(const Expr& relation) {
@@ -60,6 +83,7 @@ Expr upward(const Expr& relation) {
 bool Comparer::relations(const Expr& gold, const Expr& answer) {
   if (gold.kind != Kind::relation) return relation_with_value(answer, gold, false);
   if (answer.kind != Kind::relation) return relation_with_value(gold, answer, true);
+  if (all_operators(answer, "to") && !all_operators(gold, "to")) return same(gold, answer.args.back());
   if (is_equation(gold) && is_equation(answer)) return equations(gold, answer);
   if (gold.operators == answer.operators && ordered(gold.args, answer.args)) return true;
   return inequalities(gold, answer);
@@ -74,7 +98,8 @@ bool Comparer::equations(const Expr& gold, const Expr& answer) {
   if (same(gold.args[0], answer.args[1]) && same(gold.args[1], answer.args[0])) return true;
   const bool both_named = is_name(gold.args[0]) && is_name(answer.args[0]);
   const bool both_functions = is_function_name(gold.args[0]) && is_function_name(answer.args[0]);
-  const bool one_name = both_functions || differ_by_index(gold.args[0], answer.args[0]);
+  const bool one_name = both_functions || differ_by_index(gold.args[0], answer.args[0]) ||
+                        differ_by_argument(gold.args[0], answer.args[0]);
   if (both_named && (!options_.strict_names || one_name) && same(gold.args[1], answer.args[1])) return true;
   const Expr left = difference(gold), right = difference(answer);
   if (!has_symbols(left) || !has_symbols(right)) return false;
@@ -97,7 +122,7 @@ bool Comparer::inequalities(const Expr& gold, const Expr& answer) {
 
 // A relation against something that is none: the value it gives to a name, or the end of a chain that holds.
 bool Comparer::relation_with_value(const Expr& relation, const Expr& value, bool relation_is_gold) {
-  if (options_.strict_relations) return false;
+  if (options_.relations == Relations::strict) return false;
   const auto equals = [&](const Expr& side) { return relation_is_gold ? same(side, value) : same(value, side); };
   const Expr& first = relation.args.front();
   const Expr& last = relation.args.back();

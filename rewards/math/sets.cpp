@@ -118,6 +118,19 @@ class RealSet {
     return inside;
   }
 
+  void forget_variable() { variable_.clear(); }
+
+  // x > 0, x < 1 as alternatives would leave nothing out: then both are meant.
+  Expr with_meant_commas(const Expr& expr) {
+    Expr out = expr;
+    if (expr.kind != Kind::list || expr.name != ",") return out;
+    for (size_t cell = first_cell(); cell <= last_cell(); ++cell) {
+      if (!contains(expr, cell)) return out;
+    }
+    out.name = "and";
+    return out;
+  }
+
  private:
   std::optional<Bound> value_of(const Expr& expr) {
     if (is_infinity(expr)) return Bound{.infinite = 1};
@@ -208,19 +221,50 @@ bool is_real_set_relation(const Expr& expr) {
 
 }  // namespace
 
-std::optional<bool> Comparer::real_sets(const Expr& gold, const Expr& answer) {
+namespace {
+
+// What a side says as a set of reals: |x| < 3 as a chain, 2x + 1 < 5 as x < 2, the list 1, 2 as a set beside a union.
+Expr as_set(const Expr& expr, const Expr& other, Budget& budget) {
+  const auto plain = [](const Expr& e) { return !has_symbols(e) && e.kind < Kind::list; };
+  if (expr.kind == Kind::list && other.kind == Kind::set_op && std::all_of(expr.args.begin(), expr.args.end(), plain)) {
+    Expr set = expr;
+    set.kind = Kind::set;
+    return set;
+  }
+  if (expr.kind == Kind::relation) return solved(without_bars(expr), budget);
+  Expr out = expr;
+  if (expr.kind == Kind::list || expr.kind == Kind::builder) {
+    for (Expr& arg : out.args) {
+      if (arg.kind == Kind::relation) arg = solved(without_bars(arg), budget);
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+std::optional<bool> Comparer::real_sets(const Expr& written_gold, const Expr& written_answer) {
+  const bool worth = is_set_kind(written_gold) || is_set_kind(written_answer) || is_real_set_relation(written_gold) ||
+                     is_real_set_relation(written_answer);
+  if (!worth) return std::nullopt;
+  const Expr gold = as_set(written_gold, written_answer, budget_), answer = as_set(written_answer, written_gold, budget_);
   const bool gold_relation = is_real_set_relation(gold), answer_relation = is_real_set_relation(answer);
   if (!(gold_relation || is_set_kind(gold)) || !(answer_relation || is_set_kind(answer))) return std::nullopt;
-  if (options_.strict_relations && gold_relation != answer_relation) return std::nullopt;
+  if (options_.relations == Relations::strict && gold_relation != answer_relation) return std::nullopt;
+  if (options_.relations == Relations::asked && gold_relation && !answer_relation) return std::nullopt;
   if (gold.kind == Kind::tuple && answer.kind == Kind::tuple)
     return std::nullopt;  // a point as well as an interval: by its entries
   if (gold.kind == Kind::set && answer.kind == Kind::set) return std::nullopt;
   RealSet sets(budget_);
-  if (!sets.collect(gold) || !sets.collect(answer)) return std::nullopt;
+  const bool renames = gold.kind == Kind::builder || answer.kind == Kind::builder;
+  if (!sets.collect(gold)) return std::nullopt;
+  if (renames) sets.forget_variable();  // that of {x | …} is bound
+  if (!sets.collect(answer)) return std::nullopt;
   sets.sort_points();
   if (!budget_.take(static_cast<int64_t>(sets.num_cells()) * 20)) return std::nullopt;
+  const Expr one = sets.with_meant_commas(gold), other = sets.with_meant_commas(answer);
   for (size_t cell = sets.first_cell(); cell <= sets.last_cell(); ++cell) {
-    if (sets.contains(gold, cell) != sets.contains(answer, cell)) return false;
+    if (sets.contains(one, cell) != sets.contains(other, cell)) return false;
   }
   return true;
 }
