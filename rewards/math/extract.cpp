@@ -13,6 +13,10 @@ constexpr size_t kMaxBare = 200;  // bytes of a completion that may be nothing b
 constexpr size_t kMaxCandidate = 10'000;
 constexpr size_t kTail = 100'000;  // bytes at the end of a text in which an answer is looked for
 
+bool is_alnum(char c) {
+  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c & 0x80) != 0;
+}
+
 struct Box {
   size_t start, end;  // of the whole \boxed{…}
   std::string_view inside;
@@ -100,6 +104,14 @@ std::optional<std::string> boxed_answer(std::string_view text, bool join) {
   return joined;
 }
 
+// Where `close` stands as a fence; the $ of \$ is none.
+size_t find_fence(std::string_view text, std::string_view close, size_t from) {
+  size_t at = find_first(text, close, from);
+  while (at != std::string_view::npos && close[0] == '$' && at > 0 && text[at - 1] == '\\')
+    at = find_first(text, close, at + 1);
+  return at;
+}
+
 // The last formula between $…$, $$…$$, \(…\) or \[…\].
 std::optional<std::string_view> last_formula(std::string_view text) {
   struct Fence {
@@ -120,7 +132,7 @@ std::optional<std::string_view> last_formula(std::string_view text) {
       continue;
     }
     const size_t start = at + fence->open.size();
-    const size_t end = find_first(text, fence->close, start);
+    const size_t end = find_fence(text, fence->close, start);
     if (end == std::string_view::npos) return last;  // unclosed: later ones would pair wrongly
     if (!trim(text.substr(start, end - start)).empty()) last = text.substr(start, end - start);
     at = end + fence->close.size();
@@ -132,7 +144,7 @@ std::string_view first_formula(std::string_view text) {
   for (const auto& [open, close] :
        {std::pair<std::string_view, std::string_view>{"$$", "$$"}, {"$", "$"}, {"\\(", "\\)"}, {"\\[", "\\]"}}) {
     if (!text.starts_with(open)) continue;
-    const size_t end = text.find(close, open.size());
+    const size_t end = find_fence(text, close, open.size());
     if (end != std::string_view::npos) return text.substr(open.size(), end - open.size());
   }
   return {};
@@ -192,6 +204,26 @@ bool is_remark(std::string_view text) {
          text.find(" and ") == std::string_view::npos && text.find(" or ") == std::string_view::npos;
 }
 
+// Without the stars of *emphasis* and **emphasis**, which touch what they mark on one side only; those of 2*x and x**2
+// stay.
+std::string without_emphasis(std::string_view text) {
+  const auto opens = [&](size_t at) { return at == 0 || std::string_view(" \t(\"'").find(text[at - 1]) != std::string_view::npos; };
+  const auto closes = [&](size_t at) {
+    return at >= text.size() || std::string_view(" \t.,:;!?)\"'").find(text[at]) != std::string_view::npos;
+  };
+  std::string out;
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = std::min(text.find_first_not_of('*', at), text.size());
+    if (end == at)
+      out += text[at++];
+    else {
+      if (opens(at) == closes(end) && at > 0 && end < text.size()) out += text.substr(at, end - at);
+      at = end;
+    }
+  }
+  return out;
+}
+
 // Readings of what follows a phrase: the sentence, the formula it starts with, its only number.
 std::vector<std::string> after_phrase(std::string_view rest) {
   while (!rest.empty() && std::string_view(" \t\r\n:*#=").find(rest[0]) != std::string_view::npos)
@@ -200,16 +232,13 @@ std::vector<std::string> after_phrase(std::string_view rest) {
   std::vector<std::string> readings;
   const std::string_view formula = first_formula(rest);
   std::string_view line = trim(sentence(rest, formula.size()));
-  while (line.ends_with("*")) line.remove_suffix(1);
   if (rest.starts_with("\\[") || rest.starts_with("$$")) {
     if (!formula.empty()) return {std::string(formula)};
   }
   if (line.empty()) return readings;
   if (is_remark(line.substr(std::min(line.size(), formula_end(rest, formula))))) return {std::string(formula)};
-  std::string plain(line);
-  std::erase(plain, '*');
-  if (formula.empty() && line.find('*') != std::string_view::npos && line.find("**") == std::string_view::npos)
-    plain = std::string(line);
+  const std::string plain = without_emphasis(line);
+  if (plain.empty()) return readings;
   readings.push_back(plain);
   for (std::string_view turn :
        {" because", " since ", ", which", ", so ", ", where ", " (", ", as ", ", when ", ", because", ", since", " as "}) {
@@ -235,7 +264,8 @@ std::optional<std::string_view> last_bold(std::string_view text) {
   const size_t end = find_last(text, "**");
   if (end == std::string_view::npos || end == 0) return std::nullopt;
   const size_t start = find_last(text, "**", end - 1);
-  if (start == std::string_view::npos || start + 2 > end || end - start > kMaxBare) return std::nullopt;
+  const bool power = start != std::string_view::npos && start > 0 && is_alnum(text[start - 1]);  // x**2
+  if (power || start == std::string_view::npos || start + 2 > end || end - start > kMaxBare) return std::nullopt;
   const std::string_view inside = trim(text.substr(start + 2, end - start - 2));
   return inside.empty() || inside.ends_with(":") ? std::nullopt : std::optional<std::string_view>(inside);
 }
@@ -259,6 +289,13 @@ std::string_view without_backticks(std::string_view text) {
   while (inside.size() > 2 && inside.front() == '`' && inside.back() == '`') inside = trim(inside.substr(1, inside.size() - 2));
   if (inside.size() == text.size()) return text;
   return inside.find('`') == std::string_view::npos ? inside : text;
+}
+
+// Whether prose leads up to the formula of a short completion: "We get $5$".
+bool leads_with_word(std::string_view text) {
+  size_t end = 0;
+  while (end < text.size() && is_alnum(text[end]) && (text[end] & 0x80) == 0 && !(text[end] >= '0' && text[end] <= '9')) ++end;
+  return end >= 2 && end < text.size() && text[end] == ' ';
 }
 
 // Readings in a text that has no thought and no answer tag around it.
@@ -293,9 +330,11 @@ std::vector<std::string> marked_answer(std::string_view text, const ExtractOptio
     return after_phrase(line.substr(line.find(':') + 1));
   std::vector<std::string> readings;
   if (const auto bold = last_bold(text)) readings.emplace_back(*bold);
-  if (trimmed.size() <= kMaxBare && trimmed.find('\n') == std::string_view::npos && !trimmed.empty())
+  const auto formula = last_formula(text);
+  if (trimmed.size() <= kMaxBare && trimmed.find('\n') == std::string_view::npos && !trimmed.empty() &&
+      !(formula && leads_with_word(trimmed)))
     readings.emplace_back(trimmed);
-  if (const auto formula = last_formula(text)) readings.emplace_back(*formula);
+  if (formula) readings.emplace_back(*formula);
   if (options.last_number) {
     if (const auto number = cohort::last_number(text)) readings.emplace_back(*number);
   }

@@ -27,13 +27,15 @@ constexpr std::array<std::string_view, 53> kNames = {
 constexpr std::array<std::string_view, 8> kGlued = {"sin", "cos", "tan", "cot", "sec", "csc", "ln", "log"};
 
 // Short runs of letters that are words or units, never products of symbols.
-constexpr std::array<std::string_view, 96> kShortWords = {
+constexpr std::array<std::string_view, 128> kShortWords = {
     "mm",  "cm",  "dm",  "km",  "in",  "ft",  "yd",  "mi",  "mg",  "kg",  "lb",  "lbs", "oz",  "ml",  "mL",  "kl",
     "sec", "min", "hr",  "hrs", "am",  "pm",  "AM",  "PM",  "mph", "kph", "gal", "sq",  "cu",  "deg", "rad", "USD",
     "usd", "EUR", "RMB", "kmh", "kW",  "kWh", "MW",  "Hz",  "kHz", "mol", "kPa", "Pa",  "kJ",  "cal", "day", "mod",
     "the", "is",  "are", "of",  "to",  "for", "per", "and", "or",  "not", "no",  "No",  "yes", "Yes", "if",  "an",
     "as",  "at",  "by",  "it",  "on",  "be",  "we",  "All", "all", "any", "one", "two", "six", "ten", "odd", "May",
-    "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun", "so",  "So",  "The", "GB",  "km2", "st",  "nd",  "rd",  "th"};
+    "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun", "so",  "So",  "The", "GB",  "km2", "st",  "nd",  "rd",  "th",
+    "We",  "He",  "It",  "She", "get", "Get", "got", "has", "had", "was", "can", "its", "our", "his", "her", "you",
+    "You", "let", "Let", "see", "use", "but", "But", "now", "Now", "how", "who", "put", "add", "did", "For", "If"};
 
 template <size_t N>
 bool among(const std::array<std::string_view, N>& names, std::string_view name) {
@@ -141,7 +143,8 @@ class Lexer {
   // brackets separates unless the commas around it carry spaces.
   bool thousands_at(size_t from) const {
     if (from >= text_.size() || digits_at(from + 1) != 3) return false;
-    if (text_[from] == ' ') return true;
+    if (text_[from] == ' ')  // 5 121/144 is a mixed number
+      return text_[from + 1] == '0' || from + 4 >= text_.size() || text_[from + 4] != '/';
     if (options_.decimal_comma) return text_[from] == '.';
     return text_[from] == ',' && (depth_ == 0 || spaced_commas_);
   }
@@ -239,10 +242,19 @@ class Lexer {
         std::any_of(inside.begin(), inside.end(), [](char c) { return is_letter(c) || (c & 0x80) != 0; });
     if (!letters || inside.find_first_of("\\=<>^") != std::string_view::npos || is_letter_list(inside) || is_digit(inside[0]))
       return nested(inside);
-    if (among(kNames, inside)) return push(TokenKind::command, std::string(inside));
+    if (among(kNames, inside) && !is_time_unit(inside)) return push(TokenKind::command, std::string(inside));
     const bool symbol = inside == "i" || (upright && std::string_view("mshgLlJNWVAKCF").find(inside) == std::string_view::npos);
     if (inside.size() == 1 && symbol) return push(TokenKind::letter, std::string(inside));
     push(TokenKind::word, std::string(inside));
+  }
+
+  // The minutes and seconds behind a number are no functions.
+  bool is_time_unit(std::string_view name) const {
+    if (name != "min" && name != "sec") return false;
+    size_t next = at_;
+    while (next < text_.size() && (text_[next] == ' ' || text_[next] == '}')) ++next;
+    const bool ends = next == text_.size() || text_[next] == '.' || text_[next] == ',';
+    return ends && !tokens_.empty() && (tokens_.back().kind == TokenKind::number || tokens_.back().text == "}");
   }
 
   void nested(std::string_view inside) {
@@ -260,8 +272,16 @@ class Lexer {
     while (end < text_.size() && is_letter(text_[end])) ++end;
     const std::string_view run = text_.substr(at_, end - at_);
     at_ = end;
+    if ((run == "p" || run == "a") && rest().starts_with(".m")) {
+      at_ += rest().starts_with(".m.") ? 3 : 2;
+      return push(TokenKind::word, std::string(run) + "m");
+    }
     if (run.size() == 1) return push(TokenKind::letter, std::string(run));
-    if (among(kNames, run)) return push(TokenKind::command, std::string(run));
+    if (run.size() > 4 && run.size() < 8 && run.ends_with("sqrt")) {  // 3xsqrt(2)
+      for (char c : run.substr(0, run.size() - 4)) push(TokenKind::letter, std::string(1, c));
+      return push(TokenKind::command, "sqrt");
+    }
+    if (among(kNames, run) && !is_time_unit(run)) return push(TokenKind::command, std::string(run));
     for (std::string_view name : kGlued) {
       if (run.size() == name.size() + 1 && run.starts_with(name) &&
           std::string_view("xyztabABCnk").find(run.back()) != std::string_view::npos && run != "cost") {

@@ -327,7 +327,7 @@ std::string clean_commands(std::string_view text) {
   out.reserve(text.size());
   for (size_t at = 0; at < text.size();) {
     const std::string_view rest = text.substr(at);
-    if (rest.starts_with(",\\!") &&
+    if ((rest.starts_with(",\\!") || rest.starts_with(", \\!")) &&
         digits_around(out, rest.substr(rest.find_first_not_of("\\!, ", 1) == std::string_view::npos
                                            ? rest.size()
                                            : rest.find_first_not_of("\\!, ", 1)))) {

@@ -104,13 +104,14 @@ std::optional<std::string> Parser::take_relation() {
 Expr Parser::relation() {
   const Level level(*this);
   Expr first = set_expression();
+  take_unit(first);
   auto op = take_relation();
   if (!op) return first;
   Expr relation = make_one(Kind::relation, std::move(first));
   while (op) {
-    take_unit(relation.args.back());
     relation.operators.push_back(*op);
     relation.args.push_back(set_expression());
+    take_unit(relation.args.back());
     op = take_relation();
   }
   return relation;

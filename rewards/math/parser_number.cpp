@@ -122,7 +122,8 @@ std::optional<Expr> Parser::mixed_fraction(const Expr& whole) {
     return is_whole(top) && is_whole(bottom) && top.value > 0 && top.value < bottom.value;
   };
   if (!is_whole(whole)) return std::nullopt;
-  if (peek().kind == TokenKind::command && is_fraction(peek().text)) {
+  const bool unit = is_op("{", 1) && peek(2).kind == TokenKind::word && !number_word(peek(2).text);
+  if (peek().kind == TokenKind::command && is_fraction(peek().text) && !unit) {
     Expr part = fraction();
     if (options_.mixed_fractions && part.kind == Kind::divide && proper(part.args[0], part.args[1]))
       return make_number(whole.value + part.args[0].value / part.args[1].value);

@@ -54,6 +54,7 @@ class Parser {
   bool take_magnitude(Expr& left);
   static bool number_word(std::string_view text);
   std::optional<Expr> spelled_number();
+  bool is_reckoned_with() const;
   Expr word();
 
   // parser_number.cpp

@@ -178,7 +178,8 @@ bool Parser::take_unit_part(std::string& unit) {
     ++at_;
   } else if (unit.empty() && token.kind == TokenKind::op && token.text == "(" && peek(1).kind == TokenKind::word) {
     ++at_;
-  } else if (token.kind == TokenKind::command && is_fraction(token.text) && is_op("{", 1) && is_wordlike(2)) {  // \frac{\text{km}}{\text{h}}
+  } else if (token.kind == TokenKind::command && is_fraction(token.text) && is_op("{", 1) &&
+             peek(2).kind == TokenKind::word) {  // \frac{\text{km}}{\text{h}}
     size_t end = 3;
     while (end < 12 && !is_op("}", end)) ++end;
     if (!is_op("{", end + 1) || !is_wordlike(end + 2)) return false;
@@ -218,7 +219,7 @@ void Parser::take_unit(Expr& expr) {
   std::string unit;
   while (!is_bracketed_condition() && take_unit_part(unit)) {
   }
-  if (!unit.empty()) expr.unit = unit;
+  if (!unit.empty()) expr.unit += (expr.unit.empty() ? "" : " ") + unit;
 }
 
 bool Parser::number_word(std::string_view text) {
@@ -262,16 +263,25 @@ bool Parser::take_magnitude(Expr& left) {
   return false;
 }
 
+// Whether an operator or a factor follows, as it would behind a value.
+bool Parser::is_reckoned_with() const {
+  const bool sign = is_op("+") || is_op("-") || is_op("*") || is_op("/") || is_op("^");
+  return (sign && peek(1).kind != TokenKind::word) || is_command("times") || is_command("cdot") || starts_factor();
+}
+
 Expr Parser::word() {
   if (auto number = spelled_number()) return *number;
   std::string text = peek().text;
+  bool bare = peek().bare;
   ++at_;
   if (is_op("_")) return {.kind = Kind::symbol, .name = text + subscript()};
   if (is_op("(") && !tokens_[at_ - 1].bare && !peek().spaced) return {.kind = Kind::symbol, .name = text};
   while (peek().kind == TokenKind::word && peek().text != "and" && peek().text != "or") {
     text += " " + peek().text;
+    bare = bare || peek().bare;
     ++at_;
   }
+  if (bare && is_reckoned_with()) throw ParseFailure{};  // "We get -4" is no difference
   struct Named {
     std::string_view words, set;
   };
