@@ -75,8 +75,19 @@ char choice_of(std::string_view answer) {
     rest.remove_prefix(1);
   }
   rest = trim(rest);
-  const bool goes_on = !rest.empty() && (!marked || std::string_view("+-*/^_=!").find(rest[0]) != std::string_view::npos);
+  const bool goes_on =
+      !rest.empty() && (!marked || std::string_view("+-*/^_=!").find(rest[0]) != std::string_view::npos);
   return goes_on || names_choice(rest) ? '\0' : letter;
+}
+
+// The same choice; a small letter alone may stand for it.
+bool same_choice(std::string_view gold, std::string_view answer, bool match_case) {
+  const char letter = choice_of(gold);
+  if (letter == '\0') return false;
+  if (letter == choice_of(answer)) return true;
+  const char small = static_cast<char>(letter + ('a' - 'A'));
+  const std::string_view alone = trim(answer);
+  return !match_case && (alone == std::string(1, small) || alone == std::string("(") + small + ")");
 }
 
 // The same once spelling is set aside: the very text, or for words the same words.
@@ -101,8 +112,7 @@ Score judge(const Accuracy& options, const Judged& judged) {
   const bool match_case = options.equal.match_case;
   if (same_text(*gold, texts[0], match_case) || same_text(*gold, answer->text, match_case))
     return verdict(true, reason);
-  if (const char letter = choice_of(gold->text); letter != '\0' && letter == choice_of(texts[0]))
-    return verdict(true, reason);
+  if (same_choice(gold->text, texts[0], match_case)) return verdict(true, reason);
   if (!answer->expr)
     return gold->expr && gold->expr->kind != math::Kind::text
                ? unparsable(reason + ", which is not readable as mathematics")
@@ -135,15 +145,16 @@ RewardFn make_accuracy(const Json& options) {
                     : degrees == "radian" ? math::Mark::scales
                                           : math::Mark::either;
   const std::string log_base = choice(options, "log_base", {"either", "e", "10"});
-  a.equal.log_base = log_base == "e"    ? math::LogBase::e
-                     : log_base == "10" ? math::LogBase::ten
-                                        : math::LogBase::either;
+  a.equal.log_base = log_base == "e" ? math::LogBase::e : log_base == "10" ? math::LogBase::ten : math::LogBase::either;
   const std::string relations = choice(options, "relations", {"loose", "asked", "strict"});
   a.equal.relations = relations == "asked"    ? math::Relations::asked
                       : relations == "strict" ? math::Relations::strict
                                               : math::Relations::loose;
   a.equal.simplified = choice(options, "form", {"any", "simplified"}) == "simplified";
-  a.equal.match_case = choice(options, "case", {"fold", "match"}) == "match";
+  const std::string letters = choice(options, "case", {"words", "match", "all"});
+  a.equal.match_case = letters == "match";
+  a.equal.fold_symbols = letters == "all";
+  a.equal.strict_bases = choice(options, "bases", {"either", "value"}) == "value";
   a.parse.mixed_fractions = choice(options, "mixed_fractions", {"sum", "product"}) == "sum";
   a.extract.join_boxes = choice(options, "boxes", {"joined", "last"}) == "joined";
   a.equal.ordered_lists = choice(options, "list_order", {"any", "same"}) == "same";

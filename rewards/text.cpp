@@ -138,9 +138,29 @@ size_t phrase_end(std::string_view text, size_t at) {
   std::string_view rest = text.substr(at);
   const bool final = at >= 12 && (text.substr(at - 12, 6) == "final " || text.substr(at - 12, 6) == "Final " ||
                                   text.substr(at - 12, 6) == "FINAL ");
-  for (std::string_view more :
-       {" to the question is", " to this question is", " to this problem is", " to the problem is", " would be",
-        " should be", " will be", " must be", " equals", " is", "s are", "**:", ":**", "*:", ":*", "_:", ":_", ":</b>", "</b>:", " :", ":", " =", "**"}) {
+  for (std::string_view more : {" to the question is",
+                                " to this question is",
+                                " to this problem is",
+                                " to the problem is",
+                                " would be",
+                                " should be",
+                                " will be",
+                                " must be",
+                                " equals",
+                                " is",
+                                "s are",
+                                "**:",
+                                ":**",
+                                "*:",
+                                ":*",
+                                "_:",
+                                ":_",
+                                ":</b>",
+                                "</b>:",
+                                " :",
+                                ":",
+                                " =",
+                                "**"}) {
     if (rest.starts_with(more)) return at + more.size();
   }
   return final ? at : std::string_view::npos;

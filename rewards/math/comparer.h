@@ -16,14 +16,15 @@ bool is_bracketed(const Expr& expr);  // list, tuple or set
 bool holds_matrix(const Expr& expr);
 Expr without_memberships(Expr expr);
 bool is_simplified(const Expr& expr);
-Expr without_bars(const Expr& relation);              // |x| < 3 as -3 < x < 3
-Expr solved(const Expr& relation, Budget& budget);    // 2x + 1 < 5 as x < 2
+Expr without_bars(const Expr& relation);            // |x| < 3 as -3 < x < 3
+Expr solved(const Expr& relation, Budget& budget);  // 2x + 1 < 5 as x < 2
 Expr without_shared_terms(const Expr& sum, const Expr& other);
 bool any_of(const Expr& expr, bool (*holds)(const Expr&));  // of the expression and everything below it
 
 class Comparer {
  public:
-  Comparer(const EqualOptions& options, uint64_t seed) : options_(options), seed_(seed) {}
+  Comparer(const EqualOptions& options, uint64_t seed, Budget& budget)
+      : options_(options), seed_(seed), budget_(budget) {}
   bool same(const Expr& gold, const Expr& answer);
 
  private:
@@ -61,7 +62,7 @@ class Comparer {
 
   const EqualOptions& options_;
   uint64_t seed_;
-  Budget budget_;
+  Budget& budget_;
   int depth_ = 0;
 };
 

@@ -68,8 +68,15 @@ uint64_t tree_hash(const Expr& expr) {
 
 namespace {
 
-Expr prepared(const Expr& expr) {
-  return with_relations_repeated(without_memberships(expanded(expr)));
+Expr with_small_letters(Expr expr) {
+  if (expr.kind == Kind::symbol && expr.name[0] >= 'A' && expr.name[0] <= 'Z') expr.name[0] += 'a' - 'A';
+  for (Expr& arg : expr.args) arg = with_small_letters(std::move(arg));
+  return expr;
+}
+
+Expr prepared(const Expr& expr, const EqualOptions& options) {
+  Expr ready = with_relations_repeated(without_memberships(expanded(expr)));
+  return options.fold_symbols ? with_small_letters(std::move(ready)) : ready;
 }
 
 }  // namespace
@@ -90,9 +97,15 @@ bool identical(const Expr& a, const Expr& b) {
   return std::equal(a.args.begin(), a.args.end(), b.args.begin(), identical);
 }
 
-bool equal(const Expr& gold, const Expr& answer, const EqualOptions& options) {
+bool equal(const Expr& gold, const Expr& answer, const EqualOptions& options, Budget& budget) {
   if (options.simplified && !is_simplified(answer)) return identical(gold, answer);
-  return Comparer(options, tree_hash(gold) ^ (tree_hash(answer) << 1)).same(prepared(gold), prepared(answer));
+  return Comparer(options, tree_hash(gold) ^ (tree_hash(answer) << 1), budget)
+      .same(prepared(gold, options), prepared(answer, options));
+}
+
+bool equal(const Expr& gold, const Expr& answer, const EqualOptions& options) {
+  Budget budget;
+  return equal(gold, answer, options, budget);
 }
 
 bool Comparer::same(const Expr& gold, const Expr& answer) {

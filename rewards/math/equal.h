@@ -12,7 +12,8 @@ namespace cohort::math {
 
 enum class Mark { either, dropped, scales };  // 25% as 25 or 0.25, 90° as 90 or π/2: both, the first, the second
 enum class SymbolDomain { automatic, positive, real };
-// Whether x = 5 may stand for 5 and x > 2 for (2, ∞): both ways; both but for a reference that is an inequality; neither.
+// Whether x = 5 may stand for 5 and x > 2 for (2, ∞): both ways; both but for a reference that is an inequality;
+// neither.
 enum class Relations { loose, asked, strict };
 enum class LogBase { either, e, ten };  // of log without a base
 
@@ -27,13 +28,17 @@ struct EqualOptions {
   bool match_units = false;
   bool strict_names = true;
   Relations relations = Relations::loose;
-  bool simplified = false;        // 2/4 or 1 + 1 are no answers
-  bool match_case = false;        // of words
+  bool simplified = false;    // 2/4 or 1 + 1 are no answers
+  bool strict_bases = false;  // 4210_5 is 555 and not 4210
+  bool match_case = false;    // of words
+  bool fold_symbols = false;  // x is X
   SymbolDomain domain = SymbolDomain::automatic;
   LogBase log_base = LogBase::either;
 };
 
-/// `gold` is the reference. Deterministic; never throws for what the trees hold.
+/// `gold` is the reference. Deterministic; never throws for what the trees hold. What the comparison costs is taken
+/// from the budget; where that runs out, the two are not equal.
+bool equal(const Expr& gold, const Expr& answer, const EqualOptions& options, Budget& budget);
 bool equal(const Expr& gold, const Expr& answer, const EqualOptions& options);
 
 }  // namespace cohort::math

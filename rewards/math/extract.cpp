@@ -35,7 +35,10 @@ std::vector<Box> boxes_of(std::string_view text) {
     const char c = text[i];
     if (c == '\\') {
       const std::string_view rest = text.substr(i);
-      const size_t length = rest.starts_with("\\boxed") ? 6 : rest.starts_with("\\fbox") ? 5 : rest.starts_with("\\framebox") ? 9 : 0;
+      const size_t length = rest.starts_with("\\boxed")      ? 6
+                            : rest.starts_with("\\fbox")     ? 5
+                            : rest.starts_with("\\framebox") ? 9
+                                                             : 0;
       if (length > 0) {
         pending = i;
         i += length - 1;
@@ -65,8 +68,10 @@ std::string_view without_name(std::string_view gap) {
   if (!rest.ends_with("=")) return gap;
   rest = trim(rest.substr(0, rest.size() - 1));
   if (rest.size() > 2 && rest[rest.size() - 2] == '_') rest.remove_suffix(2);
-  const bool name = !rest.empty() && ((rest.back() >= 'a' && rest.back() <= 'z') || (rest.back() >= 'A' && rest.back() <= 'Z'));
-  const bool alone = rest.size() == 1 || std::string_view(" $,;{").find(rest[rest.size() - 2]) != std::string_view::npos;
+  const bool name =
+      !rest.empty() && ((rest.back() >= 'a' && rest.back() <= 'z') || (rest.back() >= 'A' && rest.back() <= 'Z'));
+  const bool alone =
+      rest.size() == 1 || std::string_view(" $,;{").find(rest[rest.size() - 2]) != std::string_view::npos;
   return name && alone ? rest.substr(0, rest.size() - 1) : gap;
 }
 
@@ -94,7 +99,8 @@ std::optional<std::string> boxed_answer(std::string_view text, bool join) {
     return plain ? std::optional<std::string>(*plain) : std::nullopt;
   }
   size_t first = boxes.size() - 1;
-  while (join && first > 0 && joins(text.substr(boxes[first - 1].end, boxes[first].start - boxes[first - 1].end))) --first;
+  while (join && first > 0 && joins(text.substr(boxes[first - 1].end, boxes[first].start - boxes[first - 1].end)))
+    --first;
   std::string joined;
   for (size_t i = first; i < boxes.size() && joined.size() <= kMaxCandidate; ++i) {
     if (boxes[i].inside.size() > kMaxCandidate) continue;
@@ -183,9 +189,8 @@ size_t count_numbers(std::string_view text) {
 
 // "not 12" announces nothing.
 bool denies(std::string_view text) {
-  for (std::string_view word :
-       {"not ", "n't ", "never ", "less than", "more than", "at least", "at most", "between", "greater than", "negative",
-        "minus"}) {
+  for (std::string_view word : {"not ", "n't ", "never ", "less than", "more than", "at least", "at most", "between",
+                                "greater than", "negative", "minus"}) {
     if (text.find(word) != std::string_view::npos) return true;
   }
   return false;
@@ -207,7 +212,9 @@ bool is_remark(std::string_view text) {
 // Without the stars of *emphasis* and **emphasis**, which touch what they mark on one side only; those of 2*x and x**2
 // stay.
 std::string without_emphasis(std::string_view text) {
-  const auto opens = [&](size_t at) { return at == 0 || std::string_view(" \t(\"'").find(text[at - 1]) != std::string_view::npos; };
+  const auto opens = [&](size_t at) {
+    return at == 0 || std::string_view(" \t(\"'").find(text[at - 1]) != std::string_view::npos;
+  };
   const auto closes = [&](size_t at) {
     return at >= text.size() || std::string_view(" \t.,:;!?)\"'").find(text[at]) != std::string_view::npos;
   };
@@ -240,8 +247,8 @@ std::vector<std::string> after_phrase(std::string_view rest) {
   const std::string plain = without_emphasis(line);
   if (plain.empty()) return readings;
   readings.push_back(plain);
-  for (std::string_view turn :
-       {" because", " since ", ", which", ", so ", ", where ", " (", ", as ", ", when ", ", because", ", since", " as "}) {
+  for (std::string_view turn : {" because", " since ", ", which", ", so ", ", where ", " (", ", as ", ", when ",
+                                ", because", ", since", " as "}) {
     const size_t cut = plain.find(turn);  // an explanation behind the answer
     if (cut != std::string::npos && cut > 0 && plain.find("\\(") == std::string::npos)
       readings.push_back(plain.substr(0, cut));
@@ -272,7 +279,8 @@ std::optional<std::string_view> last_bold(std::string_view text) {
 
 // What stands under a last heading or title that is nothing but "Answer".
 std::optional<std::string_view> under_heading(std::string_view text) {
-  for (std::string_view title : {"# Answer", "# Final Answer", "# ANSWER", "# answer", "# Final answer", "# Solution"}) {
+  for (std::string_view title :
+       {"# Answer", "# Final Answer", "# ANSWER", "# answer", "# Final answer", "# Solution"}) {
     const size_t at = find_last(text, title);
     if (at == std::string_view::npos) continue;
     const size_t end = text.find_first_not_of(": *\r", at + title.size());
@@ -286,7 +294,8 @@ std::optional<std::string_view> under_heading(std::string_view text) {
 // A completion fenced as code: ```…``` or `…`.
 std::string_view without_backticks(std::string_view text) {
   std::string_view inside = text;
-  while (inside.size() > 2 && inside.front() == '`' && inside.back() == '`') inside = trim(inside.substr(1, inside.size() - 2));
+  while (inside.size() > 2 && inside.front() == '`' && inside.back() == '`')
+    inside = trim(inside.substr(1, inside.size() - 2));
   if (inside.size() == text.size()) return text;
   return inside.find('`') == std::string_view::npos ? inside : text;
 }
@@ -294,7 +303,8 @@ std::string_view without_backticks(std::string_view text) {
 // Whether prose leads up to the formula of a short completion: "We get $5$".
 bool leads_with_word(std::string_view text) {
   size_t end = 0;
-  while (end < text.size() && is_alnum(text[end]) && (text[end] & 0x80) == 0 && !(text[end] >= '0' && text[end] <= '9')) ++end;
+  while (end < text.size() && is_alnum(text[end]) && (text[end] & 0x80) == 0 && !(text[end] >= '0' && text[end] <= '9'))
+    ++end;
   return end >= 2 && end < text.size() && text[end] == ' ';
 }
 

@@ -16,12 +16,13 @@ bool is_digit(char c) {
 }
 
 // Names that mean a LaTeX command when written without the backslash.
-constexpr std::array<std::string_view, 53> kNames = {
-    "arcsinh", "arccosh",  "arctanh",  "arcsin", "arccos", "arctan",  "arccot", "arcsec", "arccsc", "asin",  "acos",
-    "atan",    "sinh",     "cosh",     "tanh",   "coth",   "sech",    "csch",   "sin",    "cos",    "tan",   "cot",
-    "sec",     "csc",      "log",      "ln",     "lg",     "exp",     "sqrt",   "cbrt",   "frac",   "pi",    "inf",
-    "infty",   "infinity", "Infinity", "max",    "min",    "gcd",     "lcm",    "mod",    "abs",    "floor", "ceil",
-    "binom",   "theta",    "alpha",    "beta",   "gamma",  "degrees", "lambda", "oo",       "cis"};
+constexpr std::array<std::string_view, 55> kNames = {
+    "arcsinh", "arccosh", "arctanh", "arcsin",    "arccos",   "arctan",   "arccot", "arcsec", "arccsc", "asin",
+    "acos",    "atan",    "sinh",    "cosh",      "tanh",     "coth",     "sech",   "csch",   "sin",    "cos",
+    "tan",     "cot",     "sec",     "csc",       "log",      "ln",       "lg",     "exp",    "sqrt",   "cbrt",
+    "frac",    "pi",      "inf",     "infty",     "infinity", "Infinity", "max",    "min",    "gcd",    "lcm",
+    "mod",     "abs",     "floor",   "ceil",      "binom",    "theta",    "alpha",  "beta",   "gamma",  "degrees",
+    "lambda",  "oo",      "cis",     "factorial", "binomial"};
 
 // Names that may stand glued to one more letter: sinx, lnx.
 constexpr std::array<std::string_view, 8> kGlued = {"sin", "cos", "tan", "cot", "sec", "csc", "ln", "log"};
@@ -240,10 +241,12 @@ class Lexer {
     inside = inside.substr(first, inside.find_last_not_of(' ') - first + 1);
     const bool letters =
         std::any_of(inside.begin(), inside.end(), [](char c) { return is_letter(c) || (c & 0x80) != 0; });
-    if (!letters || inside.find_first_of("\\=<>^") != std::string_view::npos || is_letter_list(inside) || is_digit(inside[0]))
+    if (!letters || inside.find_first_of("\\=<>^") != std::string_view::npos || is_letter_list(inside) ||
+        is_digit(inside[0]))
       return nested(inside);
     if (among(kNames, inside) && !is_time_unit(inside)) return push(TokenKind::command, std::string(inside));
-    const bool symbol = inside == "i" || (upright && std::string_view("mshgLlJNWVAKCF").find(inside) == std::string_view::npos);
+    const bool symbol =
+        inside == "i" || (upright && std::string_view("mshgLlJNWVAKCF").find(inside) == std::string_view::npos);
     if (inside.size() == 1 && symbol) return push(TokenKind::letter, std::string(inside));
     push(TokenKind::word, std::string(inside));
   }

@@ -245,8 +245,9 @@ constexpr std::array<std::string_view, 30> kDropped = {
     "Bigl",        "Bigr",   "biggl",      "biggr",    "Biggl",     "Biggr", "displaystyle", "textstyle",
     "scriptstyle", "limits", "nolimits",   "middle",   "mathstrut", "strut", "bigm",         "Bigm",
     "large",       "Large",  "normalsize", "boldmath", "rm",        "bf"};
-constexpr std::array<std::string_view, 10> kSpaces = {"thinspace",   "enspace",   "space",        "hfill",   "medspace",
-                                                      "thickspace", "negspace", "negthinspace", "nobreak", "allowbreak"};
+constexpr std::array<std::string_view, 10> kSpaces = {"thinspace", "enspace",    "space",    "hfill",
+                                                      "medspace",  "thickspace", "negspace", "negthinspace",
+                                                      "nobreak",   "allowbreak"};
 
 bool is_letter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
@@ -270,9 +271,11 @@ bool digits_around(const std::string& out, std::string_view rest) {
 bool parts_values(const std::string& out, std::string_view rest) {
   const size_t last = out.find_last_not_of(' ');
   while (!rest.empty() && (rest[0] == ' ' || rest[0] == '$')) rest.remove_prefix(1);
-  const bool ends = last != std::string::npos && (is_digit(out[last]) || is_letter(out[last]) || out[last] == '}' || out[last] == ')');
-  const bool starts = !rest.empty() && (is_digit(rest[0]) || is_letter(rest[0]) || rest[0] == '(' || rest[0] == '-' ||
-                                        rest.starts_with("\\frac") || rest.starts_with("\\dfrac") || rest.starts_with("\\sqrt"));
+  const bool ends = last != std::string::npos &&
+                    (is_digit(out[last]) || is_letter(out[last]) || out[last] == '}' || out[last] == ')');
+  const bool starts =
+      !rest.empty() && (is_digit(rest[0]) || is_letter(rest[0]) || rest[0] == '(' || rest[0] == '-' ||
+                        rest.starts_with("\\frac") || rest.starts_with("\\dfrac") || rest.starts_with("\\sqrt"));
   const bool word = rest.size() > 1 && is_letter(rest[0]) && is_letter(rest[1]);
   return ends && starts && !word;
 }
@@ -322,17 +325,23 @@ size_t take_command(std::string& out, std::string_view text, size_t at) {
   return end;
 }
 
+// Length of a comma with the thin negative space that closes its gap, 1,\!000 or 1, \! 000; zero where none stands.
+size_t thin_comma(std::string_view rest) {
+  if (!rest.starts_with(',')) return 0;
+  const std::string_view near = rest.substr(0, 12);
+  const size_t mark = near.find_first_not_of(' ', 1);
+  if (mark == std::string_view::npos || !near.substr(mark).starts_with("\\!")) return 0;
+  return std::min(near.find_first_not_of("\\! ", mark), near.size());
+}
+
 std::string clean_commands(std::string_view text) {
   std::string out;
   out.reserve(text.size());
   for (size_t at = 0; at < text.size();) {
     const std::string_view rest = text.substr(at);
-    if ((rest.starts_with(",\\!") || rest.starts_with(", \\!")) &&
-        digits_around(out, rest.substr(rest.find_first_not_of("\\!, ", 1) == std::string_view::npos
-                                           ? rest.size()
-                                           : rest.find_first_not_of("\\!, ", 1)))) {
-      at += rest.find_first_not_of("\\!, ", 1);
-    } else if (rest.starts_with("{:}") || rest.starts_with("{=}")) {
+    if (const size_t comma = thin_comma(rest); comma > 0 && digits_around(out, rest.substr(comma))) {
+      at += comma;
+    } else if ((rest.starts_with("{:}") || rest.starts_with("{=}")) && (out.empty() || !is_letter(out.back()))) {
       out += rest[1];
       at += 3;
     } else if (rest.starts_with("{,}") && digits_around(out, rest.substr(3))) {

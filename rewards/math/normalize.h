@@ -10,8 +10,8 @@ namespace cohort::math {
 /// {,} removed. Letters of other scripts stay as they are; broken UTF-8 becomes '?'. Linear.
 std::string normalize(std::string_view text);
 
-/// For comparing words: lower case unless the case is kept, no articles, no LaTeX text commands, no white space, no quotes, brackets around the whole or
-/// closing punctuation.
+/// For comparing words: lower case unless the case is kept, no articles, no LaTeX text commands, no white space, no
+/// quotes, brackets around the whole or closing punctuation.
 std::string folded_words(std::string_view text, bool keep_case = false);
 
 }  // namespace cohort::math

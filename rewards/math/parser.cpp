@@ -15,14 +15,66 @@ bool among(const std::array<std::string_view, N>& names, std::string_view name) 
 }
 
 // Commands that begin something a product can go on with.
-constexpr std::array<std::string_view, 60> kNoFactor = {
-    "cdot",  "times",    "div",      "pm",     "mp",      "le",     "leq",           "ge",     "geq",    "ne",
-    "neq",   "in",       "notin",    "cup",    "cap",     "setminus", "approx",      "sim",    "equiv",  "to",
-    "implies", "lt",     "gt",       "rfloor", "rceil",   "rangle", "backslash",     "end",    "subset", "choose",
-    "over",  "lor",      "land",     "vee",    "wedge",   "leqslant", "geqslant",    "leqq",   "geqq",   "doteq",
-    "subseteq", "bigcup", "bigcap",  "smallsetminus", "ast", "not", "bmod",          "pmod",   "mod",    "degree",
-    "degrees", "Rightarrow", "Longrightarrow", "iff", "Leftrightarrow", "therefore", "because", "hline", "mapsto",
-    "rightarrow"};
+constexpr std::array<std::string_view, 60> kNoFactor = {"cdot",
+                                                        "times",
+                                                        "div",
+                                                        "pm",
+                                                        "mp",
+                                                        "le",
+                                                        "leq",
+                                                        "ge",
+                                                        "geq",
+                                                        "ne",
+                                                        "neq",
+                                                        "in",
+                                                        "notin",
+                                                        "cup",
+                                                        "cap",
+                                                        "setminus",
+                                                        "approx",
+                                                        "sim",
+                                                        "equiv",
+                                                        "to",
+                                                        "implies",
+                                                        "lt",
+                                                        "gt",
+                                                        "rfloor",
+                                                        "rceil",
+                                                        "rangle",
+                                                        "backslash",
+                                                        "end",
+                                                        "subset",
+                                                        "choose",
+                                                        "over",
+                                                        "lor",
+                                                        "land",
+                                                        "vee",
+                                                        "wedge",
+                                                        "leqslant",
+                                                        "geqslant",
+                                                        "leqq",
+                                                        "geqq",
+                                                        "doteq",
+                                                        "subseteq",
+                                                        "bigcup",
+                                                        "bigcap",
+                                                        "smallsetminus",
+                                                        "ast",
+                                                        "not",
+                                                        "bmod",
+                                                        "pmod",
+                                                        "mod",
+                                                        "degree",
+                                                        "degrees",
+                                                        "Rightarrow",
+                                                        "Longrightarrow",
+                                                        "iff",
+                                                        "Leftrightarrow",
+                                                        "therefore",
+                                                        "because",
+                                                        "hline",
+                                                        "mapsto",
+                                                        "rightarrow"};
 
 }  // namespace
 
@@ -84,7 +136,7 @@ std::optional<std::string> Parser::take_relation() {
        {"lt", "<"},       {"gt", ">"},          {"ne", "!="},           {"neq", "!="},
        {"in", "in"},      {"notin", "notin"},   {"approx", "~"},        {"sim", "~"},
        {"equiv", "="},    {"subset", "subset"}, {"subseteq", "subset"}, {"to", "to"},
-       {"implies", "to"}, {"doteq", "~"},       {"mapsto", "to"},      {"rightarrow", "to"}}};
+       {"implies", "to"}, {"doteq", "~"},       {"mapsto", "to"},       {"rightarrow", "to"}}};
   if (peek().kind == TokenKind::op) {
     if (is_op("=") && peek(1).kind == TokenKind::end) return std::nullopt;
     for (const Spelling& s : kOps) {
@@ -178,7 +230,8 @@ bool Parser::starts_operand(size_t ahead) const {
   if (token.kind == TokenKind::end) return false;
   if (token.kind == TokenKind::command) return !among(kNoFactor, token.text) || token.text == "pm";
   return token.kind != TokenKind::op ||
-         (token.text.size() <= 2 && std::string_view("( [ { \\{ | - + \\| . ] ").find(token.text + " ") != std::string_view::npos);
+         (token.text.size() <= 2 &&
+          std::string_view("( [ { \\{ | - + \\| . ] ").find(token.text + " ") != std::string_view::npos);
 }
 
 bool Parser::starts_factor() const {
@@ -187,7 +240,7 @@ bool Parser::starts_factor() const {
   if (token.kind == TokenKind::number) return false;
   if (token.kind == TokenKind::command) return !among(kNoFactor, token.text);
   if (token.text == "(" && token.kind == TokenKind::op && (peek(1).kind == TokenKind::word || is_bracketed_condition()))
-    return false;  // "5 (five)"
+    return false;                                                                            // "5 (five)"
   if (token.text == "[" && token.kind == TokenKind::op && !starts_operand(1)) return false;  // [2, 5[
   if (token.kind == TokenKind::op) {
     return token.text == "(" || token.text == "[" || token.text == "{" || (token.text == "|" && bars_ == 0);
@@ -282,7 +335,8 @@ Expr Parser::exponent() {
 
 // a:b of two letters; "x: 5" is no ratio.
 bool Parser::is_letter_ratio() const {
-  return tokens_[at_ - 1].kind == TokenKind::letter && peek(1).kind == TokenKind::letter && peek(2).kind != TokenKind::word;
+  return tokens_[at_ - 1].kind == TokenKind::letter && peek(1).kind == TokenKind::letter &&
+         peek(2).kind != TokenKind::word;
 }
 
 // The o of 90^o and 90^{\text{o}}.

@@ -8,7 +8,8 @@ namespace {
 
 bool is_relation(const Token& token) {
   static constexpr std::string_view kCommands = " le leq ge geq lt gt ne neq approx equiv in sim ";
-  if (token.kind == TokenKind::op) return !token.text.empty() && std::string_view("=<>!").find(token.text[0]) != std::string_view::npos;
+  if (token.kind == TokenKind::op)
+    return !token.text.empty() && std::string_view("=<>!").find(token.text[0]) != std::string_view::npos;
   return token.kind == TokenKind::command && kCommands.find(" " + token.text + " ") != std::string_view::npos;
 }
 
@@ -58,9 +59,9 @@ Expr system_of(const Expr& matrix) {
 // The & of an environment of equations only align them; in one of branches those beside a relation do.
 void Parser::drop_alignment(bool all) {
   for (size_t i = at_; i < tokens_.size() && !(tokens_[i].kind == TokenKind::command && tokens_[i].text == "end");) {
-    const bool aligns = tokens_[i].kind == TokenKind::op && tokens_[i].text == "&" &&
-                        (all || (i + 1 < tokens_.size() && is_relation(tokens_[i + 1])) ||
-                         (i > at_ && is_relation(tokens_[i - 1])));
+    const bool aligns =
+        tokens_[i].kind == TokenKind::op && tokens_[i].text == "&" &&
+        (all || (i + 1 < tokens_.size() && is_relation(tokens_[i + 1])) || (i > at_ && is_relation(tokens_[i - 1])));
     if (aligns)
       tokens_.erase(tokens_.begin() + static_cast<ptrdiff_t>(i));
     else

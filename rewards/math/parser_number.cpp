@@ -39,7 +39,8 @@ Rational in_base(std::string_view digits, int base) {
 Expr with_period(std::string digits, const std::string& period) {
   const size_t decimals = digits.size() - digits.find('.') - 1;
   if (digits.back() == '.') digits.pop_back();
-  if (period.find_first_not_of("0123456789") != std::string::npos || period.size() > 100 ||
+  if (digits.find_first_not_of("0123456789.") != std::string::npos ||
+      period.find_first_not_of("0123456789") != std::string::npos || period.size() > 100 ||
       digits.size() > kMaxDigits || decimals > 1000)
     throw ParseFailure{};
   const Rational nines = *power(Rational(10), Integer(period.size())) - 1;
@@ -49,8 +50,9 @@ Expr with_period(std::string digits, const std::string& period) {
 
 // The base behind a number: 1011_2, 1011_{2}, 1011_{\text{two}}. Zero when none stands there.
 int base_at(const Token& under, const Token& a, const Token& b) {
-  static constexpr std::array<std::string_view, 17> kNames = {
-      "", "", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "", "", "", "sixteen"};
+  static constexpr std::array<std::string_view, 17> kNames = {"",       "",      "two",   "three", "four",   "five",
+                                                              "six",    "seven", "eight", "nine",  "ten",    "eleven",
+                                                              "twelve", "",      "",      "",      "sixteen"};
   if (under.text != "_") return 0;
   const Token& written = a.text == "{" ? b : a;
   const auto* name = std::find(kNames.begin(), kNames.end(), written.text);

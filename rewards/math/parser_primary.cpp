@@ -12,10 +12,11 @@ bool among(const std::array<std::string_view, N>& names, std::string_view name) 
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-constexpr std::array<std::string_view, 37> kFunctions = {
-    "sin",  "cos",  "tan",  "cot",  "sec",    "csc",    "arcsin",  "arccos",  "arctan",  "arccot", "arcsec", "arccsc",
-    "sinh", "cosh", "tanh", "coth", "sech",   "csch",   "arcsinh", "arccosh", "arctanh", "ln",     "log",    "lg",
-    "exp",  "asin", "acos", "atan", "arsinh", "arcosh", "artanh",  "Re",      "Im",      "arg",    "sgn",    "det",    "cis"};
+constexpr std::array<std::string_view, 38> kFunctions = {
+    "sin",     "cos",    "tan",  "cot",  "sec",  "csc",  "arcsin", "arccos",   "arctan",  "arccot",
+    "arcsec",  "arccsc", "sinh", "cosh", "tanh", "coth", "sech",   "csch",     "arcsinh", "arccosh",
+    "arctanh", "ln",     "log",  "lg",   "exp",  "asin", "acos",   "atan",     "arsinh",  "arcosh",
+    "artanh",  "Re",     "Im",   "arg",  "sgn",  "det",  "cis",    "factorial"};
 constexpr std::array<std::string_view, 9> kArgumentLists = {"max",   "min",  "gcd",     "lcm",  "abs",
                                                             "floor", "ceil", "ceiling", "round"};
 constexpr std::array<std::string_view, 12> kAccents = {
@@ -179,8 +180,7 @@ Expr Parser::command() {
     Expr inside = braces();
     return inside.kind == Kind::set ? inside : make_one(Kind::set, std::move(inside));
   }
-  if (is_op("{") || name == "end" || name == "over" || name == "choose")
-    throw ParseFailure{};
+  if (is_op("{") || name == "end" || name == "over" || name == "choose") throw ParseFailure{};
   return symbol("\\" + name);
 }
 
@@ -229,7 +229,7 @@ std::optional<Expr> Parser::structure_command(std::string_view name) {
   if (name == "ldots" || name == "cdots" || name == "dots" || name == "dotsc")
     return Expr{.kind = Kind::symbol, .name = "..."};
   if (name == "sum" || name == "prod") return big_operator(name == "sum" ? "sum" : "product");
-  if (name == "binom" || name == "dbinom" || name == "tbinom") {
+  if (name == "binom" || name == "binomial" || name == "dbinom" || name == "tbinom") {
     if (is_op("(")) return arguments("binom");
     Expr top = latex_argument();
     return make_two(Kind::call, std::move(top), latex_argument(), "binom");
@@ -274,12 +274,15 @@ Expr Parser::function(std::string name) {
   const Level level(*this);
   if (name == "asin" || name == "acos" || name == "atan") name = "arc" + name.substr(1);
   if (name.starts_with("ar") && name.ends_with("h") && !name.starts_with("arc")) name = "arc" + name.substr(2);
+  if (name == "factorial") name = "!";
   std::optional<Expr> base, top;
   if (take_op("_")) base = is_op("{") ? braces() : primary();
   if (take_op("^")) top = exponent();
   if (!base && take_op("_")) base = is_op("{") ? braces() : primary();
   const bool inverse = top && top->kind == Kind::negate && is_whole(top->args[0]) && top->args[0].value == 1;
   Expr argument = function_argument();
+  if (name == "log" && !base && argument.kind == Kind::tuple && argument.args.size() == 2)
+    return make(Kind::call, std::move(argument.args), "log");  // log(8, 2)
   if (name == "det" && argument.kind == Kind::matrix && !top) return determinant(std::move(argument));
   Expr call = make_one(Kind::call, std::move(argument), inverse && !name.starts_with("arc") ? "arc" + name : name);
   if (base) call.args.push_back(std::move(*base));

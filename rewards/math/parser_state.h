@@ -126,7 +126,7 @@ class Parser {
   size_t nodes_ = 0;
   int bars_ = 0;  // open absolute values: a | closes the innermost
   bool in_matrix_ = false;
-  bool in_set_ = false;  // a colon is "such that", not a ratio
+  bool in_set_ = false;             // a colon is "such that", not a ratio
   std::vector<std::string> bound_;  // variables of the sums and products around
 };
 

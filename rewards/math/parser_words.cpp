@@ -41,11 +41,11 @@ constexpr std::array<Magnitude, 10> kMagnitudes = {{{"hundred", 2},
                                                     {"亿", 8}}};
 
 constexpr std::array<std::string_view, 20> kSmall = {
-    "zero",   "one",    "two",    "three",    "four",     "five",    "six",     "seven",     "eight",    "nine", "ten",
-    "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"};
+    "zero", "one",    "two",    "three",    "four",     "five",    "six",     "seven",     "eight",    "nine",
+    "ten",  "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"};
 constexpr std::array<std::string_view, 10> kTens = {"",      "",      "twenty",  "thirty", "forty",
                                                     "fifty", "sixty", "seventy", "eighty", "ninety"};
-constexpr std::array<std::string_view, 11> kParts = {"",      "",      "half",    "third",  "quarter", "fifth",
+constexpr std::array<std::string_view, 11> kParts = {"",      "",        "half",   "third", "quarter", "fifth",
                                                      "sixth", "seventh", "eighth", "ninth", "tenth"};
 
 template <size_t N>
@@ -136,6 +136,8 @@ void Parser::skip_leading_words() {
     else if (!in_set_ && peek().kind == TokenKind::letter && is_op(":", 1) &&
              (peek(2).kind == TokenKind::number || is_op("-", 2) || is_command("mapsto", 3) || is_command("to", 3)))
       at_ += 2;  // "x: 5", "f: x \mapsto 2x"
+    else if (peek().kind == TokenKind::letter && peek().text == "m" && is_command("angle", 1))
+      ++at_;  // the measure of an angle
     else if (is_op(":") || (is_op("=") && peek(1).kind != TokenKind::end))
       ++at_;
     else

@@ -57,9 +57,11 @@ bool differ_by_index(const Expr& a, const Expr& b) {
 
 // P beside P(A): the argument left out.
 bool differ_by_argument(const Expr& a, const Expr& b) {
-  const auto function = [](const Expr& e) { return e.kind == Kind::product && e.args.size() == 2 ? e.args[0].name : e.name; };
+  const auto function = [](const Expr& e) {
+    return e.kind == Kind::product && e.args.size() == 2 ? e.args[0].name : e.name;
+  };
   const bool one = (a.kind == Kind::symbol) != (b.kind == Kind::symbol);
-  return one && (is_function_name(a) || is_function_name(b) ) && function(a) == function(b) && !function(a).empty();
+  return one && (is_function_name(a) || is_function_name(b)) && function(a) == function(b) && !function(a).empty();
 }
 
 Expr difference(const Expr& relation) {
@@ -80,7 +82,27 @@ Expr upward(const Expr& relation) {
 
 }  // namespace
 
+namespace {
+
+// a < b < c as a < b and b < c.
+Expr links_of(const Expr& chain) {
+  Expr links = make(Kind::list, {}, "and");
+  for (size_t i = 0; i < chain.operators.size(); ++i) {
+    links.args.push_back(make_two(Kind::relation, chain.args[i], chain.args[i + 1]));
+    links.args.back().operators = {chain.operators[i]};
+  }
+  return links;
+}
+
+bool is_chain(const Expr& expr) {
+  return expr.kind == Kind::relation && expr.operators.size() > 1 && !is_equation(expr);
+}
+
+}  // namespace
+
 bool Comparer::relations(const Expr& gold, const Expr& answer) {
+  if (is_chain(gold) && answer.kind == Kind::list) return collections(links_of(gold), answer);
+  if (is_chain(answer) && gold.kind == Kind::list) return collections(gold, links_of(answer));
   if (gold.kind != Kind::relation) return relation_with_value(answer, gold, false);
   if (answer.kind != Kind::relation) return relation_with_value(gold, answer, true);
   if (all_operators(answer, "to") && !all_operators(gold, "to")) return same(gold, answer.args.back());

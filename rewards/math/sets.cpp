@@ -23,16 +23,14 @@ bool is_infinity(const Expr& expr) {
 // Intervals side by side, which together are their union: one of them at least is no point.
 bool is_list_of_intervals(const Expr& expr) {
   const auto is_pair = [](const Expr& e) { return e.kind == Kind::tuple && e.args.size() == 2; };
-  const auto is_interval = [](const Expr& e) {
-    return e.name == "(]" || e.name == "[)" || any_of(e, is_infinity);
-  };
+  const auto is_interval = [](const Expr& e) { return e.name == "(]" || e.name == "[)" || any_of(e, is_infinity); };
   return expr.kind == Kind::list && std::all_of(expr.args.begin(), expr.args.end(), is_pair) &&
          std::any_of(expr.args.begin(), expr.args.end(), is_interval);
 }
 
 bool is_set_kind(const Expr& expr) {
-  return is_list_of_intervals(expr) || expr.kind == Kind::set_op || expr.kind == Kind::set || expr.kind == Kind::builder ||
-         (expr.kind == Kind::named_set && (expr.name == "R" || expr.name == "empty")) ||
+  return is_list_of_intervals(expr) || expr.kind == Kind::set_op || expr.kind == Kind::set ||
+         expr.kind == Kind::builder || (expr.kind == Kind::named_set && (expr.name == "R" || expr.name == "empty")) ||
          (expr.kind == Kind::tuple && expr.args.size() == 2);
 }
 
@@ -66,10 +64,9 @@ class RealSet {
       case Kind::relation:
         return collect_relation(expr);
       case Kind::list:
-        return std::all_of(expr.args.begin(), expr.args.end(),
-                           [&](const Expr& arg) {
-                             return (arg.kind == Kind::relation || arg.kind == Kind::tuple) && collect(arg);
-                           });
+        return std::all_of(expr.args.begin(), expr.args.end(), [&](const Expr& arg) {
+          return (arg.kind == Kind::relation || arg.kind == Kind::tuple) && collect(arg);
+        });
       default:
         return false;
     }
@@ -103,7 +100,7 @@ class RealSet {
       case Kind::list: {
         const auto holds = [&](const Expr& arg) { return contains(arg, cell); };
         return joins_by_or(expr) || is_list_of_intervals(expr) ? std::any_of(expr.args.begin(), expr.args.end(), holds)
-                                 : std::all_of(expr.args.begin(), expr.args.end(), holds);
+                                                               : std::all_of(expr.args.begin(), expr.args.end(), holds);
       }
       case Kind::set_op:
         break;
@@ -172,7 +169,7 @@ class RealSet {
       variables += arg.kind == Kind::symbol ? 1 : 0;
     }
     const bool ordered = std::all_of(expr.operators.begin(), expr.operators.end(), [](const std::string& o) {
-      return o == "<" || o == ">" || o == "<=" || o == ">=" || o == "!=";
+      return o == "<" || o == ">" || o == "<=" || o == ">=" || o == "!=" || o == "=";
     });
     return ordered && variables == 1;
   }
@@ -201,8 +198,9 @@ class RealSet {
       const bool flipped = left.kind != Kind::symbol;
       const Expr& end = flipped ? left : right;
       const bool closed = op == "<=" || op == ">=";
-      if (op == "!=" ? position(end) == cell
-                     : ((op[0] == '<') != flipped ? !below(end, closed, cell) : !above(end, closed, cell)))
+      if (op == "!="  ? position(end) == cell
+          : op == "=" ? position(end) != cell
+                      : ((op[0] == '<') != flipped ? !below(end, closed, cell) : !above(end, closed, cell)))
         return false;
     }
     return true;
@@ -216,7 +214,9 @@ class RealSet {
 bool is_real_set_relation(const Expr& expr) {
   if (expr.kind == Kind::relation)
     return expr.operators[0] != "=" && expr.operators[0] != "~" && expr.operators[0] != "to";
-  return expr.kind == Kind::list && std::all_of(expr.args.begin(), expr.args.end(), is_real_set_relation);
+  const auto is_relation = [](const Expr& e) { return e.kind == Kind::relation; };  // x < 1 or x = 3
+  return expr.kind == Kind::list && std::all_of(expr.args.begin(), expr.args.end(), is_relation) &&
+         std::any_of(expr.args.begin(), expr.args.end(), is_real_set_relation);
 }
 
 }  // namespace
@@ -247,7 +247,8 @@ std::optional<bool> Comparer::real_sets(const Expr& written_gold, const Expr& wr
   const bool worth = is_set_kind(written_gold) || is_set_kind(written_answer) || is_real_set_relation(written_gold) ||
                      is_real_set_relation(written_answer);
   if (!worth) return std::nullopt;
-  const Expr gold = as_set(written_gold, written_answer, budget_), answer = as_set(written_answer, written_gold, budget_);
+  const Expr gold = as_set(written_gold, written_answer, budget_),
+             answer = as_set(written_answer, written_gold, budget_);
   const bool gold_relation = is_real_set_relation(gold), answer_relation = is_real_set_relation(answer);
   if (!(gold_relation || is_set_kind(gold)) || !(answer_relation || is_set_kind(answer))) return std::nullopt;
   if (options_.relations == Relations::strict && gold_relation != answer_relation) return std::nullopt;

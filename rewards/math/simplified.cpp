@@ -34,10 +34,10 @@ bool in_lowest_terms(const Expr& fraction) {
 bool is_simplified(const Expr& expr) {
   Budget budget{.steps = 2000};
   const bool here = expr.kind == Kind::sum || expr.kind == Kind::product ? at_most_one_rational(expr.args)
-                    : expr.kind == Kind::divide                           ? in_lowest_terms(expr)
-                    : expr.kind == Kind::power                            ? !(is_rational(expr.args[0]) && is_whole(expr.args[1]))
-                    : expr.kind == Kind::root || expr.kind == Kind::call  ? !exact_value(expr, budget)
-                                                                          : true;
+                    : expr.kind == Kind::divide                          ? in_lowest_terms(expr)
+                    : expr.kind == Kind::power ? !(is_rational(expr.args[0]) && is_whole(expr.args[1]))
+                    : expr.kind == Kind::root || expr.kind == Kind::call ? !exact_value(expr, budget)
+                                                                         : true;
   return here && std::all_of(expr.args.begin(), expr.args.end(), is_simplified);
 }
 

@@ -76,9 +76,9 @@ bool Comparer::choices(const Expr& list, const Expr& run) const {
   };
   const auto all = [&](const std::vector<Expr>& args) { return std::all_of(args.begin(), args.end(), is_choice); };
   if (list.kind != Kind::list || !all(list.args)) return false;
-  std::vector<Expr> letters = run.kind == Kind::product ? run.args
+  std::vector<Expr> letters = run.kind == Kind::product                               ? run.args
                               : run.kind == Kind::text && is_run_of_letters(run.name) ? letters_of(run.name)
-                                                                                       : std::vector<Expr>();
+                                                                                      : std::vector<Expr>();
   if (letters.size() != list.args.size() || !all(letters)) return false;
   return std::is_permutation(letters.begin(), letters.end(), list.args.begin(),
                              [](const Expr& a, const Expr& b) { return a.name == b.name; });

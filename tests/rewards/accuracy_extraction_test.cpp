@@ -37,6 +37,19 @@ TEST(AccuracyExtraction, WhereAnAnswerStands) {
                            "Thus the total is\n**12**",
                            "12",
                            "$12$",
+                           "We get $12$.",
+                           "We get $\\$12$.",
+                           "# Answer\n\n12",
+                           "### Final Answer\n$12$",
+                           "The answer should be 12.",
+                           "*Answer*: 12",
+                           "The answer is **12**.",
+                           "```\n12\n```",
+                           "`12`",
+                           "The answer is $12$, as required.",
+                           "The answer is 12 (twelve).",
+                           "\\framebox{12}",
+                           "故答案为：12",
                            "So $x+y = 12$.",
                            "We get \\[ 12 \\]",
                            "We get \\(12\\) in all",
@@ -76,8 +89,25 @@ TEST(AccuracyExtraction, WhatIsNoAnswer) {
 TEST(AccuracyExtraction, SeveralBoxesSideBySide) {
   EXPECT_EQ(extracted("1,2", "\\boxed{1} and \\boxed{2}"), Status::correct);
   EXPECT_EQ(extracted("1,2", "$\\boxed{1}$, $\\boxed{2}$"), Status::correct);
+  EXPECT_EQ(extracted("1,2", "$x=\\boxed{1}$ or $x=\\boxed{2}$"), Status::correct);
+  EXPECT_EQ(extracted("8", "$a=\\boxed{3}$ and $b=\\boxed{5}$, so $a+b=\\boxed{8}$"), Status::correct);
   EXPECT_EQ(extracted("2", "First \\boxed{1}. Then we go on and find another value, \\boxed{2}."), Status::correct);
   EXPECT_EQ(extracted("x^2", "$$\\boxed{x^{2}}$$"), Status::correct);
+}
+
+TEST(AccuracyExtraction, StarsAreEmphasisOrOperators) {
+  EXPECT_EQ(extracted("x^2+2x", "The answer is x**2+2*x."), Status::correct);
+  EXPECT_EQ(extracted("x^2+2x", "The answer is **x^2+2x**."), Status::correct);
+  EXPECT_EQ(extracted("x^4-4x^3", "We get $x**4-4x**3$."), Status::correct);
+  EXPECT_EQ(extracted("6", "Answer: 2 ** 3"), Status::wrong);
+  EXPECT_EQ(extracted("8", "Answer: 2 ** 3"), Status::correct);
+}
+
+TEST(AccuracyExtraction, ChoicesInProse) {
+  for (const char* text : {"The correct option is B.", "答案是B", "故选：B", "选 B", "Answer: (B) 12", "**B**", "(b)"})
+    EXPECT_EQ(extracted("B", text), Status::correct) << text;
+  for (const char* text : {"Bob has 3", "The answer is A or B.", "A better idea: the answer is C", "故选：A"})
+    EXPECT_NE(extracted("B", text), Status::correct) << text;
 }
 
 TEST(AccuracyExtraction, OptionsOpenOtherDoors) {
