@@ -40,6 +40,15 @@ Expr without_memberships(Expr expr) {
   return expr.args.size() == 1 ? Expr(expr.args[0]) : expr;
 }
 
+// (1, 2, 3) and [1, 2, 3], (5, 2) and [5, 2]: what cannot be an interval is a vector in either bracket.
+bool Comparer::are_vectors(const Expr& gold, const Expr& answer) {
+  const auto whole = [](const Expr& e) { return e.name == "()" || e.name == "[]"; };
+  if (!options_.loose_brackets || !whole(gold) || !whole(answer)) return false;
+  if (gold.args.size() != 2) return true;
+  const auto first = approximate(gold.args[0], budget_), last = approximate(gold.args[1], budget_);
+  return first && last && *first > *last;
+}
+
 bool Comparer::ordered(const std::vector<Expr>& gold, const std::vector<Expr>& answer) {
   if (gold.size() != answer.size()) return false;
   for (size_t i = 0; i < gold.size(); ++i) {
@@ -85,7 +94,8 @@ bool Comparer::collections(const Expr& gold, const Expr& answer) {
                        [&](const Expr& one) { return is_bracketed(gold) ? same(one, answer) : same(gold, one); });
   }
   if (gold.kind == Kind::tuple && answer.kind == Kind::tuple)
-    return (gold.name == answer.name || options_.any_brackets) && ordered(gold.args, answer.args);
+    return (gold.name == answer.name || options_.any_brackets || are_vectors(gold, answer)) &&
+           ordered(gold.args, answer.args);
   if (gold.kind != answer.kind && !options_.loose_brackets) return false;
   if (list_like) {
     const bool sets = gold.kind == Kind::set && answer.kind == Kind::set;

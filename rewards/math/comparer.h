@@ -49,6 +49,7 @@ class Comparer {
   bool covers(const std::vector<Expr>& some, const std::vector<Expr>& all, bool swapped);
   bool matrices(const Expr& gold, const Expr& answer);
   bool words(const Expr& gold, const Expr& answer);
+  bool are_vectors(const Expr& gold, const Expr& answer);
   bool choices(const Expr& list, const Expr& run) const;
 
   // relations.cpp

@@ -46,6 +46,12 @@ struct Expr {
   std::string unit;                    // words behind the expression: "weeks", "cm^2"
 };
 
+inline size_t num_nodes(const Expr& expr) {
+  size_t nodes = 1;
+  for (const Expr& arg : expr.args) nodes += num_nodes(arg);
+  return nodes;
+}
+
 inline Expr make(Kind kind, std::vector<Expr> args, std::string name = "") {
   return {.kind = kind, .name = std::move(name), .args = std::move(args)};
 }

@@ -244,7 +244,8 @@ std::vector<std::string> after_phrase(std::string_view rest) {
   }
   if (line.empty()) return readings;
   if (is_remark(line.substr(std::min(line.size(), formula_end(rest, formula))))) return {std::string(formula)};
-  const std::string plain = without_emphasis(line);
+  std::string plain = without_emphasis(line);
+  if (formula.empty() && plain.ends_with('!') && !plain.ends_with("!!")) plain.pop_back();  // an exclamation
   if (plain.empty()) return readings;
   readings.push_back(plain);
   for (std::string_view turn : {" because", " since ", ", which", ", so ", ", where ", " (", ", as ", ", when ",

@@ -16,13 +16,14 @@ bool is_digit(char c) {
 }
 
 // Names that mean a LaTeX command when written without the backslash.
-constexpr std::array<std::string_view, 55> kNames = {
+constexpr std::array<std::string_view, 68> kNames = {
     "arcsinh", "arccosh", "arctanh", "arcsin",    "arccos",   "arctan",   "arccot", "arcsec", "arccsc", "asin",
     "acos",    "atan",    "sinh",    "cosh",      "tanh",     "coth",     "sech",   "csch",   "sin",    "cos",
     "tan",     "cot",     "sec",     "csc",       "log",      "ln",       "lg",     "exp",    "sqrt",   "cbrt",
     "frac",    "pi",      "inf",     "infty",     "infinity", "Infinity", "max",    "min",    "gcd",    "lcm",
     "mod",     "abs",     "floor",   "ceil",      "binom",    "theta",    "alpha",  "beta",   "gamma",  "degrees",
-    "lambda",  "oo",      "cis",     "factorial", "binomial"};
+    "lambda",  "oo",      "cis",     "factorial", "binomial", "arsinh",   "arcosh", "artanh", "Re",     "Im",
+    "sgn",     "arg",     "det",     "tr",        "trace",    "arctg",    "tg",     "ctg"};
 
 // Names that may stand glued to one more letter: sinx, lnx.
 constexpr std::array<std::string_view, 8> kGlued = {"sin", "cos", "tan", "cot", "sec", "csc", "ln", "log"};
@@ -221,13 +222,33 @@ class Lexer {
       const bool upright = name.starts_with("math") || name == "operatorname";
       if (auto inside = braces()) return text_content(*inside, upright);
     }
+    if (name == "mathop" || name == "underbrace" || name == "overbrace") {
+      const size_t from = at_;
+      if (const auto inside = braces()) {  // an operator's name, or what the brace is under
+        if (inside->starts_with("\\") && among(kNames, letters_of(*inside)))
+          return push(TokenKind::command, letters_of(*inside));
+        at_ = from;
+      }
+      return;
+    }
     if (among(kStyles, name)) return;  // the braces that follow group
     if (name == "lbrace" || name == "rbrace") return push(TokenKind::op, name == "lbrace" ? "\\{" : "\\}");
     if (name == "vert" || name == "lvert" || name == "rvert") return push(TokenKind::op, "|");
+    if (name == "Vert" || name == "lVert" || name == "rVert") return push(TokenKind::op, "\\|");
+    if (name == "Re" || name == "Im") return push(TokenKind::command, std::string(name));
     if (name == "lbrack" || name == "rbrack") return push(TokenKind::op, name == "lbrack" ? "[" : "]");
+    if (name == "prime") return push(TokenKind::op, "'");
+    if (name == "rightarrow" || name == "longrightarrow") return push(TokenKind::command, "to");
     if (name == "mid") return push(TokenKind::op, "\\mid");
     if (name == "colon") return push(TokenKind::op, ":");
     push(TokenKind::command, std::string(name));
+  }
+
+  // The name in \mathrm{lcm}.
+  static std::string letters_of(std::string_view text) {
+    const size_t open = text.find('{');
+    if (open == std::string_view::npos || !text.ends_with('}')) return {};
+    return std::string(text.substr(open + 1, text.size() - open - 2));
   }
 
   // \text{…}: words stay one token; what holds no letters, or is a single symbol, is read as mathematics.

@@ -20,6 +20,12 @@ bool same_shape(const Expr& a, const Expr& b) {
                     [](const Expr& x, const Expr& y) { return x.args.size() == y.args.size(); });
 }
 
+bool is_rectangular(const Expr& matrix) {
+  return !matrix.args.empty() && std::all_of(matrix.args.begin(), matrix.args.end(), [&](const Expr& row) {
+    return row.args.size() == matrix.args[0].args.size();
+  });
+}
+
 // [[1, 2], [3, 4]]
 std::optional<Expr> nested_rows(const Expr& expr) {
   const bool shaped = expr.args.size() > 1 && std::all_of(expr.args.begin(), expr.args.end(), [&](const Expr& row) {
@@ -32,8 +38,7 @@ std::optional<Expr> nested_rows(const Expr& expr) {
 }
 
 std::optional<Expr> transposed(const Expr& matrix) {
-  if (matrix.args.empty() || !same_shape(matrix, make(Kind::matrix, {matrix.args.size(), matrix.args[0]})))
-    return std::nullopt;
+  if (!is_rectangular(matrix)) return std::nullopt;
   Expr out = make(Kind::matrix, {matrix.args[0].args.size(), make(Kind::list, {}, ",")});
   for (const Expr& row : matrix.args) {
     for (size_t c = 0; c < row.args.size(); ++c) out.args[c].args.push_back(row.args[c]);
@@ -43,24 +48,74 @@ std::optional<Expr> transposed(const Expr& matrix) {
 
 std::optional<Expr> matrix_value(const Expr& expr);
 
-// A number times a matrix, in any order.
-std::optional<Expr> multiple(const Expr& product) {
+constexpr size_t kMaxSide = 6;       // of matrices that are multiplied
+constexpr size_t kMaxNodes = 4'000;  // of what the algebra writes out
+
+std::optional<Expr> matrix_product(const Expr& a, const Expr& b) {
+  const size_t inner = a.args[0].args.size();
+  if (inner != b.args.size() || inner > kMaxSide || a.args.size() > kMaxSide || b.args[0].args.size() > kMaxSide ||
+      !is_rectangular(a) || !is_rectangular(b) ||
+      num_nodes(a) * b.args[0].args.size() + num_nodes(b) * a.args.size() > kMaxNodes)
+    return std::nullopt;
+  Expr out = make(Kind::matrix, {a.args.size(), make(Kind::list, {}, ",")});
+  for (size_t r = 0; r < a.args.size(); ++r) {
+    for (size_t c = 0; c < b.args[0].args.size(); ++c) {
+      Expr cell = make(Kind::sum, {});
+      for (size_t k = 0; k < inner; ++k)
+        cell.args.push_back(make_two(Kind::product, a.args[r].args[k], b.args[k].args[c]));
+      out.args[r].args.push_back(std::move(cell));
+    }
+  }
+  return out;
+}
+
+// The product of numbers and matrices, these in their order.
+std::optional<Expr> product_of(const Expr& product) {
   std::optional<Expr> matrix;
   std::vector<Expr> factors;
   for (const Expr& arg : product.args) {
     auto value = matrix_value(arg);
-    if (value && matrix) return std::nullopt;  // a product of matrices
-    if (value)
-      matrix = std::move(value);
-    else
+    if (!value) {
       factors.push_back(arg);
+      continue;
+    }
+    matrix = matrix ? matrix_product(*matrix, *value) : std::move(value);
+    if (!matrix) return std::nullopt;
   }
   if (!matrix || factors.empty()) return matrix;
+  if (num_nodes(make(Kind::product, factors)) * num_nodes(*matrix) > kMaxNodes) return std::nullopt;
   return entrywise(*matrix, [&](Expr cell) {
     std::vector<Expr> all = factors;
     all.push_back(std::move(cell));
     return make(Kind::product, std::move(all));
   });
+}
+
+// The inverse of a 2 by 2 matrix.
+std::optional<Expr> inverse(const Expr& matrix) {
+  if (matrix.args.size() != 2 || matrix.args[0].args.size() != 2 || !is_rectangular(matrix) ||
+      num_nodes(matrix) > kMaxNodes / 10)
+    return std::nullopt;
+  const auto cell = [&](size_t r, size_t c) { return matrix.args[r].args[c]; };
+  const Expr determinant = make_two(Kind::sum, make_two(Kind::product, cell(0, 0), cell(1, 1)),
+                                    make_one(Kind::negate, make_two(Kind::product, cell(0, 1), cell(1, 0))));
+  Expr adjoint = matrix;
+  adjoint.args[0].args = {cell(1, 1), make_one(Kind::negate, cell(0, 1))};
+  adjoint.args[1].args = {make_one(Kind::negate, cell(1, 0)), cell(0, 0)};
+  return entrywise(adjoint, [&](Expr entry) { return make_two(Kind::divide, std::move(entry), determinant); });
+}
+
+// A transpose, an inverse, a square or a cube.
+std::optional<Expr> power_of(const Expr& power) {
+  const Expr& top = power.args[1];
+  const auto matrix = matrix_value(power.args[0]);
+  if (!matrix) return std::nullopt;
+  if (top.kind == Kind::symbol)
+    return top.name == "T" || top.name == "\\top" || top.name == "t" ? transposed(*matrix) : std::nullopt;
+  if (top.kind == Kind::negate && top.args[0].kind == Kind::number && top.args[0].value == 1) return inverse(*matrix);
+  if (top.kind != Kind::number || (top.value != 2 && top.value != 3)) return std::nullopt;
+  const auto square = matrix_product(*matrix, *matrix);
+  return square && top.value == 3 ? matrix_product(*square, *matrix) : square;
 }
 
 std::optional<Expr> total(const Expr& sum) {
@@ -85,19 +140,16 @@ std::optional<Expr> matrix_value(const Expr& expr) {
   if (expr.kind == Kind::matrix) return expr;
   if (expr.kind == Kind::negate || expr.kind == Kind::divide) {
     const auto matrix = matrix_value(expr.args[0]);
-    if (!matrix) return std::nullopt;
+    if (!matrix || (expr.kind == Kind::divide && num_nodes(*matrix) * num_nodes(expr.args[1]) > kMaxNodes))
+      return std::nullopt;
     return entrywise(*matrix, [&](Expr cell) {
       return expr.kind == Kind::negate ? make_one(Kind::negate, std::move(cell))
                                        : make_two(Kind::divide, std::move(cell), expr.args[1]);
     });
   }
-  if (expr.kind == Kind::product) return multiple(expr);
+  if (expr.kind == Kind::product) return product_of(expr);
   if (expr.kind == Kind::sum) return total(expr);
-  if (expr.kind == Kind::power && expr.args[1].kind == Kind::symbol &&
-      (expr.args[1].name == "T" || expr.args[1].name == "\\top" || expr.args[1].name == "t")) {
-    const auto matrix = matrix_value(expr.args[0]);
-    return matrix ? transposed(*matrix) : std::nullopt;
-  }
+  if (expr.kind == Kind::power) return power_of(expr);
   return std::nullopt;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <numeric>
 
 #include "rewards/math/ball.h"
 
@@ -135,6 +136,10 @@ struct NumericField {
     if (name == "cis") return A::exp({-z.im, z.re, z.radius});
     if (name == "abs") return absolute(z);
     if (name == "floor" || name == "ceil" || name == "round" || name == "!") return whole_call(name, z);
+    if (name == "arg") {
+      const auto log = A::log(z);
+      return log ? Maybe(Value{log->im, 0, log->radius}) : std::nullopt;
+    }
     if (name == "conj") return Value{z.re, -z.im, z.radius};
     if (name == "Re") return Value{z.re, 0, z.radius};
     if (name == "Im") return Value{z.im, 0, z.radius};
@@ -147,11 +152,20 @@ struct NumericField {
     if (name == "log" || name == "ln") return ratio(A::log(a), A::log(b));
     if (name == "max" || name == "min") return extreme(name, {a, b});
     if (name == "binom") return binomial(a, b);
+    if (name == "gcd" || name == "lcm") return common(name, a, b);
     if (name != "mod") return std::nullopt;
     const auto quotient = A::divide(a, b);
     const auto whole = quotient ? whole_part(*quotient) : std::nullopt;
     const auto part = whole ? A::multiply(b, Value{*whole, 0, 0}) : std::nullopt;
     return part ? A::add(a, A::negate(*part)) : std::nullopt;
+  }
+
+  static Maybe common(const std::string& name, const Value& a, const Value& b) {
+    const auto m = integer(a), n = integer(b);
+    if (!m || !n || *m == 0 || *n == 0) return std::nullopt;
+    const long divisor = std::gcd(*m, *n);
+    const long value = name == "gcd" ? divisor : std::abs(*m / divisor * *n);
+    return std::abs(value) > 1'000'000'000 ? std::nullopt : Maybe(A::from(static_cast<int>(value)));
   }
 
   static Maybe ratio(const Maybe& a, const Maybe& b) { return a && b ? A::divide(*a, *b) : std::nullopt; }

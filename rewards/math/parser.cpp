@@ -359,6 +359,7 @@ Expr Parser::postfix(Expr left) {
         continue;
       }
       Expr top = exponent();
+      if (left.kind == Kind::symbol && is_op("_")) left.name += subscript();  // x^2_1
       left = make_two(Kind::power, std::move(left), std::move(top));
     } else if (is_op("!") && !is_op("=", 1)) {
       ++at_;

@@ -23,6 +23,7 @@ Expr product_of(std::vector<Expr> factors) {
 Expr determinant(Expr matrix) {
   const auto& rows = matrix.args;
   const size_t n = rows.size();
+  if (num_nodes(matrix) > 300) return make_one(Kind::call, std::move(matrix), "det");  // written out it would double
   for (const Expr& row : rows) {
     if (row.args.size() != n || n < 2 || n > 3) return make_one(Kind::call, std::move(matrix), "det");
   }
@@ -36,6 +37,15 @@ Expr determinant(Expr matrix) {
   for (size_t c = 0; c < 3; ++c) {
     total.args.push_back(product_of({cell(0, c), cell(1, (c + 1) % 3), cell(2, (c + 2) % 3)}));
     total.args.push_back(make_one(Kind::negate, product_of({cell(0, c), cell(1, (c + 2) % 3), cell(2, (c + 1) % 3)})));
+  }
+  return total;
+}
+
+Expr trace(const Expr& matrix) {
+  Expr total = make(Kind::sum, {});
+  for (size_t i = 0; i < matrix.args.size(); ++i) {
+    if (matrix.args[i].args.size() != matrix.args.size()) throw ParseFailure{};
+    total.args.push_back(matrix.args[i].args[i]);
   }
   return total;
 }
@@ -58,15 +68,16 @@ Expr system_of(const Expr& matrix) {
 
 // The & of an environment of equations only align them; in one of branches those beside a relation do.
 void Parser::drop_alignment(bool all) {
-  for (size_t i = at_; i < tokens_.size() && !(tokens_[i].kind == TokenKind::command && tokens_[i].text == "end");) {
-    const bool aligns =
-        tokens_[i].kind == TokenKind::op && tokens_[i].text == "&" &&
-        (all || (i + 1 < tokens_.size() && is_relation(tokens_[i + 1])) || (i > at_ && is_relation(tokens_[i - 1])));
-    if (aligns)
-      tokens_.erase(tokens_.begin() + static_cast<ptrdiff_t>(i));
-    else
-      ++i;
+  size_t kept = at_, end = at_;
+  for (; end < tokens_.size() && !(tokens_[end].kind == TokenKind::command && tokens_[end].text == "end"); ++end) {
+    const bool ampersand = tokens_[end].kind == TokenKind::op && tokens_[end].text == "&";
+    const bool aligns = all || (end + 1 < tokens_.size() && is_relation(tokens_[end + 1])) ||
+                        (kept > at_ && is_relation(tokens_[kept - 1]));
+    if (ampersand && aligns) continue;
+    if (kept != end) tokens_[kept] = std::move(tokens_[end]);
+    ++kept;
   }
+  tokens_.erase(tokens_.begin() + static_cast<ptrdiff_t>(kept), tokens_.begin() + static_cast<ptrdiff_t>(end));
 }
 
 // {name}, and the columns of an array; the cursor stands behind them.

@@ -12,16 +12,22 @@ bool among(const std::array<std::string_view, N>& names, std::string_view name) 
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-constexpr std::array<std::string_view, 38> kFunctions = {
-    "sin",     "cos",    "tan",  "cot",  "sec",  "csc",  "arcsin", "arccos",   "arctan",  "arccot",
-    "arcsec",  "arccsc", "sinh", "cosh", "tanh", "coth", "sech",   "csch",     "arcsinh", "arccosh",
-    "arctanh", "ln",     "log",  "lg",   "exp",  "asin", "acos",   "atan",     "arsinh",  "arcosh",
-    "artanh",  "Re",     "Im",   "arg",  "sgn",  "det",  "cis",    "factorial"};
+constexpr std::array<std::string_view, 43> kFunctions = {
+    "sin",    "cos",  "tan",  "cot",  "sec",       "csc",  "arcsin", "arccos",  "arctan",  "arccot",  "arcsec",
+    "arccsc", "sinh", "cosh", "tanh", "coth",      "sech", "csch",   "arcsinh", "arccosh", "arctanh", "ln",
+    "log",    "lg",   "exp",  "asin", "acos",      "atan", "arsinh", "arcosh",  "artanh",  "Re",      "Im",
+    "arg",    "sgn",  "det",  "cis",  "factorial", "tr",   "trace",  "tg",      "ctg",     "arctg"};
 constexpr std::array<std::string_view, 9> kArgumentLists = {"max",   "min",  "gcd",     "lcm",  "abs",
                                                             "floor", "ceil", "ceiling", "round"};
 constexpr std::array<std::string_view, 12> kAccents = {
     "overline",           "vec",    "hat", "bar", "tilde", "widehat", "overrightarrow", "dot", "ddot", "widetilde",
     "overleftrightarrow", "overset"};
+// Commands that are symbols, so that braces behind them are a factor.
+constexpr std::array<std::string_view, 40> kSymbols = {
+    "alpha",  "beta",  "gamma",   "delta", "epsilon", "zeta",   "eta", "theta",   "iota",  "kappa",
+    "lambda", "mu",    "nu",      "xi",    "rho",     "sigma",  "tau", "upsilon", "phi",   "chi",
+    "psi",    "omega", "Gamma",   "Delta", "Theta",   "Lambda", "Xi",  "Pi",      "Sigma", "Phi",
+    "Psi",    "Omega", "partial", "nabla", "int",     "varphi", "ell", "hbar",    "angle", "lim"};
 constexpr std::array<std::string_view, 8> kSkippedArgument = {"phantom",   "hspace",   "vspace", "color",
                                                               "textcolor", "hphantom", "tag",    "label"};
 
@@ -59,6 +65,12 @@ Expr Parser::primary() {
 std::string Parser::subscript() {
   std::string name;
   while (true) {
+    if (is_op("^") && is_op("'", 1)) ++at_;  // x^\prime
+    if (is_op("^") && is_op("{", 1) && is_op("'", 2) && is_op("}", 3)) {
+      name += "'";
+      at_ += 4;
+      continue;
+    }
     if (is_op("'")) {
       name += "'";
       ++at_;
@@ -72,7 +84,7 @@ std::string Parser::subscript() {
       for (int depth = 1; depth > 0; ++at_) {
         if (peek().kind == TokenKind::end) throw ParseFailure{};
         depth += is_op("{") ? 1 : is_op("}") ? -1 : 0;
-        if (depth > 0) name += peek().text;
+        if (depth > 0 && !is_op("{") && !is_op("}")) name += peek().text;
       }
     } else {
       return name;
@@ -83,13 +95,15 @@ std::string Parser::subscript() {
 Expr Parser::symbol(std::string name) {
   std::string tail = subscript();
   if (name == "\\varphi" || name == "\\varepsilon" || name == "\\vartheta" || name == "\\varrho") name.erase(1, 3);
-  const bool bound = std::find(bound_.begin(), bound_.end(), name) != bound_.end();
+  const auto bound_at = std::find(bound_.begin(), bound_.end(), name);
+  const bool bound = bound_at != bound_.end();
   if (tail.empty() && name.size() == 1 && name != "e" && name != "i" && peek().kind == TokenKind::number &&
       !peek().spaced && !peek().split) {
     tail = "_" + peek().text;  // x1 is x_1
     ++at_;
   }
   if (tail.empty() && !bound && (name == "e" || name == "i")) return {.kind = Kind::constant, .name = name};
+  if (bound) name = "#" + std::to_string(bound_at - bound_.begin());  // whatever it is called
   return {.kind = Kind::symbol, .name = name + tail};
 }
 
@@ -180,7 +194,8 @@ Expr Parser::command() {
     Expr inside = braces();
     return inside.kind == Kind::set ? inside : make_one(Kind::set, std::move(inside));
   }
-  if (is_op("{") || name == "end" || name == "over" || name == "choose") throw ParseFailure{};
+  const bool unknown = is_op("{") && !among(kSymbols, name);
+  if (unknown || name == "end" || name == "over" || name == "choose") throw ParseFailure{};
   return symbol("\\" + name);
 }
 
@@ -217,6 +232,7 @@ Expr Parser::accented(const std::string& accent) {
 
 std::optional<Expr> Parser::structure_command(std::string_view name) {
   if (name == "sqrt") return root();
+  if (name == "abs" || name == "norm" || name == "absolutevalue") return make_one(Kind::call, latex_argument(), "abs");
   if (name == "cbrt") return make_two(Kind::root, latex_argument(), make_number(3));
   if (name == "begin") return environment();
   if (name == "mathbb" || name == "Bbb") return blackboard();
@@ -275,6 +291,8 @@ Expr Parser::function(std::string name) {
   if (name == "asin" || name == "acos" || name == "atan") name = "arc" + name.substr(1);
   if (name.starts_with("ar") && name.ends_with("h") && !name.starts_with("arc")) name = "arc" + name.substr(2);
   if (name == "factorial") name = "!";
+  if (name == "tg" || name == "ctg" || name == "arctg") name = name == "tg" ? "tan" : name == "ctg" ? "cot" : "arctan";
+  if (name == "trace") name = "tr";
   std::optional<Expr> base, top;
   if (take_op("_")) base = is_op("{") ? braces() : primary();
   if (take_op("^")) top = exponent();
@@ -283,6 +301,7 @@ Expr Parser::function(std::string name) {
   Expr argument = function_argument();
   if (name == "log" && !base && argument.kind == Kind::tuple && argument.args.size() == 2)
     return make(Kind::call, std::move(argument.args), "log");  // log(8, 2)
+  if (name == "tr" && argument.kind == Kind::matrix && !top) return trace(argument);
   if (name == "det" && argument.kind == Kind::matrix && !top) return determinant(std::move(argument));
   Expr call = make_one(Kind::call, std::move(argument), inverse && !name.starts_with("arc") ? "arc" + name : name);
   if (base) call.args.push_back(std::move(*base));
@@ -323,7 +342,7 @@ Expr Parser::big_operator(std::string name) {
   expect("{");
   if (peek().kind != TokenKind::letter) throw ParseFailure{};
   const std::string variable = peek().text;
-  Expr big = make_one(Kind::big, {.kind = Kind::symbol, .name = variable}, std::move(name));
+  Expr big = make_one(Kind::big, {.kind = Kind::symbol, .name = "#" + std::to_string(bound_.size())}, std::move(name));
   ++at_;
   expect("=");
   big.args.push_back(sum());

@@ -17,6 +17,7 @@ bool is_fraction(std::string_view command);  // frac and its sizes
 bool is_whole(const Expr& expr);             // an integer written without a point
 Expr read_token(const std::string& text);    // a number token: mantissa and exponent
 Expr determinant(Expr matrix);
+Expr trace(const Expr& matrix);
 Expr system_of(const Expr& matrix);  // rows of equations or of branches
 
 class Parser {

@@ -221,6 +221,7 @@ bool Comparer::close_enough(const Expr& gold, const Rational& gold_value, const 
 // both have.
 bool Comparer::differ_alike(const Expr& gold, const Expr& answer, Domain domain) {
   if (gold.kind != Kind::sum && answer.kind != Kind::sum) return true;
+  if (gold.args.size() > 50 || answer.args.size() > 50) return true;
   const Expr left = without_shared_terms(gold, answer), right = without_shared_terms(answer, gold);
   return compare_numeric(left, right, domain, seed_, budget_) == Relation::same;
 }
