@@ -5,6 +5,9 @@
 
 namespace cohort::math {
 
+/// The first step of what follows: every character beyond ASCII that has a meaning in mathematics, spelled out.
+std::string to_ascii_math(std::string_view text);
+
 /// Unicode mathematics to LaTeX or ASCII (full-width forms, super- and subscripts, fractions, signs, Greek, brackets),
 /// sizes and spacing commands, $ signs and invisible characters dropped, commas between digit groups marked by \! or
 /// {,} removed. Letters of other scripts stay as they are; broken UTF-8 becomes '?'. Linear.

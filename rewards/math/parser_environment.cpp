@@ -120,6 +120,7 @@ Expr Parser::rows(bool matrix) {
     all.args.push_back(std::move(row));
     if (!take_op("\\\\") && !is_command("end")) throw ParseFailure{};
   }
+  if (all.args.empty()) throw ParseFailure{};
   return all;
 }
 

@@ -1,6 +1,6 @@
-// The recursive-descent parser's state, shared by parser.cpp (lists, relations, sums, products, powers) and
-// parser_primary.cpp (symbols, brackets, commands) and parser_number.cpp. Failure is an exception that parse() turns
-// into none.
+// The recursive-descent parser's state, shared by parser.cpp (lists, relations, sums, products, powers),
+// parser_primary.cpp (symbols, brackets, commands), parser_function.cpp, parser_number.cpp, parser_environment.cpp and
+// parser_words.cpp. Failure is an exception that parse() turns into none.
 #pragma once
 #include <optional>
 #include <vector>
@@ -78,6 +78,10 @@ class Parser {
   Expr bars(std::string_view bar);
   Expr command();
   std::optional<Expr> structure_command(std::string_view name);
+  Expr blackboard();
+  Expr half_set(const std::string& name);
+
+  // parser_function.cpp
   std::optional<Expr> function_command(std::string_view name);
   Expr function(std::string name);
   Expr function_argument();
@@ -86,8 +90,6 @@ class Parser {
   Expr latex_argument();
   Expr fraction();
   Expr root();
-  Expr blackboard();
-  Expr half_set(const std::string& name);
 
   // parser_environment.cpp
   Expr environment();
