@@ -301,6 +301,52 @@ std::string_view without_backticks(std::string_view text) {
   return inside.find('`') == std::string_view::npos ? inside : text;
 }
 
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+
+// Whether a number stands behind a formula of the text.
+bool follows_number(std::string_view text, std::string_view formula) {
+  const auto end = static_cast<size_t>(formula.data() - text.data()) + formula.size();
+  return std::any_of(text.begin() + static_cast<ptrdiff_t>(end), text.end(), is_digit);
+}
+
+// The last number with what it is part of: 50%, 10^5, 2*10^{3}, 100 000, \frac{1}{2}.
+std::optional<std::string_view> last_value(std::string_view text) {
+  const auto number = cohort::last_number(text);
+  if (!number) return std::nullopt;
+  auto start = static_cast<size_t>(number->data() - text.data());
+  size_t end = start + number->size();
+  if (end < text.size() && text[end] == '}') {
+    const size_t near = text.rfind("\\", start);
+    const bool fraction = near != std::string_view::npos && start - near < 60 && text.substr(near).find("frac{") < 3;
+    const bool power = start >= 2 && text.substr(start - 2, 2) == "^{";
+    if (fraction)
+      return text.substr(near > 0 && text[near - 1] == '-' ? near - 1 : near,
+                         end + 1 - near + (near > 0 && text[near - 1] == '-' ? 1 : 0));
+    if (power) ++end, start -= 1;
+  }
+  const size_t plain = start;
+  while (start >= 4 && text[start - 1] == ' ' && is_digit(text[start - 2]) && end - start >= 3 &&
+         is_digit(text[start]) && is_digit(text[start + 1]) && is_digit(text[start + 2]) &&
+         (start + 3 == end || !is_digit(text[start + 3]))) {  // 100 000
+    size_t first = start - 1;
+    while (first > 0 && start - first <= 4 && is_digit(text[first - 1])) --first;
+    if (start - 1 - first > 3) break;
+    start = first;
+  }
+  if (start == plain) {
+    while (start > 0 && end - start < 60 &&
+           std::string_view("0123456789.^*").find(text[start - 1]) != std::string_view::npos)
+      --start;
+    if (start < plain && !is_digit(text[start])) start = plain;
+    if (start > 0 && text[start - 1] == '-' && start < plain) --start;
+  }
+  if (text.substr(end).starts_with("%")) ++end;
+  if (text.substr(end).starts_with("\\%")) end += 2;
+  return text.substr(start, end - start);
+}
+
 // Whether prose leads up to the formula of a short completion: "We get $5$".
 bool leads_with_word(std::string_view text) {
   size_t end = 0;
@@ -341,13 +387,15 @@ std::vector<std::string> marked_answer(std::string_view text, const ExtractOptio
     return after_phrase(line.substr(line.find(':') + 1));
   std::vector<std::string> readings;
   if (const auto bold = last_bold(text)) readings.emplace_back(*bold);
-  const auto formula = last_formula(text);
+  auto formula = last_formula(text);
+  if (formula && trim(*formula).size() == 1 && is_alnum(trim(*formula)[0]) && follows_number(text, *formula))
+    formula = std::nullopt;  // "$y$ is 5" names what it speaks of
   if (trimmed.size() <= kMaxBare && trimmed.find('\n') == std::string_view::npos && !trimmed.empty() &&
       !(formula && leads_with_word(trimmed)))
     readings.emplace_back(trimmed);
   if (formula) readings.emplace_back(*formula);
   if (options.last_number) {
-    if (const auto number = cohort::last_number(text)) readings.emplace_back(*number);
+    if (const auto number = last_value(text)) readings.emplace_back(*number);
   }
   return readings;
 }

@@ -113,6 +113,9 @@ Expr Parser::list(bool bracketed) {
     list.args.push_back(element());
     separator = take_separator(bracketed);
   }
+  const bool values =
+      std::any_of(list.args.begin(), list.args.end(), [](const Expr& e) { return e.kind != Kind::text; });
+  if (prose_ && values) throw ParseFailure{};  // "In conclusion, 5" is no list
   return list.args.size() == 1 ? std::move(list.args[0]) : list;
 }
 
@@ -137,6 +140,7 @@ std::optional<std::string> Parser::take_relation() {
        {"in", "in"},      {"notin", "notin"},   {"approx", "~"},        {"sim", "~"},
        {"equiv", "="},    {"subset", "subset"}, {"subseteq", "subset"}, {"to", "to"},
        {"implies", "to"}, {"doteq", "~"},       {"mapsto", "to"},       {"rightarrow", "to"}}};
+  if (is_linking_verb() && peek(1).kind != TokenKind::word) return ++at_, "=";
   if (peek().kind == TokenKind::op) {
     if (is_op("=") && peek(1).kind == TokenKind::end) return std::nullopt;
     for (const Spelling& s : kOps) {

@@ -56,6 +56,7 @@ class Parser {
   static bool number_word(std::string_view text);
   std::optional<Expr> spelled_number();
   bool is_reckoned_with() const;
+  bool is_linking_verb() const;
   Expr word();
 
   // parser_number.cpp
@@ -127,7 +128,8 @@ class Parser {
   size_t at_ = 0;
   int depth_ = 0;
   size_t nodes_ = 0;
-  int bars_ = 0;  // open absolute values: a | closes the innermost
+  int bars_ = 0;        // open absolute values: a | closes the innermost
+  bool prose_ = false;  // several words outside \text{…} were read
   bool in_matrix_ = false;
   bool in_set_ = false;             // a colon is "such that", not a ratio
   std::vector<std::string> bound_;  // variables of the sums and products around

@@ -163,6 +163,12 @@ bool Parser::is_bracketed_condition() const {
   return is_op("(") && peek(1).kind == TokenKind::letter && (is_command("in", 2) || is_op("=", 2) || is_op(">", 2));
 }
 
+// "x is 5", "y equals 3"
+bool Parser::is_linking_verb() const {
+  return peek().kind == TokenKind::word && (peek().text == "is" || peek().text == "equals") &&
+         peek(1).kind != TokenKind::end;
+}
+
 // One step of a unit's spelling at the cursor; false where the unit ends.
 bool Parser::take_unit_part(std::string& unit) {
   const Token& token = peek();
@@ -173,7 +179,7 @@ bool Parser::take_unit_part(std::string& unit) {
     if (unit.empty() || peek(1).kind != TokenKind::word || number_word(peek(1).text) || is_op("=", 2)) return false;
     unit += " and " + peek(1).text;  // "3 apples and oranges"
     at_ += 2;
-  } else if (is_condition_word()) {
+  } else if (is_condition_word() || (unit.empty() && is_linking_verb() && peek(1).kind != TokenKind::word)) {
     return false;
   } else if (token.kind == TokenKind::word) {
     unit += (unit.empty() ? "" : " ") + token.text;
@@ -283,6 +289,7 @@ Expr Parser::word() {
     bare = bare || peek().bare;
     ++at_;
   }
+  prose_ = prose_ || (bare && text.find(' ') != std::string::npos);
   if (bare && is_reckoned_with()) throw ParseFailure{};  // "We get -4" is no difference
   struct Named {
     std::string_view words, set;

@@ -114,6 +114,14 @@ TEST(AccuracyExtraction, OptionsOpenOtherDoors) {
   EXPECT_EQ(extracted("12", "She has 12 apples left.", "accuracy:last_number=true"), Status::correct);
   EXPECT_EQ(extracted("12", "She has 12 of 13 apples.", "accuracy:last_number=true"), Status::wrong);
   EXPECT_EQ(extracted("12", "<think>\\boxed{12}", "accuracy:after_think=false"), Status::correct);
+  EXPECT_EQ(extracted("100000", "They paid\n100 000", "accuracy:last_number=true"), Status::correct);
+  EXPECT_EQ(extracted("0.5", "so they ate 50% of it", "accuracy:last_number=true"), Status::correct);
+  EXPECT_EQ(extracted("50\\%", "so they ate 50% of it", "accuracy:last_number=true"), Status::correct);
+  EXPECT_EQ(extracted("100000", "so they paid 10^5 in all", "accuracy:last_number=true"), Status::correct);
+  EXPECT_EQ(extracted("1/2", "so they ate \\frac{1}{2} of it", "accuracy:last_number=true"), Status::correct);
+  EXPECT_EQ(extracted("5", "In conclusion, 5 is right, that is what we have found.", "accuracy:last_number=true"),
+            Status::correct);
+  EXPECT_EQ(extracted("5", "Therefore $y$ is 5"), Status::correct);
 }
 
 TEST(AccuracyExtraction, References) {
