@@ -313,7 +313,14 @@ bool follows_number(std::string_view text, std::string_view formula) {
 
 // The last number with what it is part of: 50%, 10^5, 2*10^{3}, 100 000, \frac{1}{2}.
 std::optional<std::string_view> last_value(std::string_view text) {
-  const auto number = cohort::last_number(text);
+  auto number = cohort::last_number(text);
+  for (int tries = 0; number && tries < 8; ++tries) {  // the 2 of cm^2 is none
+    const auto at = static_cast<size_t>(number->data() - text.data());
+    if (at < 2 || text[at - 1] != '^' || is_digit(text[at - 2]) || !is_alnum(text[at - 2])) break;
+    const auto before = cohort::last_number(text.substr(0, at - 1));
+    if (!before) break;
+    number = before;
+  }
   if (!number) return std::nullopt;
   auto start = static_cast<size_t>(number->data() - text.data());
   size_t end = start + number->size();
@@ -325,6 +332,10 @@ std::optional<std::string_view> last_value(std::string_view text) {
       return text.substr(near > 0 && text[near - 1] == '-' ? near - 1 : near,
                          end + 1 - near + (near > 0 && text[near - 1] == '-' ? 1 : 0));
     if (power) ++end, start -= 1;
+  }
+  if (start >= 4 && text.substr(start - 3, 3) == " / " && is_digit(text[start - 4])) {
+    const auto top = cohort::last_number(text.substr(0, start - 3));
+    if (top) return text.substr(start - 3 - top->size(), end - start + 3 + top->size());
   }
   const size_t plain = start;
   while (start >= 4 && text[start - 1] == ' ' && is_digit(text[start - 2]) && end - start >= 3 &&
@@ -355,6 +366,23 @@ bool leads_with_word(std::string_view text) {
   return end >= 2 && end < text.size() && text[end] == ' ';
 }
 
+// "5 is the answer": what stands before, from the start of its sentence or clause.
+std::optional<std::string_view> before_answer_phrase(std::string_view text) {
+  for (std::string_view phrase :
+       {" is the answer", " is the final answer", " is the correct answer", " is our answer"}) {
+    const size_t end = find_last(text, phrase);
+    if (end == std::string_view::npos) continue;
+    const std::string_view before = text.substr(0, end).substr(end - std::min<size_t>(end, kMaxBare));
+    size_t start = 0;
+    for (std::string_view stop : {"\n", ". ", ", ", ": "}) {
+      const size_t at = before.rfind(stop);
+      if (at != std::string_view::npos) start = std::max(start, at + stop.size());
+    }
+    return trim(before.substr(start));
+  }
+  return std::nullopt;
+}
+
 // Readings in a text that has no thought and no answer tag around it.
 std::vector<std::string> marked_answer(std::string_view text, const ExtractOptions& options, bool whole_is_answer) {
   text = text.substr(text.size() - std::min(text.size(), kTail));
@@ -381,6 +409,7 @@ std::vector<std::string> marked_answer(std::string_view text, const ExtractOptio
     auto readings = after_phrase(text.substr(*end));
     if (!readings.empty()) return readings;
   }
+  if (const auto before = before_answer_phrase(text); before && !denies(*before)) return after_phrase(*before);
   if (const auto heading = under_heading(text)) return after_phrase(*heading);
   const std::string_view line = last_line(text);
   if (line.size() <= kMaxBare && (line.starts_with("A:") || line.starts_with("A :")))

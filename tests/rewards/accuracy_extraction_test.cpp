@@ -38,6 +38,8 @@ TEST(AccuracyExtraction, WhereAnAnswerStands) {
                            "12",
                            "$12$",
                            "We get $12$.",
+                           "In conclusion, 12 is the answer.",
+                           "Adding up, $12$ is the final answer.",
                            "We get $\\$12$.",
                            "# Answer\n\n12",
                            "### Final Answer\n$12$",
@@ -122,6 +124,8 @@ TEST(AccuracyExtraction, OptionsOpenOtherDoors) {
   EXPECT_EQ(extracted("5", "In conclusion, 5 is right, that is what we have found.", "accuracy:last_number=true"),
             Status::correct);
   EXPECT_EQ(extracted("5", "Therefore $y$ is 5"), Status::correct);
+  EXPECT_EQ(extracted("3", "The area that we looked for is then\n3 cm^2", "accuracy:last_number=true"),
+            Status::correct);
 }
 
 TEST(AccuracyExtraction, References) {
