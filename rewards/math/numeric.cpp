@@ -1,6 +1,7 @@
 #include "rewards/math/numeric.h"
 
 #include <algorithm>
+#include <bit>
 #include <functional>
 #include <numeric>
 
@@ -95,6 +96,7 @@ struct NumericField {
   Maybe power(const Value& base, const Value& exponent) const {
     if (const auto n = integer(exponent); n && std::abs(*n) <= 1'000'000) {
       if (*n == 0 && A::lower(base) <= base.radius) return std::nullopt;
+      if (!budget.take(kCost * std::bit_width(static_cast<uint64_t>(std::abs(*n))) / 2)) return std::nullopt;
       return whole_power(base, *n);
     }
     if (!budget.take(2 * kCallCost)) return std::nullopt;
