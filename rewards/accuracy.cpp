@@ -127,7 +127,7 @@ Score judge(const Accuracy& options, const Judged& judged) {
 
 // The first of `allowed` is the default.
 std::string choice(const Json& options, const char* name, std::initializer_list<std::string_view> allowed) {
-  const auto value = options.value(name, std::string(*allowed.begin()));
+  const auto value = options.at(name).get<std::string>();
   std::string list;
   for (std::string_view one : allowed) {
     if (value == one) return value;
