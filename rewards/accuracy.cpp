@@ -96,7 +96,8 @@ bool same_text(const Reading& gold, const std::string& answer, bool match_case) 
   const std::string normal = math::normalize(answer);
   if (normal.empty()) return false;
   if (normal == math::normalize(gold.text)) return true;
-  const bool words = !gold.expr || gold.expr->kind == math::Kind::text;
+  const bool words =
+      !gold.expr || gold.expr->kind == math::Kind::text || gold.expr->kind == math::Kind::named_set;  // "no solution"
   return words && math::folded_words(gold.text, match_case) == math::folded_words(answer, match_case);
 }
 

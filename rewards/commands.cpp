@@ -13,6 +13,7 @@
 #include "configs/error.h"
 #include "rewards/compose.h"
 #include "rewards/rules.h"
+#include "tasks/rows.h"
 
 namespace cohort {
 namespace {
@@ -97,11 +98,9 @@ std::vector<Row> read_rows(std::istream& in, const std::string& file) {
     if (number == 1 && text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
     if (trim(text).empty()) continue;
     const std::string where = file + " line " + std::to_string(number);
-    try {
-      rows.push_back(row_from(Json::parse(text), where, stem + "/" + std::to_string(number)));
-    } catch (const Json::exception& error) {
-      throw UsageError(where + " is not a JSON object: " + excerpt(error.what(), 200));
-    }
+    Json json;
+    if (const auto problem = parse_row(text, json)) throw UsageError(where + ": " + *problem);
+    rows.push_back(row_from(json, where, stem + "/" + std::to_string(number)));
   }
   if (rows.empty()) throw UsageError(file + " has no rows: expected JSON lines with \"completion\" and \"answer\"");
   return rows;

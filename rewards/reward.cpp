@@ -7,6 +7,7 @@
 
 #include "configs/error.h"
 #include "rewards/rules.h"
+#include "tasks/rows.h"
 
 namespace cohort {
 namespace {
@@ -190,8 +191,8 @@ const std::vector<RewardRule>& reward_rules() {
 RewardSpec parse_reward(std::string_view text) {
   text = trim(text);
   if (text.starts_with("{")) {
-    const Json json = Json::parse(text, nullptr, false);
-    if (json.is_discarded()) throw UsageError("reward " + excerpt(text) + " is not valid JSON");
+    Json json;
+    if (const auto problem = parse_row(text, json)) throw UsageError("reward " + excerpt(text) + ": " + *problem);
     return reward_from_json(json);
   }
   if (is_plugin(text)) return {.name = std::string(text)};

@@ -11,8 +11,7 @@
 namespace cohort::math {
 
 bool identical(const Expr& a, const Expr& b);  // same tree; written digits and units do not count
-bool has_symbols(const Expr& expr);
-bool is_bracketed(const Expr& expr);  // list, tuple or set
+bool is_bracketed(const Expr& expr);           // list, tuple or set
 bool holds_matrix(const Expr& expr);
 Expr without_memberships(Expr expr);
 bool is_simplified(const Expr& expr);
@@ -33,8 +32,10 @@ class Comparer {
   bool same_names(const Expr& gold, const Expr& answer) const;
 
   // values.cpp
-  bool values(const Expr& gold, const Expr& answer);
+  bool values(const Expr& written_gold, const Expr& written_answer);
   bool ratios(const Expr& gold, const Expr& answer);
+  bool is_rounded_to(const Expr& gold, const Rational& gold_value, const Expr* answer,
+                     const Rational& answer_value) const;
   bool plain_values(const Expr& gold, const Expr& answer);
   bool free_values(const Expr& gold, const Expr& answer);
   bool differ_alike(const Expr& gold, const Expr& answer, Domain domain);
@@ -46,6 +47,7 @@ class Comparer {
   bool collections(const Expr& gold, const Expr& answer);
   bool ordered(const std::vector<Expr>& gold, const std::vector<Expr>& answer);
   bool unordered(const std::vector<Expr>& gold, const std::vector<Expr>& answer, bool distinct);
+  bool is_distinct(const std::vector<Expr>& some);
   bool covers(const std::vector<Expr>& some, const std::vector<Expr>& all, bool swapped);
   bool matrices(const Expr& gold, const Expr& answer);
   bool words(const Expr& gold, const Expr& answer);
@@ -53,7 +55,7 @@ class Comparer {
   bool choices(const Expr& list, const Expr& run) const;
 
   // relations.cpp
-  bool relations(const Expr& gold, const Expr& answer);
+  bool relations(const Expr& written_gold, const Expr& written_answer);
   bool equations(const Expr& gold, const Expr& answer);
   bool inequalities(const Expr& gold, const Expr& answer);
   bool relation_with_value(const Expr& relation, const Expr& value, bool relation_is_gold);

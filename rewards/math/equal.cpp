@@ -24,11 +24,15 @@ Expr with_signs(const Expr& expr, bool upper) {
   return out.args.size() == 1 ? last : make_two(Kind::sum, std::move(out.args[0]), std::move(last));
 }
 
-// x ≠ 1, 2 as x ≠ 1, x ≠ 2.
+// x ≠ 1, 2 as x ≠ 1, x ≠ 2; k ∈ 1, 2 as k = 1, 2.
 Expr with_relations_repeated(const Expr& expr) {
-  const bool shaped = expr.kind == Kind::list && expr.args[0].kind == Kind::relation &&
-                      expr.args[0].operators == std::vector<std::string>{"!="};
-  if (!shaped) return expr;
+  if (expr.kind != Kind::list || expr.args[0].kind != Kind::relation || expr.args[0].operators.size() != 1) return expr;
+  if (expr.args[0].operators[0] == "in" && expr.args[0].args[1].kind < Kind::list) {
+    Expr out = expr;
+    out.args[0].operators = {"="};
+    return out;
+  }
+  if (expr.args[0].operators[0] != "!=") return expr;
   Expr out = expr;
   for (Expr& arg : out.args) {
     if (arg.kind == Kind::relation) continue;
@@ -74,6 +78,26 @@ Expr with_small_letters(Expr expr) {
   return expr;
 }
 
+bool is_large_i(const Expr& expr) {
+  return expr.kind == Kind::symbol && expr.name == "I";
+}
+bool is_small_i(const Expr& expr) {
+  return expr.kind == Kind::constant && expr.name == "i";
+}
+
+Expr with_small_i(Expr expr) {
+  if (is_large_i(expr)) return {.kind = Kind::constant, .name = "i"};
+  for (Expr& arg : expr.args) arg = with_small_i(std::move(arg));
+  return expr;
+}
+
+// a + bI as a + bi, where the other side knows no I.
+Expr with_imaginary_unit(const Expr& expr, const Expr& other) {
+  const bool meant =
+      any_of(expr, is_large_i) && !any_of(expr, is_small_i) && !any_of(other, is_large_i) && expr.kind != Kind::symbol;
+  return meant ? with_small_i(expr) : expr;
+}
+
 Expr prepared(const Expr& expr, const EqualOptions& options) {
   Expr ready = with_relations_repeated(without_memberships(expanded(expr)));
   return options.fold_symbols ? with_small_letters(std::move(ready)) : ready;
@@ -86,10 +110,6 @@ bool any_of(const Expr& expr, bool (*holds)(const Expr&)) {
          std::any_of(expr.args.begin(), expr.args.end(), [&](const Expr& arg) { return any_of(arg, holds); });
 }
 
-bool has_symbols(const Expr& expr) {
-  return any_of(expr, [](const Expr& e) { return e.kind == Kind::symbol; });
-}
-
 bool identical(const Expr& a, const Expr& b) {
   if (a.kind != b.kind || a.args.size() != b.args.size() || a.operators != b.operators) return false;
   if (a.kind == Kind::number) return a.value == b.value;
@@ -100,7 +120,7 @@ bool identical(const Expr& a, const Expr& b) {
 bool equal(const Expr& gold, const Expr& answer, const EqualOptions& options, Budget& budget) {
   if (options.simplified && !is_simplified(answer)) return identical(gold, answer);
   return Comparer(options, tree_hash(gold) ^ (tree_hash(answer) << 1), budget)
-      .same(prepared(gold, options), prepared(answer, options));
+      .same(prepared(with_imaginary_unit(gold, answer), options), prepared(with_imaginary_unit(answer, gold), options));
 }
 
 bool equal(const Expr& gold, const Expr& answer, const EqualOptions& options) {
@@ -114,6 +134,9 @@ bool Comparer::same(const Expr& gold, const Expr& answer) {
   const auto judged = [&] {
     if (!same_units(gold, answer)) return false;
     if (identical(gold, answer)) return true;
+    if (gold.kind == Kind::big && answer.kind == Kind::big && gold.name == answer.name &&
+        ordered(gold.args, answer.args))
+      return true;
     if (gold.kind == Kind::text || answer.kind == Kind::text) return words(gold, answer);
     if (const auto sets = real_sets(gold, answer)) {
       if (*sets) return true;

@@ -87,6 +87,7 @@ class Evaluator {
   std::optional<Value> symbol(const std::string& name) {
     for (auto bound = bound_.rbegin(); bound != bound_.rend(); ++bound) {
       if (bound->first == name) return bound->second;
+      if (name.find(bound->first) != std::string::npos) return std::nullopt;  // F_k is another one at each k
     }
     return field_.symbol(name);
   }
@@ -102,22 +103,69 @@ class Evaluator {
     return field_.call(expr.name, values);
   }
 
+  // The body of `expr` where its variable has that value.
+  std::optional<Value> body_at(const Expr& expr, const Value& value) {
+    bound_.emplace_back(expr.args[0].name, value);
+    auto result = (*this)(expr.args.back());
+    bound_.pop_back();
+    return result;
+  }
+
+  static bool is_infinity(const Expr& expr) { return expr.kind == Kind::constant && expr.name == "inf"; }
+  static bool is_minus_infinity(const Expr& expr) { return expr.kind == Kind::negate && is_infinity(expr.args[0]); }
+
+  // Derivatives, integrals, limits and infinite sums, for a field that has them.
+  template <class Analysis>
+  std::optional<Value> analytic(const Expr& expr) {
+    const auto body = [&](const Value& value) {
+      const bool outer = std::exchange(field_.sampled, true);
+      auto result = body_at(expr, value);
+      field_.sampled = outer;
+      return result;
+    };
+    if (expr.name == "derivative") {
+      const auto at = symbol(expr.args[0].name);
+      return at ? Analysis::derivative(*at, body) : std::nullopt;
+    }
+    if (expr.name == "antiderivative") return std::nullopt;
+    const bool from_minus = is_minus_infinity(expr.args[1]), to_plus = is_infinity(expr.args[2]);
+    const auto first = from_minus || is_infinity(expr.args[1]) ? std::nullopt : (*this)(expr.args[1]);
+    if (expr.name == "limit") {
+      if (!first && !from_minus && !is_infinity(expr.args[1])) return std::nullopt;
+      const bool below = from_minus || expr.args[2].value < 0;
+      return Analysis::limit(first, below ? -1 : 1, body);
+    }
+    if (expr.name == "integral") {
+      const auto last = to_plus ? std::nullopt : (*this)(expr.args[2]);
+      return (first || from_minus) && (last || to_plus) ? Analysis::integral(first, last, body) : std::nullopt;
+    }
+    const auto start = first ? field_.integer(*first) : std::nullopt;
+    if (!start || expr.name != "sum") return std::nullopt;
+    return Analysis::series(*start, [&](long n) { return body(*field_.rational(Rational(n))); });
+  }
+
   // Finite sums and products with integer bounds, term by term.
   std::optional<Value> big(const Expr& expr) {
+    if ((expr.name != "sum" && expr.name != "product") || is_infinity(expr.args.at(2))) {
+      if constexpr (requires { typename Field::Analytic::Ball; })
+        return budget_.take(kAnalyticCost) ? analytic<typename Field::Analytic>(expr) : std::nullopt;
+      return std::nullopt;
+    }
     const auto low = (*this)(expr.args.at(1)), high = (*this)(expr.args.at(2));
     if (!low || !high) return std::nullopt;
     const auto first = field_.integer(*low), last = field_.integer(*high);
     if (!first || !last || *last - *first > 2000) return std::nullopt;
     auto total = field_.rational(Rational(expr.name == "sum" ? 0 : 1));
     for (long k = *first; total && k <= *last; ++k) {
-      bound_.emplace_back(expr.args[0].name, *field_.rational(Rational(k)));
-      const auto term = (*this)(expr.args[3]);
-      bound_.pop_back();
+      const auto term = body_at(expr, *field_.rational(Rational(k)));
       if (!term) return std::nullopt;
       total = expr.name == "sum" ? field_.add(*total, *term) : field_.multiply(*total, *term);
     }
     return total;
   }
+
+  static constexpr int64_t kAnalyticCost =
+      2'000;  // of a derivative, integral, limit or series, beside the values of its body
 
   Field& field_;
   Budget& budget_;

@@ -145,6 +145,27 @@ struct ExactField {
 
 }  // namespace
 
+namespace {
+
+bool has_free(const Expr& expr, std::vector<std::string_view>& bound) {
+  if (expr.kind == Kind::symbol) return std::find(bound.begin(), bound.end(), expr.name) == bound.end();
+  const bool binds = expr.kind == Kind::big && expr.args[0].name.starts_with('#');
+  if (!binds) return std::any_of(expr.args.begin(), expr.args.end(), [&](const Expr& e) { return has_free(e, bound); });
+  const bool in_range =
+      std::any_of(expr.args.begin() + 1, expr.args.end() - 1, [&](const Expr& e) { return has_free(e, bound); });
+  bound.push_back(expr.args[0].name);
+  const bool in_body = has_free(expr.args.back(), bound);
+  bound.pop_back();
+  return in_range || in_body;
+}
+
+}  // namespace
+
+bool has_symbols(const Expr& expr) {
+  std::vector<std::string_view> bound;
+  return has_free(expr, bound);
+}
+
 std::optional<Rational> exact_value(const Expr& expr, Budget& budget) {
   ExactField field{budget};
   return Evaluator<ExactField>(field, budget)(expr);

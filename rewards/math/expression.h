@@ -23,7 +23,8 @@ enum class Kind {
   percent,     // a %
   degree,      // a °
   ratio,       // a : b : …
-  big,         // name sum or product: variable, first, last, body
+  big,         // variable, range, body. sum, product, integral: first, last; limit: point, side (-1, 0, 1);
+               // derivative, antiderivative: no range. A variable that is bound is called #0, #1, … by its depth
   list,        // a, b, … without brackets; name is what stood between: "," "and" "or"
   tuple,       // a, b, … in brackets; name holds the two brackets, as in "(]": a point, a vector or an interval
   set,         // {a, b, …}
@@ -51,6 +52,9 @@ inline size_t num_nodes(const Expr& expr) {
   for (const Expr& arg : expr.args) nodes += num_nodes(arg);
   return nodes;
 }
+
+/// Whether a symbol is free in the expression: none that a sum, an integral or a limit in it binds.
+bool has_symbols(const Expr& expr);
 
 inline Expr make(Kind kind, std::vector<Expr> args, std::string name = "") {
   return {.kind = kind, .name = std::move(name), .args = std::move(args)};

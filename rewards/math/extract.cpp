@@ -143,7 +143,10 @@ bool leads_with_word(std::string_view text) {
 // Readings in a text that has no thought and no answer tag around it.
 std::vector<std::string> marked_answer(std::string_view text, const ExtractOptions& options, bool whole_is_answer) {
   text = text.substr(text.size() - std::min(text.size(), kTail));
-  if (auto boxed = boxed_answer(text, options.join_boxes)) return {*boxed};
+  if (auto boxed = boxed_answer(text, options.join_boxes)) {
+    if (const auto announced = announced_after_boxes(text)) return {std::string(*announced), *boxed};
+    return {*boxed};
+  }
   text = without_backticks(trim(text));
   if (const auto hashes = after_hashes(text)) {
     std::vector<std::string> readings = {std::string(*hashes)};
@@ -179,10 +182,10 @@ std::vector<std::string> marked_answer(std::string_view text, const ExtractOptio
   if (trimmed.size() <= kMaxBare && trimmed.find('\n') == std::string_view::npos && !trimmed.empty() &&
       !(formula && leads_with_word(trimmed)))
     readings.emplace_back(trimmed);
+  const auto number = options.last_number ? last_value(text) : std::nullopt;
+  if (number && formula && number->data() >= formula->data() + formula->size()) formula = std::nullopt;
   if (formula) readings.emplace_back(*formula);
-  if (options.last_number) {
-    if (const auto number = last_value(text)) readings.emplace_back(*number);
-  }
+  if (number) readings.emplace_back(*number);
   return readings;
 }
 

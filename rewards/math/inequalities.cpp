@@ -51,6 +51,15 @@ bool is_ordering(const std::string& op) {
 
 // |x| < 3 as -3 < x < 3, |x| > 3 as x < -3 or x > 3; anything else as it is.
 Expr without_bars(const Expr& relation) {
+  if (relation.kind == Kind::relation && relation.args.size() == 3 && relation.args[1].kind == Kind::call) {
+    Expr left = make_two(Kind::relation, relation.args[1], relation.args[0]),
+         right = make_two(Kind::relation, relation.args[1], relation.args[2]);  // 1 <= |x| <= 2
+    left.operators = {flipped(relation.operators[0])};
+    right.operators = {relation.operators[1]};
+    const Expr low = without_bars(left), high = without_bars(right);
+    const bool both = low.kind == Kind::list && high.kind == Kind::list;
+    return both ? make_two(Kind::list, low, high, "and") : relation;
+  }
   const bool shaped = relation.kind == Kind::relation && relation.args.size() == 2 &&
                       relation.args[0].kind == Kind::call && relation.args[0].name == "abs" &&
                       has_symbols(relation.args[0].args[0]) && !has_symbols(relation.args[1]);

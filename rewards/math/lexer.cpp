@@ -29,15 +29,16 @@ constexpr std::array<std::string_view, 68> kNames = {
 constexpr std::array<std::string_view, 8> kGlued = {"sin", "cos", "tan", "cot", "sec", "csc", "ln", "log"};
 
 // Short runs of letters that are words or units, never products of symbols.
-constexpr std::array<std::string_view, 128> kShortWords = {
-    "mm",  "cm",  "dm",  "km",  "in",  "ft",  "yd",  "mi",  "mg",  "kg",  "lb",  "lbs", "oz",  "ml",  "mL",  "kl",
-    "sec", "min", "hr",  "hrs", "am",  "pm",  "AM",  "PM",  "mph", "kph", "gal", "sq",  "cu",  "deg", "rad", "USD",
-    "usd", "EUR", "RMB", "kmh", "kW",  "kWh", "MW",  "Hz",  "kHz", "mol", "kPa", "Pa",  "kJ",  "cal", "day", "mod",
-    "the", "is",  "are", "of",  "to",  "for", "per", "and", "or",  "not", "no",  "No",  "yes", "Yes", "if",  "an",
-    "as",  "at",  "by",  "it",  "on",  "be",  "we",  "All", "all", "any", "one", "two", "six", "ten", "odd", "May",
-    "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun", "so",  "So",  "The", "GB",  "km2", "st",  "nd",  "rd",  "th",
-    "We",  "He",  "It",  "She", "get", "Get", "got", "has", "had", "was", "can", "its", "our", "his", "her", "you",
-    "You", "let", "Let", "see", "use", "but", "But", "now", "Now", "how", "who", "put", "add", "did", "For", "If"};
+constexpr std::array<std::string_view, 129> kShortWords = {
+    "pct", "mm",  "cm",  "dm",  "km",  "in",  "ft",  "yd",  "mi",  "mg",  "kg",  "lb",  "lbs", "oz",  "ml",
+    "mL",  "kl",  "sec", "min", "hr",  "hrs", "am",  "pm",  "AM",  "PM",  "mph", "kph", "gal", "sq",  "cu",
+    "deg", "rad", "USD", "usd", "EUR", "RMB", "kmh", "kW",  "kWh", "MW",  "Hz",  "kHz", "mol", "kPa", "Pa",
+    "kJ",  "cal", "day", "mod", "the", "is",  "are", "of",  "to",  "for", "per", "and", "or",  "not", "no",
+    "No",  "yes", "Yes", "if",  "an",  "as",  "at",  "by",  "it",  "on",  "be",  "we",  "All", "all", "any",
+    "one", "two", "six", "ten", "odd", "May", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun", "so",  "So",
+    "The", "GB",  "km2", "st",  "nd",  "rd",  "th",  "We",  "He",  "It",  "She", "get", "Get", "got", "has",
+    "had", "was", "can", "its", "our", "his", "her", "you", "You", "let", "Let", "see", "use", "but", "But",
+    "now", "Now", "how", "who", "put", "add", "did", "For", "If"};
 
 template <size_t N>
 bool among(const std::array<std::string_view, N>& names, std::string_view name) {
@@ -48,9 +49,9 @@ constexpr std::array<std::string_view, 17> kTextCommands = {
     "text",   "mbox",   "textbf", "textit", "textrm", "textnormal", "mathrm", "operatorname", "hbox",
     "textsf", "texttt", "mathsf", "emph",   "mathtt", "textup",     "textsc", "underline"};
 // Commands whose argument is read as if they were not there.
-constexpr std::array<std::string_view, 15> kStyles = {"mathbf",     "boldsymbol", "bm",      "mathit",  "mathcal",
-                                                      "mathnormal", "boxed",      "fbox",    "mathop",  "mathfrak",
-                                                      "mathscr",    "ensuremath", "mathord", "mathbin", "mathrel"};
+constexpr std::array<std::string_view, 16> kStyles = {
+    "variable", "mathbf", "boldsymbol", "bm",      "mathit",     "mathcal", "mathnormal", "boxed",
+    "fbox",     "mathop", "mathfrak",   "mathscr", "ensuremath", "mathord", "mathbin",    "mathrel"};
 
 // "A, C" or "A and C": single letters with separators, a list rather than prose.
 bool is_letter_list(std::string_view text) {
@@ -221,6 +222,7 @@ class Lexer {
     if (among(kTextCommands, name)) {
       const bool upright = name.starts_with("math") || name == "operatorname";
       if (auto inside = braces()) return text_content(*inside, upright);
+      if (name.starts_with("math")) return;  // \mathsf T
     }
     if (name == "mathop" || name == "underbrace" || name == "overbrace") {
       const size_t from = at_;

@@ -38,6 +38,9 @@ bool digits_around(const std::string& out, std::string_view rest) {
 bool parts_values(const std::string& out, std::string_view rest) {
   const size_t last = out.find_last_not_of(' ');
   while (!rest.empty() && (rest[0] == ' ' || rest[0] == '$')) rest.remove_prefix(1);
+  const std::string_view before = std::string_view(out).substr(0, last == std::string::npos ? 0 : last + 1);
+  if (before.ends_with("and}") || before.ends_with("and }") || before.ends_with("or}") || before.ends_with("or }"))
+    return false;  // the word joins them
   const bool ends = last != std::string::npos &&
                     (is_digit(out[last]) || is_letter(out[last]) || out[last] == '}' || out[last] == ')');
   const bool starts =
@@ -85,6 +88,8 @@ size_t take_command(std::string& out, std::string_view text, size_t at) {
     out += "\\\\";
   else if (name == "quad" || name == "qquad")
     out += parts_values(out, text.substr(end)) ? ", " : " ";
+  else if ((name.size() == 5 && name.starts_with("quad")) || (name.size() == 6 && name.starts_with("qquad")))
+    (out += parts_values(out, text.substr(end - 1)) ? ", " : " ") += name.back();  // \quadx, run together
   else if (among(kSpaces, name))
     out += ' ';
   else
@@ -101,6 +106,31 @@ size_t thin_comma(std::string_view rest) {
   return std::min(near.find_first_not_of("\\! ", mark), near.size());
 }
 
+// Length of {,} or {, }; zero where none stands.
+size_t braced_comma(std::string_view rest) {
+  for (std::string_view form : {"{,}", "{, }", "{ , }"}) {
+    if (rest.starts_with(form)) return form.size();
+  }
+  return 0;
+}
+
+// Whether every backslash stands twice, as in JSON inside JSON: \\\\frac{1}{2}. In an environment written with one
+// backslash two of them end a row.
+bool is_escaped_twice(std::string_view text) {
+  static constexpr std::array<std::string_view, 26> kShown = {
+      "frac", "dfrac", "tfrac", "sqrt", "left", "right", "text", "mbox",   "begin", "cdot",  "times",  "pi",    "le",
+      "leq",  "ge",    "geq",   "in",   "cup",  "infty", "pm",   "mathbb", "boxed", "theta", "mathrm", "binom", "circ"};
+  for (size_t at = text.find("\\begin"); at != std::string_view::npos; at = text.find("\\begin", at + 1)) {
+    if (at == 0 || text[at - 1] != '\\') return false;
+  }
+  for (size_t at = text.find("\\\\"); at != std::string_view::npos; at = text.find("\\\\", at + 2)) {
+    size_t end = at + 2;
+    while (end < text.size() && is_letter(text[end])) ++end;
+    if (among(kShown, text.substr(at + 2, end - at - 2))) return true;
+  }
+  return false;
+}
+
 std::string clean_commands(std::string_view text) {
   std::string out;
   out.reserve(text.size());
@@ -111,12 +141,11 @@ std::string clean_commands(std::string_view text) {
     } else if ((rest.starts_with("{:}") || rest.starts_with("{=}")) && (out.empty() || !is_letter(out.back()))) {
       out += rest[1];
       at += 3;
-    } else if (rest.starts_with("{,}") && digits_around(out, rest.substr(3))) {
-      const size_t digits = rest.find_first_not_of("0123456789", 3) == std::string_view::npos
-                                ? rest.size() - 3
-                                : rest.find_first_not_of("0123456789", 3) - 3;
+    } else if (const size_t comma = braced_comma(rest); comma > 0 && digits_around(out, rest.substr(comma))) {
+      const size_t digits = std::min(rest.find_first_not_of("0123456789", comma), rest.size()) - comma;
       if (digits % 3 != 0) out += '.';  // 2{,}5 is a decimal comma, 1{,}000 a group
-      at += 3;
+      out.erase(out.find_last_not_of(' ') + 1);
+      at += comma;
     } else if (rest.starts_with("\\\\")) {
       out += "\\\\";
       at = skip_row_space(text, at + 2);
@@ -138,7 +167,9 @@ void replace_all(std::string& text, std::string_view from, std::string_view to) 
 }  // namespace
 
 std::string normalize(std::string_view text) {
-  std::string out = clean_commands(to_ascii_math(text));
+  std::string ascii = to_ascii_math(text);
+  if (is_escaped_twice(ascii)) replace_all(ascii, "\\\\", "\\");
+  std::string out = clean_commands(ascii);
   if (out.find("circ") != std::string::npos) {
     for (std::string_view form :
          {"^{\\circ}", "^{ \\circ }", "^ {\\circ}", "^{\\circ }", "^ \\circ", "^\\circ", "\\circ"})

@@ -5,6 +5,7 @@
 #include <functional>
 #include <numeric>
 
+#include "rewards/math/analysis.h"
 #include "rewards/math/ball.h"
 
 namespace cohort::math {
@@ -21,6 +22,7 @@ struct Point {
   Domain domain = Domain::positive;
   uint64_t seed = 0;
   int index = 0;
+  bool closed = false;  // nothing is free: what falls below the precision would decide the verdict
 };
 
 template <unsigned Bits>
@@ -29,14 +31,20 @@ struct NumericField {
   using Value = typename A::Ball;
   using Real = typename A::Real;
   using Maybe = std::optional<Value>;
+  struct Nothing {};
+  // Not again with more digits: what 192 bits leave open costs too much there.
+  using Analytic = std::conditional_t<Bits <= 256, Analysis<A>, Nothing>;
   static constexpr int64_t kCost = Bits > 256 ? 16 : 4;
   static constexpr int64_t kCallCost = Bits > 256 ? 1500 : 60;
 
   Point point;
   Budget& budget;
+  bool sampled = false;  // a body at one of many points, whose values are summed or extrapolated, not judged
 
   static Maybe rational(const Rational& value) { return A::from(value); }
-  static Maybe add(const Value& a, const Value& b) { return A::add(a, b); }
+  Maybe add(const Value& a, const Value& b) const {
+    return point.closed && !sampled && (hides(a, b) || hides(b, a)) ? std::nullopt : A::add(a, b);
+  }
   static Maybe multiply(const Value& a, const Value& b) { return A::multiply(a, b); }
   static Maybe divide(const Value& a, const Value& b) { return A::divide(a, b); }
   static Maybe negate(const Value& a) { return A::negate(a); }
@@ -61,6 +69,19 @@ struct NumericField {
     if (point.domain != Domain::positive && (bits >> 40) % 2 == 1) re = -re;
     const Real im = point.domain == Domain::complex ? Real(fraction(mixed(bits)) * 2 - 1) : Real(0);
     return Value{re, im, A::epsilon() * 4};
+  }
+
+  // Whether b is something, and yet too little for the digits of a: π + 2^-1000.
+  static bool hides(const Value& a, const Value& b) {
+    return A::lower(b) > 2 * b.radius && A::upper(b) < ldexp(A::lower(a), 24 - static_cast<int>(Bits));
+  }
+
+  // Whether a function of z keeps too little of it: cos 10^-300 is no 1, tanh 1000 neither.
+  bool loses(const std::string& name, const Value& z) const {
+    if (!point.closed || sampled || name == "abs" || name == "Re" || name == "Im" || name == "conj" || name == "sgn")
+      return false;
+    const bool tiny = A::lower(z) > 2 * z.radius && A::upper(z) < ldexp(Real(1), -static_cast<int>(Bits) / 3);
+    return tiny || ((name == "tanh" || name == "coth") && A::lower(z) > Bits / 4);
   }
 
   static std::optional<long> integer(const Value& z) {
@@ -94,6 +115,7 @@ struct NumericField {
   }
 
   Maybe power(const Value& base, const Value& exponent) const {
+    if (loses("exp", exponent)) return std::nullopt;
     if (const auto n = integer(exponent); n && std::abs(*n) <= 1'000'000) {
       if (*n == 0 && A::lower(base) <= base.radius) return std::nullopt;
       if (!budget.take(kCost * std::bit_width(static_cast<uint64_t>(std::abs(*n))) / 2)) return std::nullopt;
@@ -131,6 +153,7 @@ struct NumericField {
     if (v.size() == 2) return call_two(name, v[0], v[1]);
     if (v.size() != 1) return name == "max" || name == "min" ? extreme(name, v) : std::nullopt;
     const Value& z = v[0];
+    if (loses(name, z)) return std::nullopt;
     if (name.starts_with("arc")) return inverse(name, z);
     if (name == "ln" || name == "log") return A::log(z);
     if (name == "lg") return ratio(A::log(z), A::log(A::from(10)));
@@ -298,11 +321,6 @@ std::optional<Ball<Bits>> evaluate(const Expr& expr, const Point& point, Budget&
 
 constexpr unsigned kBits = 192, kMoreBits = 768;
 
-bool has_symbols(const Expr& expr) {
-  if (expr.kind == Kind::symbol) return true;
-  return std::any_of(expr.args.begin(), expr.args.end(), has_symbols);
-}
-
 template <unsigned Bits>
 Relation compare_at(const Expr& a, const Expr& b, const Point& point, Budget& budget) {
   const auto left = evaluate<Bits>(a, point, budget);
@@ -323,7 +341,7 @@ Relation compare_numeric(const Expr& a, const Expr& b, Domain domain, uint64_t s
   const bool closed = !has_symbols(a) && !has_symbols(b);
   int agreed = 0;
   for (int index = 0; index < kMaxTries && agreed < (closed ? 1 : kAgree); ++index) {
-    const Point point{domain, seed, index};
+    const Point point{domain, seed, index, closed};
     Relation relation = compare_at<kBits>(a, b, point, budget);
     if (relation == Relation::unknown) relation = compare_at<kMoreBits>(a, b, point, budget);
     if (budget.steps < 0) return Relation::unknown;
@@ -364,7 +382,7 @@ Relation compare_proportional(const Expr& a, const Expr& b, bool positive, Domai
 
 std::optional<Rational> approximate(const Expr& expr, Budget& budget) {
   if (has_symbols(expr)) return std::nullopt;
-  const auto value = evaluate<kBits>(expr, {}, budget);
+  const auto value = evaluate<kBits>(expr, {.closed = true}, budget);
   if (!value || abs(value->im) > value->radius * 2) return std::nullopt;
   if (abs(value->re) > 1e300 || (abs(value->re) < 1e-300 && !value->re.is_zero())) return std::nullopt;
   return Rational(value->re);

@@ -1,3 +1,4 @@
+// Lists, relations and sets: what stands around the values.
 #include "rewards/math/parser.h"
 
 #include <algorithm>
@@ -7,83 +8,13 @@
 #include "rewards/math/parser_state.h"
 
 namespace cohort::math {
-namespace {
-
-template <size_t N>
-bool among(const std::array<std::string_view, N>& names, std::string_view name) {
-  return std::find(names.begin(), names.end(), name) != names.end();
-}
-
-// Commands that begin something a product can go on with.
-constexpr std::array<std::string_view, 60> kNoFactor = {"cdot",
-                                                        "times",
-                                                        "div",
-                                                        "pm",
-                                                        "mp",
-                                                        "le",
-                                                        "leq",
-                                                        "ge",
-                                                        "geq",
-                                                        "ne",
-                                                        "neq",
-                                                        "in",
-                                                        "notin",
-                                                        "cup",
-                                                        "cap",
-                                                        "setminus",
-                                                        "approx",
-                                                        "sim",
-                                                        "equiv",
-                                                        "to",
-                                                        "implies",
-                                                        "lt",
-                                                        "gt",
-                                                        "rfloor",
-                                                        "rceil",
-                                                        "rangle",
-                                                        "backslash",
-                                                        "end",
-                                                        "subset",
-                                                        "choose",
-                                                        "over",
-                                                        "lor",
-                                                        "land",
-                                                        "vee",
-                                                        "wedge",
-                                                        "leqslant",
-                                                        "geqslant",
-                                                        "leqq",
-                                                        "geqq",
-                                                        "doteq",
-                                                        "subseteq",
-                                                        "bigcup",
-                                                        "bigcap",
-                                                        "smallsetminus",
-                                                        "ast",
-                                                        "not",
-                                                        "bmod",
-                                                        "pmod",
-                                                        "mod",
-                                                        "degree",
-                                                        "degrees",
-                                                        "Rightarrow",
-                                                        "Longrightarrow",
-                                                        "iff",
-                                                        "Leftrightarrow",
-                                                        "therefore",
-                                                        "because",
-                                                        "hline",
-                                                        "mapsto",
-                                                        "rightarrow"};
-
-}  // namespace
 
 // "," between elements; "and" and "or" in their spellings. A comma before "and" belongs to it.
 std::optional<std::string> Parser::take_separator(bool bracketed) {
   std::optional<std::string> found;
   if (is_op(",") || is_op(";")) {
+    found = peek().text;
     ++at_;
-    found = ",";
   } else if (!bracketed && is_op("\\\\")) {
     ++at_;
     found = ",";
@@ -100,22 +31,44 @@ std::optional<std::string> Parser::take_separator(bool bracketed) {
   return found;
 }
 
+namespace {
+
+// 1, 2; 3, 4 as (1, 2), (3, 4): groups of one size between semicolons. Anything else stays one list.
+void group_at(Expr& list, const std::vector<size_t>& ends) {
+  const size_t size = ends.empty() ? 0 : ends[0];
+  if (size < 2 || list.args.size() != size * (ends.size() + 1)) return;
+  for (size_t i = 0; i < ends.size(); ++i) {
+    if (ends[i] != size * (i + 1)) return;
+  }
+  std::vector<Expr> groups;
+  for (size_t i = 0; i < list.args.size(); ++i) {
+    if (i % size == 0) groups.push_back(make(Kind::tuple, {}, "()"));
+    groups.back().args.push_back(std::move(list.args[i]));
+  }
+  list.args = std::move(groups);
+}
+
+}  // namespace
+
 Expr Parser::list(bool bracketed) {
   const Level level(*this);
   Expr first = element();
   auto separator = take_separator(bracketed);
   if (!separator) return first;
-  Expr list = make_one(Kind::list, std::move(first), *separator);
+  Expr list = make_one(Kind::list, std::move(first), *separator == ";" ? "," : *separator);
+  std::vector<size_t> semicolons;
   while (separator) {
-    const bool ended = peek().kind == TokenKind::end && *separator == ",";
-    if (ended) break;  // a trailing comma
-    if (*separator != ",") list.name = *separator;
+    const bool mark = *separator == "," || *separator == ";";
+    if (peek().kind == TokenKind::end && mark) break;  // a trailing comma
+    if (!mark) list.name = *separator;
+    if (*separator == ";") semicolons.push_back(list.args.size());
     list.args.push_back(element());
     separator = take_separator(bracketed);
   }
   const bool values =
       std::any_of(list.args.begin(), list.args.end(), [](const Expr& e) { return e.kind != Kind::text; });
   if (prose_ && values) throw ParseFailure{};  // "In conclusion, 5" is no list
+  if (!bracketed) group_at(list, semicolons);
   return list.args.size() == 1 ? std::move(list.args[0]) : list;
 }
 
@@ -133,13 +86,32 @@ std::optional<std::string> Parser::take_relation() {
   };
   static constexpr std::array<Spelling, 7> kOps = {
       {{"=", "="}, {"<", "<"}, {">", ">"}, {"<=", "<="}, {">=", ">="}, {"!=", "!="}, {"\\mid", ""}}};
-  static constexpr std::array<Spelling, 24> kCommands = {
-      {{"le", "<="},      {"leq", "<="},        {"leqslant", "<="},     {"leqq", "<="},
-       {"ge", ">="},      {"geq", ">="},        {"geqslant", ">="},     {"geqq", ">="},
-       {"lt", "<"},       {"gt", ">"},          {"ne", "!="},           {"neq", "!="},
-       {"in", "in"},      {"notin", "notin"},   {"approx", "~"},        {"sim", "~"},
-       {"equiv", "="},    {"subset", "subset"}, {"subseteq", "subset"}, {"to", "to"},
-       {"implies", "to"}, {"doteq", "~"},       {"mapsto", "to"},       {"rightarrow", "to"}}};
+  static constexpr std::array<Spelling, 26> kCommands = {{{"le", "<="},
+                                                          {"leq", "<="},
+                                                          {"leqslant", "<="},
+                                                          {"leqq", "<="},
+                                                          {"ge", ">="},
+                                                          {"geq", ">="},
+                                                          {"geqslant", ">="},
+                                                          {"geqq", ">="},
+                                                          {"lt", "<"},
+                                                          {"gt", ">"},
+                                                          {"ne", "!="},
+                                                          {"neq", "!="},
+                                                          {"in", "in"},
+                                                          {"notin", "notin"},
+                                                          {"approx", "~"},
+                                                          {"sim", "~"},
+                                                          {"equiv", "="},
+                                                          {"subset", "subset"},
+                                                          {"subseteq", "subset"},
+                                                          {"supset", "supset"},
+                                                          {"supseteq", "supset"},
+                                                          {"to", "to"},
+                                                          {"implies", "to"},
+                                                          {"doteq", "~"},
+                                                          {"mapsto", "to"},
+                                                          {"rightarrow", "to"}}};
   if (is_linking_verb() && peek(1).kind != TokenKind::word) return ++at_, "=";
   if (peek().kind == TokenKind::op) {
     if (is_op("=") && peek(1).kind == TokenKind::end) return std::nullopt;
@@ -157,23 +129,42 @@ std::optional<std::string> Parser::take_relation() {
   return std::nullopt;
 }
 
+namespace {
+
+// {2} beside a set operator is the set, not the group.
+Expr braced_set(Expr operand, bool braced) {
+  const bool value = operand.kind < Kind::list;
+  return braced && value ? make_one(Kind::set, std::move(operand)) : operand;
+}
+
+}  // namespace
+
 Expr Parser::relation() {
   const Level level(*this);
+  const bool braced = is_op("{");
   Expr first = set_expression();
   take_unit(first);
   auto op = take_relation();
   if (!op) return first;
-  Expr relation = make_one(Kind::relation, std::move(first));
+  const auto about_sets = [&] { return *op == "subset" || *op == "supset" || *op == "in" || *op == "notin"; };
+  Expr relation =
+      make_one(Kind::relation, braced_set(std::move(first), braced && (*op == "subset" || *op == "supset")));
   while (op) {
     relation.operators.push_back(*op);
-    relation.args.push_back(set_expression());
+    const bool set = about_sets() && is_op("{");
+    relation.args.push_back(braced_set(set_expression(), set));
     take_unit(relation.args.back());
     op = take_relation();
+  }
+  if (relation.operators == std::vector<std::string>{"supset"}) {
+    std::swap(relation.args[0], relation.args[1]);
+    relation.operators = {"subset"};
   }
   return relation;
 }
 
 Expr Parser::set_expression() {
+  const bool braced = is_op("{");
   Expr left = sum();
   while (true) {
     std::string name;
@@ -190,198 +181,13 @@ Expr Parser::set_expression() {
       ++at_, name = "union";
     else
       return left;
-    Expr right = sum();
+    left = braced_set(std::move(left), braced);
+    const bool right_braced = is_op("{");
+    Expr right = braced_set(sum(), right_braced);
     if (left.kind == Kind::set_op && left.name == name && name != "difference")
       left.args.push_back(std::move(right));
     else {
       left = make_two(Kind::set_op, std::move(left), std::move(right), name);
-    }
-  }
-}
-
-Expr Parser::sum() {
-  const Level level(*this);
-  std::vector<Expr> terms;
-  terms.push_back(product());
-  while (true) {
-    if (take_op("+")) {
-      terms.push_back(product());
-    } else if (is_op("-")) {
-      if (terms.back().kind == Kind::named_set && is_op("\\{", 1)) {  // R - {2}
-        ++at_;
-        Expr left = std::move(terms.back());
-        terms.back() = make_two(Kind::set_op, std::move(left), product(), "difference");
-        continue;
-      }
-      ++at_;
-      terms.push_back(make_one(Kind::negate, product()));
-    } else if (is_command("pm") || is_command("mp")) {
-      const std::string name = is_command("pm") ? "+-" : "-+";
-      ++at_;
-      Expr left = terms.size() == 1 ? std::move(terms[0]) : make(Kind::sum, std::move(terms));
-      Expr right = product();
-      terms.clear();
-      terms.push_back(make_two(Kind::plus_minus, std::move(left), std::move(right), name));
-    } else {
-      return terms.size() == 1 ? std::move(terms[0]) : make(Kind::sum, std::move(terms));
-    }
-  }
-}
-
-// Whether something that has a value may start `ahead` tokens on.
-bool Parser::starts_operand(size_t ahead) const {
-  const Token& token = peek(ahead);
-  if (token.kind == TokenKind::end) return false;
-  if (token.kind == TokenKind::command) return !among(kNoFactor, token.text) || token.text == "pm";
-  return token.kind != TokenKind::op ||
-         (token.text.size() <= 2 &&
-          std::string_view("( [ { \\{ | - + \\| . ] ").find(token.text + " ") != std::string_view::npos);
-}
-
-bool Parser::starts_factor() const {
-  const Token& token = peek();
-  if (token.kind == TokenKind::letter) return true;
-  if (token.kind == TokenKind::number) return false;
-  if (token.kind == TokenKind::command) return !among(kNoFactor, token.text);
-  if (token.text == "(" && token.kind == TokenKind::op && (peek(1).kind == TokenKind::word || is_bracketed_condition()))
-    return false;                                                                            // "5 (five)"
-  if (token.text == "[" && token.kind == TokenKind::op && !starts_operand(1)) return false;  // [2, 5[
-  if (token.kind == TokenKind::op) {
-    return token.text == "(" || token.text == "[" || token.text == "{" || (token.text == "|" && bars_ == 0);
-  }
-  return false;
-}
-
-Expr Parser::product() {
-  const Level level(*this);
-  Expr left = signed_factor();
-  while (true) {
-    const auto multiply = [&](Expr right) {
-      if (left.kind == Kind::product)
-        left.args.push_back(std::move(right));
-      else {
-        left = make_two(Kind::product, std::move(left), std::move(right));
-      }
-    };
-    if (++nodes_ > kMaxNodes) throw ParseFailure{};
-    if (take_op("*") || take_command("cdot") || take_command("times") || take_command("ast")) {
-      multiply(signed_factor());
-    } else if (is_op("/") && peek(1).kind == TokenKind::word) {
-      return left;  // "dollars / hour" is a unit
-    } else if (take_op("/") || take_command("div")) {
-      left = make_two(Kind::divide, std::move(left), signed_factor());
-    } else if (is_op(":") && !in_set_ && (left.kind != Kind::symbol || is_letter_ratio()) &&
-               left.kind != Kind::named_set &&
-               (peek(1).kind == TokenKind::number || peek(1).kind == TokenKind::letter ||
-                peek(1).kind == TokenKind::command || is_op("(", 1))) {
-      ++at_;
-      Expr right = signed_factor();
-      if (left.kind == Kind::ratio)
-        left.args.push_back(std::move(right));
-      else {
-        left = make_two(Kind::ratio, std::move(left), std::move(right));
-      }
-    } else if (peek().kind == TokenKind::word && peek().text == "to" && peek(1).kind == TokenKind::number &&
-               left.kind == Kind::number) {  // 3 to 4
-      ++at_;
-      left = make_two(Kind::ratio, std::move(left), signed_factor());
-    } else if (is_command("bmod") || is_command("mod") || is_command("pmod")) {
-      ++at_;
-      left = make_two(Kind::call, std::move(left), signed_factor(), "mod");
-    } else if (take_magnitude(left)) {
-      continue;
-    } else if (left.kind == Kind::tuple && peek().text == "U" && (is_op("(", 1) || is_op("[", 1))) {
-      return left;  // a union
-    } else if (peek().kind == TokenKind::command && is_fraction(peek().text) && is_op("{", 1) &&
-               peek(2).kind == TokenKind::word && !number_word(peek(2).text)) {
-      return left;  // \frac{\text{km}}{\text{h}} is a unit
-    } else if (starts_factor()) {
-      multiply(factor());
-    } else if (peek().kind == TokenKind::number && tokens_[at_ - 1].kind == TokenKind::op &&
-               (left.kind == Kind::tuple || std::string_view(")}!").find(tokens_[at_ - 1].text) < 3)) {
-      multiply(factor());
-    } else {
-      return left;
-    }
-  }
-}
-
-Expr Parser::signed_factor() {
-  const Level level(*this);
-  if (take_op("-")) return make_one(Kind::negate, signed_factor());
-  if (take_op("+")) return signed_factor();
-  if (peek().kind == TokenKind::word && (peek().text == "negative" || peek().text == "minus"))
-    return ++at_, make_one(Kind::negate, signed_factor());
-  if (take_command("neg")) return make_one(Kind::negate, signed_factor());
-  if (is_command("pm") || is_command("mp")) {
-    const std::string name = is_command("pm") ? "+-" : "-+";
-    ++at_;
-    return make_one(Kind::plus_minus, signed_factor(), name);
-  }
-  return factor();
-}
-
-Expr Parser::factor() {
-  const Level level(*this);
-  return postfix(primary());
-}
-
-Expr Parser::exponent() {
-  const Level level(*this);
-  if (take_op("-")) return make_one(Kind::negate, exponent());
-  if (take_op("+")) return exponent();
-  Expr base = is_op("{") ? braces() : primary();
-  if (take_op("^")) {  // right-associative
-    return make_two(Kind::power, std::move(base), exponent());
-  }
-  return base;
-}
-
-// a:b of two letters; "x: 5" is no ratio.
-bool Parser::is_letter_ratio() const {
-  return tokens_[at_ - 1].kind == TokenKind::letter && peek(1).kind == TokenKind::letter &&
-         peek(2).kind != TokenKind::word;
-}
-
-// The o of 90^o and 90^{\text{o}}.
-bool Parser::take_degree_letter() {
-  const size_t braced = is_op("{") ? 1 : 0;
-  const Token& token = peek(braced);
-  const bool is_o = (token.kind == TokenKind::letter || token.kind == TokenKind::word) && token.text == "o";
-  if (!is_o || (braced == 1 && !is_op("}", 2))) return false;
-  at_ += 1 + 2 * braced;
-  return true;
-}
-
-Expr Parser::postfix(Expr left) {
-  while (true) {
-    if (++nodes_ > kMaxNodes) throw ParseFailure{};
-    if (take_op("^")) {
-      if (is_op("'")) continue;
-      if (left.kind == Kind::number && take_degree_letter()) {
-        left = make_one(Kind::degree, std::move(left));
-        continue;
-      }
-      Expr top = exponent();
-      if (left.kind == Kind::symbol && is_op("_")) left.name += subscript();  // x^2_1
-      left = make_two(Kind::power, std::move(left), std::move(top));
-    } else if (is_op("!") && !is_op("=", 1)) {
-      ++at_;
-      const bool twice = take_op("!");
-      left = make_one(Kind::call, std::move(left), twice ? "!!" : "!");
-    } else if (take_op("%")) {
-      left = make_one(Kind::percent, std::move(left));
-    } else if (take_command("degree") || take_command("degrees")) {
-      left = make_one(Kind::degree, std::move(left));
-    } else if (peek().kind == TokenKind::word &&
-               (peek().text == "degrees" || peek().text == "degree" || peek().text == "度")) {
-      ++at_;
-      left = make_one(Kind::degree, std::move(left));
-    } else if (peek().kind == TokenKind::word && (peek().text == "percent" || peek().text == "per cent")) {
-      ++at_;
-      left = make_one(Kind::percent, std::move(left));
-    } else {
-      return left;
     }
   }
 }

@@ -1,4 +1,4 @@
-// Functions and their arguments, sums and products over a range, fractions and roots.
+// Functions and their arguments, fractions and roots.
 #include <algorithm>
 #include <array>
 
@@ -33,7 +33,7 @@ std::optional<Expr> Parser::function_command(std::string_view name) {
 Expr Parser::function(std::string name) {
   const Level level(*this);
   if (name == "asin" || name == "acos" || name == "atan") name = "arc" + name.substr(1);
-  if (name.starts_with("ar") && name.ends_with("h") && !name.starts_with("arc")) name = "arc" + name.substr(2);
+  if (name.starts_with("ar") && name.ends_with("h") && name.size() == 6) name = "arc" + name.substr(2);  // arcosh
   if (name == "factorial") name = "!";
   if (name == "tg" || name == "ctg" || name == "arctg") name = name == "tg" ? "tan" : name == "ctg" ? "cot" : "arctan";
   if (name == "trace") name = "tr";
@@ -79,26 +79,6 @@ Expr Parser::arguments(std::string name) {
   return call;
 }
 
-// \sum_{k=1}^{n} body
-Expr Parser::big_operator(std::string name) {
-  const Level level(*this);
-  expect("_");
-  expect("{");
-  if (peek().kind != TokenKind::letter) throw ParseFailure{};
-  const std::string variable = peek().text;
-  Expr big = make_one(Kind::big, {.kind = Kind::symbol, .name = "#" + std::to_string(bound_.size())}, std::move(name));
-  ++at_;
-  expect("=");
-  big.args.push_back(sum());
-  expect("}");
-  expect("^");
-  big.args.push_back(exponent());
-  bound_.push_back(variable);
-  big.args.push_back(product());
-  bound_.pop_back();
-  return big;
-}
-
 // One LaTeX argument: braces, a bracket, or one token, which of a number is one digit.
 Expr Parser::latex_argument() {
   const Level level(*this);
@@ -120,6 +100,7 @@ Expr Parser::latex_argument() {
 
 Expr Parser::fraction() {
   const Level level(*this);
+  if (auto derived = derivative()) return *derived;
   ++at_;
   Expr top = latex_argument();
   take_unit(top);

@@ -96,6 +96,21 @@ Expr read_token(const std::string& text) {
   return expr;
 }
 
+// Only for a mantissa with a point: its digits say how far it was rounded.
+std::optional<Expr> scientific(const Expr& mantissa, const Expr& scale) {
+  if (mantissa.kind != Kind::number || mantissa.decimals < 0 || scale.kind != Kind::power || !is_whole(scale.args[0]) ||
+      scale.args[0].value != 10)
+    return std::nullopt;
+  const bool negative = scale.args[1].kind == Kind::negate;
+  const Expr& size = negative ? scale.args[1].args[0] : scale.args[1];
+  if (!is_whole(size) || size.value > 1000) return std::nullopt;
+  const int exponent = static_cast<int>(numerator(size.value)) * (negative ? -1 : 1);
+  Expr number = make_number(mantissa.value * *power(Rational(10), exponent));
+  number.significant = mantissa.significant;
+  number.decimals = mantissa.decimals > exponent ? mantissa.decimals - exponent : -1;
+  return number;
+}
+
 // 0.\overline{3}, 0.1\dot{2}\dot{3}: the digits under the bar repeat for ever. The token holds those before it.
 Expr Parser::repeating(const Token& token) {
   const std::string digits = token.text;

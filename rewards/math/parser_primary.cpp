@@ -24,6 +24,22 @@ constexpr std::array<std::string_view, 40> kSymbols = {
 constexpr std::array<std::string_view, 8> kSkippedArgument = {"phantom",   "hspace",   "vspace", "color",
                                                               "textcolor", "hphantom", "tag",    "label"};
 
+// The index n+1 however its terms stand.
+std::string with_sorted_terms(const std::string& index) {
+  if (index.find('+') == std::string::npos || index.find_first_of("-*/^(_=") != std::string::npos) return index;
+  std::vector<std::string> terms(1);
+  for (char c : index) {
+    if (c == '+')
+      terms.emplace_back();
+    else
+      terms.back() += c;
+  }
+  std::sort(terms.begin(), terms.end());
+  std::string sorted;
+  for (const std::string& term : terms) sorted += (sorted.empty() ? "" : "+") + term;
+  return sorted;
+}
+
 }  // namespace
 
 Expr Parser::primary() {
@@ -59,9 +75,9 @@ std::string Parser::subscript() {
   std::string name;
   while (true) {
     if (is_op("^") && is_op("'", 1)) ++at_;  // x^\prime
-    if (is_op("^") && is_op("{", 1) && is_op("'", 2) && is_op("}", 3)) {
-      name += "'";
-      at_ += 4;
+    if (is_op("^") && is_op("{", 1) && is_op("'", 2)) {
+      for (at_ += 2; take_op("'");) name += "'";
+      expect("}");
       continue;
     }
     if (is_op("'")) {
@@ -70,15 +86,17 @@ std::string Parser::subscript() {
     } else if (take_op("_")) {
       name += "_";
       if (!take_op("{")) {
-        name += peek().text;
+        name += as_bound(peek().text);
         ++at_;
         continue;
       }
+      std::string index;
       for (int depth = 1; depth > 0; ++at_) {
         if (peek().kind == TokenKind::end) throw ParseFailure{};
         depth += is_op("{") ? 1 : is_op("}") ? -1 : 0;
-        if (depth > 0 && !is_op("{") && !is_op("}")) name += peek().text;
+        if (depth > 0 && !is_op("{") && !is_op("}")) index += as_bound(peek().text);
       }
+      name += with_sorted_terms(index);
     } else {
       return name;
     }
@@ -87,17 +105,27 @@ std::string Parser::subscript() {
 
 Expr Parser::symbol(std::string name) {
   std::string tail = subscript();
+  if (name == "\\top" || name == "\\intercal") name = "T";
   if (name == "\\varphi" || name == "\\varepsilon" || name == "\\vartheta" || name == "\\varrho") name.erase(1, 3);
-  const auto bound_at = std::find(bound_.begin(), bound_.end(), name);
-  const bool bound = bound_at != bound_.end();
+  const std::string bound = as_bound(name);
   if (tail.empty() && name.size() == 1 && name != "e" && name != "i" && peek().kind == TokenKind::number &&
       !peek().spaced && !peek().split) {
     tail = "_" + peek().text;  // x1 is x_1
     ++at_;
   }
-  if (tail.empty() && !bound && (name == "e" || name == "i")) return {.kind = Kind::constant, .name = name};
-  if (bound) name = "#" + std::to_string(bound_at - bound_.begin());  // whatever it is called
-  return {.kind = Kind::symbol, .name = name + tail};
+  return tail.empty() ? named(name) : Expr{.kind = Kind::symbol, .name = bound + tail};
+}
+
+// The variable of a sum or an integral around by its depth, #0, #1, …: whatever it is called. Other names as they are.
+std::string Parser::as_bound(const std::string& name) const {
+  const auto found = std::find(bound_.rbegin(), bound_.rend(), name);
+  return found == bound_.rend() ? name : "#" + std::to_string(bound_.rend() - found - 1);
+}
+
+Expr Parser::named(const std::string& name) const {
+  const std::string bound = as_bound(name);
+  const bool constant = bound == "e" || bound == "i";
+  return {.kind = constant ? Kind::constant : Kind::symbol, .name = bound};
 }
 
 Expr Parser::bracket(std::string_view open_text) {
@@ -181,7 +209,11 @@ Expr Parser::command() {
   ++at_;
   if (auto structure = structure_command(name)) return *structure;
   if (auto call = function_command(name)) return *call;
-  if (among(kAccents, name)) return accented(name);
+  if (among(kAccents, name)) {
+    Expr marked = accented(name);
+    if (marked.kind == Kind::symbol && is_op("_")) marked.name += subscript();
+    return marked;
+  }
   if (name == "triangle" && peek().kind == TokenKind::letter) return primary();  // \triangle ABC
   if ((name == "Set" || name == "set") && is_op("{")) {
     Expr inside = braces();
@@ -237,6 +269,8 @@ std::optional<Expr> Parser::structure_command(std::string_view name) {
     return Expr{.kind = Kind::constant, .name = "inf"};
   if (name == "ldots" || name == "cdots" || name == "dots" || name == "dotsc")
     return Expr{.kind = Kind::symbol, .name = "..."};
+  if (name == "int") return integral();
+  if (name == "lim") return limit();
   if (name == "sum" || name == "prod") return big_operator(name == "sum" ? "sum" : "product");
   if (name == "binom" || name == "binomial" || name == "dbinom" || name == "tbinom") {
     if (is_op("(")) return arguments("binom");

@@ -1,6 +1,7 @@
-// The recursive-descent parser's state, shared by parser.cpp (lists, relations, sums, products, powers),
-// parser_primary.cpp (symbols, brackets, commands), parser_function.cpp, parser_number.cpp, parser_environment.cpp and
-// parser_words.cpp. Failure is an exception that parse() turns into none.
+// The recursive-descent parser's state, shared by parser.cpp (lists, relations, sets),
+// parser_arithmetic.cpp (sums, products, powers), parser_primary.cpp (symbols, brackets, commands),
+// parser_function.cpp, parser_calculus.cpp, parser_number.cpp, parser_environment.cpp and parser_words.cpp. Failure is
+// an exception that parse() turns into none.
 #pragma once
 #include <optional>
 #include <vector>
@@ -13,9 +14,10 @@ namespace cohort::math {
 
 struct ParseFailure {};
 
-bool is_fraction(std::string_view command);  // frac and its sizes
-bool is_whole(const Expr& expr);             // an integer written without a point
-Expr read_token(const std::string& text);    // a number token: mantissa and exponent
+bool is_fraction(std::string_view command);                               // frac and its sizes
+bool is_whole(const Expr& expr);                                          // an integer written without a point
+Expr read_token(const std::string& text);                                 // a number token: mantissa and exponent
+std::optional<Expr> scientific(const Expr& mantissa, const Expr& scale);  // 2.5 and 10^{-3} as one written number
 Expr determinant(Expr matrix);
 Expr trace(const Expr& matrix);
 Expr system_of(const Expr& matrix);  // rows of equations or of branches
@@ -31,6 +33,10 @@ class Parser {
   Expr element();
   Expr relation();
   Expr set_expression();
+  std::optional<std::string> take_separator(bool bracketed);
+  std::optional<std::string> take_relation();
+
+  // parser_arithmetic.cpp
   Expr sum();
   Expr product();
   Expr signed_factor();
@@ -39,10 +45,9 @@ class Parser {
   Expr exponent();
   bool starts_factor() const;
   bool starts_operand(size_t ahead) const;
-  bool is_letter_ratio() const;
+  bool is_letter_ratio(const Expr& left) const;
+  bool goes_on_with_number(const Expr& left) const;
   bool take_degree_letter();
-  std::optional<std::string> take_separator(bool bracketed);
-  std::optional<std::string> take_relation();
 
   // parser_words.cpp
   void take_unit(Expr& expr);
@@ -71,6 +76,8 @@ class Parser {
   // parser_primary.cpp
   Expr primary();
   Expr symbol(std::string name);
+  Expr named(const std::string& name) const;
+  std::string as_bound(const std::string& name) const;
   std::string subscript();
   Expr accented(const std::string& accent);
   Expr bracket(std::string_view open);
@@ -87,10 +94,20 @@ class Parser {
   Expr function(std::string name);
   Expr function_argument();
   Expr arguments(std::string name);
-  Expr big_operator(std::string name);
   Expr latex_argument();
   Expr fraction();
   Expr root();
+
+  // parser_calculus.cpp
+  Expr range_end();
+  Expr bind(const std::string& variable);
+  Expr big_operator(std::string name);
+  bool is_differential(size_t ahead) const;
+  std::optional<size_t> differential() const;
+  void free_differential();
+  std::optional<Expr> integral();
+  std::optional<Expr> limit();
+  std::optional<Expr> derivative();
 
   // parser_environment.cpp
   Expr environment();
@@ -128,8 +145,9 @@ class Parser {
   size_t at_ = 0;
   int depth_ = 0;
   size_t nodes_ = 0;
-  int bars_ = 0;        // open absolute values: a | closes the innermost
-  bool prose_ = false;  // several words outside \text{…} were read
+  size_t stop_ = std::string::npos;  // the differential that ends the integrand being read
+  int bars_ = 0;                     // open absolute values: a | closes the innermost
+  bool prose_ = false;               // several words outside \text{…} were read
   bool in_matrix_ = false;
   bool in_set_ = false;             // a colon is "such that", not a ratio
   std::vector<std::string> bound_;  // variables of the sums and products around

@@ -13,11 +13,12 @@ bool among(const std::array<std::string_view, N>& names, std::string_view name) 
 }
 
 // Words before an answer that change nothing.
-constexpr std::array<std::string_view, 40> kLeadingWords = {
-    "about", "approximately", "roughly", "exactly",   "only", "answer", "Answer", "the",     "The",  "is",
-    "are",   "equals",        "equal",   "to",        "be",   "total",  "Total",  "around",  "just", "Therefore",
-    "Thus",  "approx",        "thus",    "therefore", "then", "simply", "now",    "clearly", "so",   "So",
-    "hence", "Hence",         "USD",     "EUR",       "GBP",  "RMB",    "CNY",    "INR",     "Rs",   "either"};
+constexpr std::array<std::string_view, 42> kLeadingWords = {
+    "if",   "If",        "about", "approximately", "roughly", "exactly",   "only", "answer", "Answer", "the",
+    "The",  "is",        "are",   "equals",        "equal",   "to",        "be",   "total",  "Total",  "around",
+    "just", "Therefore", "Thus",  "approx",        "thus",    "therefore", "then", "simply", "now",    "clearly",
+    "so",   "So",        "hence", "Hence",         "USD",     "EUR",       "GBP",  "RMB",    "CNY",    "INR",
+    "Rs",   "either"};
 
 // Prose that leads up to a value: "The answer is", "Answer:".
 bool leads_up(std::string_view words) {
@@ -265,6 +266,7 @@ bool Parser::take_magnitude(Expr& left) {
     if (peek().text != magnitude.word && !(peek().text.starts_with(magnitude.word) && (magnitude.word[0] & 0x80) != 0))
       continue;
     ++at_;
+    if (left.kind == Kind::symbol && left.name == "a") left = make_number(1);  // a hundred
     left = make_two(Kind::product, std::move(left), make_number(*power(Rational(10), magnitude.zeros)));
     return true;
   }
@@ -294,7 +296,7 @@ Expr Parser::word() {
   struct Named {
     std::string_view words, set;
   };
-  static constexpr std::array<Named, 12> kNamed = {{{"all real numbers", "R"},
+  static constexpr std::array<Named, 18> kNamed = {{{"all real numbers", "R"},
                                                     {"all reals", "R"},
                                                     {"real numbers", "R"},
                                                     {"all real values", "R"},
@@ -304,6 +306,12 @@ Expr Parser::word() {
                                                     {"all natural numbers", "N"},
                                                     {"all complex numbers", "C"},
                                                     {"all rational numbers", "Q"},
+                                                    {"no solution", "empty"},
+                                                    {"no solutions", "empty"},
+                                                    {"No solution", "empty"},
+                                                    {"No solutions", "empty"},
+                                                    {"no real solution", "empty"},
+                                                    {"no real solutions", "empty"},
                                                     {"empty set", "empty"},
                                                     {"the empty set", "empty"}}};
   for (const Named& named : kNamed) {

@@ -94,13 +94,25 @@ Expr links_of(const Expr& chain) {
   return links;
 }
 
+// x = 7/8 ≈ 0.875 as x = 7/8.
+Expr without_rounded_end(const Expr& expr) {
+  Expr out = expr;
+  if (expr.kind != Kind::relation || expr.operators.size() < 2 || expr.operators.back() != "~" ||
+      expr.operators[expr.operators.size() - 2] != "=")
+    return out;
+  out.operators.pop_back();
+  out.args.pop_back();
+  return out;
+}
+
 bool is_chain(const Expr& expr) {
   return expr.kind == Kind::relation && expr.operators.size() > 1 && !is_equation(expr);
 }
 
 }  // namespace
 
-bool Comparer::relations(const Expr& gold, const Expr& answer) {
+bool Comparer::relations(const Expr& written_gold, const Expr& written_answer) {
+  const Expr gold = without_rounded_end(written_gold), answer = without_rounded_end(written_answer);
   if (is_chain(gold) && answer.kind == Kind::list) return collections(links_of(gold), answer);
   if (is_chain(answer) && gold.kind == Kind::list) return collections(gold, links_of(answer));
   if (gold.kind != Kind::relation) return relation_with_value(answer, gold, false);
@@ -113,9 +125,8 @@ bool Comparer::relations(const Expr& gold, const Expr& answer) {
 
 bool Comparer::equations(const Expr& gold, const Expr& answer) {
   if (gold.args.size() == answer.args.size() && ordered(gold.args, answer.args)) return true;
-  if (gold.args.size() != 2)
-    return answer.args.size() != 2 ? false
-                                   : same(gold.args.back(), answer.args[1]) && same(gold.args[0], answer.args[0]);
+  if (gold.args.size() != 2)  // of a chain both ends count
+    return same(gold.args.back(), answer.args.back()) && same(gold.args[0], answer.args[0]);
   if (answer.args.size() > 2) return same(gold.args[0], answer.args[0]) && same(gold.args[1], answer.args.back());
   if (same(gold.args[0], answer.args[1]) && same(gold.args[1], answer.args[0])) return true;
   const bool both_named = is_name(gold.args[0]) && is_name(answer.args[0]);

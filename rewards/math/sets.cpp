@@ -65,7 +65,7 @@ class RealSet {
         return collect_relation(expr);
       case Kind::list:
         return std::all_of(expr.args.begin(), expr.args.end(), [&](const Expr& arg) {
-          return (arg.kind == Kind::relation || arg.kind == Kind::tuple) && collect(arg);
+          return (arg.kind == Kind::relation || arg.kind == Kind::tuple || arg.kind == Kind::list) && collect(arg);
         });
       default:
         return false;
@@ -214,7 +214,9 @@ class RealSet {
 bool is_real_set_relation(const Expr& expr) {
   if (expr.kind == Kind::relation)
     return expr.operators[0] != "=" && expr.operators[0] != "~" && expr.operators[0] != "to";
-  const auto is_relation = [](const Expr& e) { return e.kind == Kind::relation; };  // x < 1 or x = 3
+  const auto is_relation = [](const Expr& e) {  // x < 1 or x = 3
+    return e.kind == Kind::relation || (e.kind == Kind::list && is_real_set_relation(e));
+  };
   return expr.kind == Kind::list && std::all_of(expr.args.begin(), expr.args.end(), is_relation) &&
          std::any_of(expr.args.begin(), expr.args.end(), is_real_set_relation);
 }
@@ -222,6 +224,18 @@ bool is_real_set_relation(const Expr& expr) {
 }  // namespace
 
 namespace {
+
+// 0 < f(x) < 1: the value of a function as one variable.
+Expr with_named_values(const Expr& relation) {
+  Expr out = relation;
+  for (Expr& arg : out.args) {
+    const bool named = arg.kind == Kind::product && arg.args.size() == 2 && arg.args[0].kind == Kind::symbol &&
+                       arg.args[1].kind == Kind::symbol && arg.args[0].name.size() == 1 &&
+                       std::string_view("fghpFGP").find(arg.args[0].name[0]) != std::string_view::npos;
+    if (named) arg = {.kind = Kind::symbol, .name = arg.args[0].name + "(" + arg.args[1].name + ")"};
+  }
+  return out;
+}
 
 // What a side says as a set of reals: |x| < 3 as a chain, 2x + 1 < 5 as x < 2, the list 1, 2 as a set beside a union.
 Expr as_set(const Expr& expr, const Expr& other, Budget& budget) {
@@ -231,7 +245,7 @@ Expr as_set(const Expr& expr, const Expr& other, Budget& budget) {
     set.kind = Kind::set;
     return set;
   }
-  if (expr.kind == Kind::relation) return solved(without_bars(expr), budget);
+  if (expr.kind == Kind::relation) return solved(without_bars(with_named_values(expr)), budget);
   Expr out = expr;
   if (expr.kind == Kind::list || expr.kind == Kind::builder) {
     for (Expr& arg : out.args) {

@@ -15,6 +15,15 @@ struct Box {
   std::string_view inside;
 };
 
+// Length of the command that opens a box at the start of `text`; zero for none. A backspace is the \b of an escape read
+// once too often.
+size_t box_command(std::string_view text) {
+  for (std::string_view command : {"\\boxed", "\\fbox", "\\framebox", "\boxed"}) {
+    if (text.starts_with(command)) return command.size();
+  }
+  return 0;
+}
+
 // All outermost \boxed{…} and \fbox{…}, in one pass with a stack of open braces.
 std::vector<Box> boxes_of(std::string_view text) {
   struct Open {
@@ -26,18 +35,15 @@ std::vector<Box> boxes_of(std::string_view text) {
   size_t pending = std::string_view::npos;  // a \boxed whose brace comes next
   for (size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
-    if (c == '\\') {
+    if (c == '\\' || c == '\b') {
       const std::string_view rest = text.substr(i);
-      const size_t length = rest.starts_with("\\boxed")      ? 6
-                            : rest.starts_with("\\fbox")     ? 5
-                            : rest.starts_with("\\framebox") ? 9
-                                                             : 0;
+      const size_t length = box_command(rest);
       if (length > 0) {
         pending = i;
         i += length - 1;
       } else {
         pending = std::string_view::npos;
-        ++i;
+        if (box_command(rest.substr(1)) == 0) ++i;  // \\\\boxed, escaped twice, is a box as well
       }
     } else if (c == '{') {
       open.push_back({i, pending});
@@ -68,21 +74,39 @@ std::string_view without_name(std::string_view gap) {
   return name && alone ? rest.substr(0, rest.size() - 1) : gap;
 }
 
-// Whether nothing but punctuation, $ and a joining word stands between two boxes.
+// Words between two boxes that lead from one to what follows from it, not to the next answer.
+bool leads_on(std::string_view word) {
+  static constexpr std::array<std::string_view, 30> kLeading = {
+      "thus",  "so",   "hence", "then",    "therefore", "which",  "gives", "is",      "are",      "equals",
+      "get",   "we",   "have",  "that",    "becomes",   "but",    "not",   "because", "since",    "means",
+      "check", "also", "it",    "implies", "simplify",  "yields", "if",    "where",   "consider", "now"};
+  return std::find(kLeading.begin(), kLeading.end(), word) != kLeading.end();
+}
+
+// Whether two boxes are parts of one answer: between them stand punctuation and signs of formulas alone, or "and" or
+// "or", with a few words such as units beside it.
 bool joins(std::string_view gap) {
-  std::string letters;
-  if (gap.size() > 40) return false;
+  if (gap.size() > 40 || gap.find("\n\n") != std::string_view::npos || gap.find(". ") != std::string_view::npos)
+    return false;
   gap = without_name(gap);
-  for (size_t i = 0; i < gap.size(); ++i) {
-    const char c = gap[i];
-    if (c == '\n' && i + 1 < gap.size() && gap[i + 1] == '\n') return false;
-    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'))
-      letters += c;
-    else if (std::string_view(" $,;&\\{}\n").find(c) == std::string_view::npos)
-      return false;
+  bool joined = false, worded = false;
+  for (size_t i = 0; i < gap.size();) {
+    size_t end = i;
+    while (end < gap.size() && is_alnum(gap[end]) && !is_digit(gap[end])) ++end;
+    if (end == i) {
+      if (std::string_view(" $,;&\\{}\n()[]").find(gap[i]) == std::string_view::npos) return false;
+      ++i;
+      continue;
+    }
+    const std::string_view word = gap.substr(i, end - i);
+    if (leads_on(word)) return false;
+    if (word == "and" || word == "or")
+      joined = true;
+    else if (word != "quad" && word != "qquad" && !word.starts_with("text") && word != "mbox")
+      worded = true;
+    i = end;
   }
-  return letters.empty() || letters == "and" || letters == "or" || letters == "text" || letters == "textand" ||
-         letters == "textor" || letters == "quad" || letters == "qquad";
+  return joined || !worded;
 }
 
 // Where `close` stands as a fence; the $ of \$ is none.
@@ -148,6 +172,17 @@ std::string_view first_formula(std::string_view text) {
     if (end != std::string_view::npos) return text.substr(open.size(), end - open.size());
   }
   return {};
+}
+
+std::optional<std::string_view> announced_after_boxes(std::string_view text) {
+  constexpr std::string_view kPhrase = "inal answer is";
+  const size_t at = find_last(text, kPhrase);
+  if (at == std::string_view::npos) return std::nullopt;
+  std::string_view rest = text.substr(at + kPhrase.size());
+  if (!boxes_of(rest).empty()) return std::nullopt;
+  while (!rest.empty() && std::string_view(" :*\n").find(rest[0]) != std::string_view::npos) rest.remove_prefix(1);
+  const std::string_view formula = first_formula(rest);
+  return formula.empty() ? std::nullopt : std::optional<std::string_view>(formula);
 }
 
 std::optional<std::string_view> after_hashes(std::string_view text) {
@@ -221,6 +256,7 @@ std::optional<std::string_view> last_value(std::string_view text) {
     const auto top = cohort::last_number(text.substr(0, start - 3));
     if (top) return text.substr(start - 3 - top->size(), end - start + 3 + top->size());
   }
+  if (start > 0 && end < text.size() && is_letter(text[start - 1]) && is_letter(text[end])) return std::nullopt;  // K2A
   const size_t plain = start;
   while (start >= 4 && text[start - 1] == ' ' && is_digit(text[start - 2]) && end - start >= 3 &&
          is_digit(text[start]) && is_digit(text[start + 1]) && is_digit(text[start + 2]) &&

@@ -12,12 +12,18 @@ inline constexpr size_t kMaxCandidate = 10'000;
 inline bool is_digit(char c) {
   return c >= '0' && c <= '9';
 }
+inline bool is_letter(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
 inline bool is_alnum(char c) {
-  return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c & 0x80) != 0;
+  return is_digit(c) || is_letter(c) || (c & 0x80) != 0;
 }
 
 /// The last \boxed{…} or \fbox{…}; with `join`, those side by side with it as well, between commas.
 std::optional<std::string> boxed_answer(std::string_view text, bool join);
+
+/// What "the final answer is $…$" announces behind the last box of the text.
+std::optional<std::string_view> announced_after_boxes(std::string_view text);
 
 /// The last formula between $…$, $$…$$, \(…\) or \[…\], and one that the text starts with (empty for none).
 std::optional<std::string_view> last_formula(std::string_view text);

@@ -210,6 +210,32 @@ void append_character(std::string& out, utf8proc_int32_t c, std::string_view byt
     out += bytes;
 }
 
+// A control character that was the start of a LaTeX command before an escape was read once too often: the form feed of
+// "\frac", the tab of "\times". The letter that the escape stood for, or 0.
+char lost_letter(std::string_view text) {
+  struct Lost {
+    std::string_view found;
+    char letter;
+  };
+  static constexpr std::array<Lost, 13> kLost = {{{"\frac{", 'f'},
+                                                  {"\begin{", 'b'},
+                                                  {"\boxed{", 'b'},
+                                                  {"\binom{", 'b'},
+                                                  {"\bar{", 'b'},
+                                                  {"\approx", 'a'},
+                                                  {"\alpha", 'a'},
+                                                  {"\angle", 'a'},
+                                                  {"\vec{", 'v'},
+                                                  {"\times", 't'},
+                                                  {"\tfrac", 't'},
+                                                  {"\theta", 't'},
+                                                  {"\right", 'r'}}};
+  for (const Lost& lost : kLost) {
+    if (text.starts_with(lost.found)) return lost.letter;
+  }
+  return '\0';
+}
+
 }  // namespace
 
 std::string to_ascii_math(std::string_view text) {
@@ -221,6 +247,8 @@ std::string to_ascii_math(std::string_view text) {
     if (byte < 0x80) {
       if (byte >= 0x20)
         out += text[at];
+      else if (const char letter = lost_letter(text.substr(at)); letter != '\0')
+        out.append({'\\', letter});
       else if (byte == '\n' || byte == '\t' || byte == '\r')
         out += ' ';
       script = '\0';

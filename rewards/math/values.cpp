@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "rewards/math/comparer.h"
+#include "rewards/math/normalize.h"
 
 namespace cohort::math {
 namespace {
@@ -120,12 +121,31 @@ Domain Comparer::domain_of(const Expr& a, const Expr& b) const {
   return any_of(a, real_only) || any_of(b, real_only) ? Domain::real : Domain::complex;
 }
 
+// 4:30, 20:34:00: seconds since midnight of the time of day that a ratio may be; none for what can be none.
+std::optional<Rational> time_of_day(const Expr& ratio) {
+  Rational seconds = 0;
+  for (size_t i = 0; i < ratio.args.size(); ++i) {
+    const Expr& part = ratio.args[i];
+    if (part.kind != Kind::number || (i > 0 && part.name.size() != 2) || part.value >= (i > 0 ? 60 : 25))
+      return std::nullopt;
+    seconds = seconds * 60 + part.value;
+  }
+  if (ratio.args.size() == 2) seconds *= 60;
+  const std::string half = folded_words(ratio.unit);
+  const Rational noon = 12 * 3600;
+  if (half == "pm" && seconds < noon) seconds += noon;
+  if (half == "am" && seconds >= noon) seconds -= noon;
+  return seconds;
+}
+
 // 1:2:3 by its parts; 4:30 as the time of day that it may be, so that 2:15 is another.
 bool Comparer::ratios(const Expr& gold, const Expr& answer) {
   const auto clock = [](const Expr& ratio) {
     return ratio.args.size() == 2 && ratio.args[1].kind == Kind::number && ratio.args[1].name.size() == 2 &&
            ratio.args[1].value < 60;
   };
+  const bool other_form = gold.args.size() != answer.args.size() || gold.unit.empty() != answer.unit.empty();
+  if (const auto time = time_of_day(gold); time && other_form && time == time_of_day(answer)) return true;
   if (gold.args.size() != answer.args.size()) return false;
   if (clock(gold) && clock(answer)) return ordered(gold.args, answer.args);
   for (size_t i = 1; i < gold.args.size(); ++i) {
@@ -145,7 +165,19 @@ bool same_digits(const Expr& gold, const Expr& answer) {
          gold.name.substr(0, i) == answer.name.substr(0, j);
 }
 
-bool Comparer::values(const Expr& gold, const Expr& answer) {
+namespace {
+
+// C(n, k): the number of choices.
+Expr as_choices(const Expr& expr) {
+  const bool shaped = expr.kind == Kind::product && expr.args.size() == 2 && expr.args[0].kind == Kind::symbol &&
+                      expr.args[0].name == "C" && expr.args[1].kind == Kind::tuple && expr.args[1].args.size() == 2;
+  return shaped ? make(Kind::call, expr.args[1].args, "binom") : expr;
+}
+
+}  // namespace
+
+bool Comparer::values(const Expr& written_gold, const Expr& written_answer) {
+  const Expr gold = as_choices(written_gold), answer = as_choices(written_answer);
   if (!options_.strict_bases && same_digits(gold, answer)) return true;
   if (gold.kind == Kind::ratio && answer.kind == Kind::ratio) return ratios(gold, answer);
   for (const Kind mark : {Kind::percent, Kind::degree}) {
@@ -169,6 +201,9 @@ bool Comparer::values(const Expr& gold, const Expr& answer) {
 }
 
 bool Comparer::plain_values(const Expr& gold, const Expr& answer) {
+  if (gold.kind == Kind::sum && answer.kind == Kind::sum && gold.args.size() == answer.args.size() &&
+      gold.args.size() <= 20 && std::is_permutation(gold.args.begin(), gold.args.end(), answer.args.begin(), identical))
+    return true;
   const auto exact_gold = exact_value(gold, budget_);
   const auto exact_answer = exact_gold ? exact_value(answer, budget_) : std::nullopt;
   if (exact_gold && exact_answer) return close_enough(gold, *exact_gold, answer, *exact_answer);
@@ -192,6 +227,20 @@ bool Comparer::plain_values(const Expr& gold, const Expr& answer) {
   return gold_value && answer_value && close_enough(gold, *gold_value, answer, *answer_value);
 }
 
+// Whether the decimal reference is the answer rounded. One of two digits may as well be exact: 2.5 is not 2.54, while
+// 0.33 is 1/3 and 0.2902435.
+bool Comparer::is_rounded_to(const Expr& gold, const Rational& gold_value, const Expr* answer,
+                             const Rational& answer_value) const {
+  if (gold.decimals < 0 || gold.decimals > 1000 || gold.significant < 2) return false;
+  if (gold.significant == 2) {
+    const bool unrounded = answer && answer->decimals >= 0
+                               ? answer->significant >= options_.digits
+                               : denominator(Rational(answer_value * *power(Rational(10), 6))) != 1;
+    if (!unrounded) return false;
+  }
+  return abs(gold_value - answer_value) * 2 <= Rational(1) / *power(Rational(10), gold.decimals);
+}
+
 // The rule of digits, in exact arithmetic.
 bool Comparer::close_enough(const Expr& gold, const Rational& gold_value, const Expr& answer,
                             const Rational& answer_value) const {
@@ -202,10 +251,7 @@ bool Comparer::close_enough(const Expr& gold, const Rational& gold_value, const 
   const Expr* gold_number = written_number(gold);
   const Expr* answer_number = written_number(answer);
   const auto unit = [](const Expr& number) { return Rational(1) / *power(Rational(10), number.decimals); };
-  if (gold_number && gold_number->decimals >= 0) {
-    const bool enough = gold_number->significant >= 3 && gold_number->decimals < 1000;
-    if (enough && difference * 2 <= unit(*gold_number)) return true;
-  }
+  if (gold_number && is_rounded_to(*gold_number, gold_value, answer_number, answer_value)) return true;
   if (!answer_number || answer_number->decimals < 0 || answer_number->decimals > 1000) return false;
   const bool gold_is_exact = !gold_number || gold_number->decimals < 0;
   if (gold_is_exact && denominator(gold_value) != 1 && answer_number->significant >= options_.digits) {
