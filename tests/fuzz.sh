@@ -16,10 +16,9 @@ build=build-fuzz
   cmake -G Ninja -B "$build" -DCOHORT_TORCH_FREE=ON -DCOHORT_FUZZ=ON -DCMAKE_CXX_COMPILER=clang++ >&2
 ninja -C "$build" -j"${JOBS:-2}" fuzzers >&2
 
-[ $# -gt 0 ] || set -- "$build"/fuzz_*[a-z]
+[ $# -gt 0 ] || set -- $(basename -s .cpp tests/*/fuzz/fuzz_*.cpp)
 mkdir -p "$build/found"
-for target; do
-  name=$(basename "$target")
+for name; do
   corpus=$build/corpus/$name
   mkdir -p "$corpus"
   options=(-max_total_time="$seconds" -timeout=10 -rss_limit_mb=2500 -max_len=2000 -print_final_stats=1
