@@ -52,6 +52,11 @@ std::string type_name(const Json& json) {
   return json.is_number() ? "a number" : json.is_boolean() ? "true or false" : "a string";
 }
 
+// JSON for a message, whatever bytes a command line put into it.
+std::string shown(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
 // Every option of the rule, those given in place of their defaults.
 Json complete_options(const RewardRule& rule, const Json& given) {
   Json options = Json::object();
@@ -71,7 +76,7 @@ Json complete_options(const RewardRule& rule, const Json& given) {
       option = value;
     } else {
       throw UsageError("reward " + std::string(rule.name) + ": option " + name + " must be " + type_name(option) +
-                       ", found " + excerpt(value.dump()));
+                       ", found " + excerpt(shown(value)));
     }
   }
   return options;
@@ -221,7 +226,7 @@ RewardSpec parse_reward(std::string_view text) {
 RewardSpec reward_from_json(const Json& json) {
   if (json.is_string()) return parse_reward(json.get<std::string>());
   if (!json.is_object() || !json.contains("name") || !json["name"].is_string()) {
-    throw UsageError("a reward is a name or an object with name, weight and options, found " + excerpt(json.dump()));
+    throw UsageError("a reward is a name or an object with name, weight and options, found " + excerpt(shown(json)));
   }
   RewardSpec spec = parse_reward(json["name"].get<std::string>());
   for (const auto& [key, value] : json.items()) {

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <set>
 
+#include "configs/error.h"
 #include "rewards/rules.h"
 #include "tests/rewards/judging.h"
 
@@ -205,6 +206,17 @@ TEST_P(TableAttack, HostileReferencesDoNotHurtEither) {
 
 INSTANTIATE_TEST_SUITE_P(Rules, TableAttack, ::testing::Range<size_t>(0, reward_rules().size()),
                          [](const auto& param) { return std::string(reward_rules().at(param.param).name); });
+
+// Found by fuzzing: a message that could not be written.
+TEST(Table, OptionsOfBytesThatAreNoTextAreRefused) {
+  for (const RewardRule& rule : reward_rules()) {
+    for (const RewardOption& option : rule.options) {
+      const std::string text = std::string(rule.name) + ":" + std::string(option.name) + "=\xD2";
+      if (option.initial.is_string()) continue;
+      EXPECT_THROW(make_reward(parse_reward(text)), UsageError) << rule.name << " " << option.name;
+    }
+  }
+}
 
 TEST(Table, NamesAreDistinctAndDescribed) {
   std::set<std::string_view> names;
