@@ -1,6 +1,6 @@
 // Uninitialised memory for rows of numbers, aligned to 64 bytes. Growing does not keep the contents.
-// What is several MB long asks for huge pages: weights and caches are read once a decoding step, and reading 32 MB takes
-// 0.6 of the time with them (Zen 4, one core).
+// What is several MB long asks for huge pages: weights and caches are read once a decoding step, and reading 32 MB
+// takes 0.6 of the time with them (Zen 4, one core).
 #pragma once
 #include <cstddef>
 #include <cstdint>
