@@ -138,7 +138,8 @@ TEST(Forward, AgreesWithPlainOperationsAndAutograd) {
       at::Tensor a = ours.narrow(0, p.offset, p.size()), b = theirs.narrow(0, p.offset, p.size());
       double scale = std::max(1e-3, b.abs().max().item<double>());
       EXPECT_LT((a - b).abs().max().item<double>() / scale, 2e-3) << c.name << " " << p.name;
-      EXPECT_GT(b.abs().max().item<double>(), 0) << c.name << " " << p.name;
+      const bool may_be_idle = p.name.find(".experts.") != std::string::npos;  // an expert that no row chose
+      EXPECT_TRUE(may_be_idle || b.abs().max().item<double>() > 0) << c.name << " " << p.name;
     }
   }
 }
@@ -245,8 +246,7 @@ TEST(ModelSpec, SizesThatNoModelHasAreRefusedByName) {
   const std::vector<std::pair<Json, const char*>> grouped = {{{{"num_attention_heads", 0}}, "num_attention_heads"},
                                                              {{{"num_key_value_heads", 4}}, "num_key_value_heads"},
                                                              {{{"head_dim", 1024}}, "head_dim"},
-                                                             {{{"attention_bias", true}}, "attention_bias"},
-                                                             {{{"mlp_bias", true}}, "mlp_bias"},
+                                                             {{{"model_type", "gpt2"}}, "qwen3_moe"},
                                                              {{{"num_hidden_layers", 0}}, "num_hidden_layers"},
                                                              {{{"intermediate_size", 2.5}}, "intermediate_size"}};
   for (const auto& [changes, word] : grouped)
