@@ -60,11 +60,11 @@ inline Json tiny_mixture(const Json& changes = {}) {
   return keys;
 }
 
-/// Vectors get values of their own as well, so that norms and biases show in what comes out.
+/// Vectors get values of their own as well, so that norms and biases show in what comes out; correction biases stay 0.
 inline void shake_vectors(CausalLM& model) {
   for (const ParameterSpec& p : model.spec.parameters)
-    for (int64_t i = 0; p.shape.size() == 1 && i < p.size(); ++i)
-      *model.at(p.offset + i) += (p.gradient ? 0.2f : 0.02f) * std::sin(float(7 * (p.offset + i) % 1009));
+    for (int64_t i = 0; p.gradient && p.shape.size() == 1 && i < p.size(); ++i)
+      *model.at(p.offset + i) += 0.2f * std::sin(float(7 * (p.offset + i) % 1009));
 }
 
 inline CausalLM random_model(const Json& config, const Compute& compute, uint64_t seed = 1, bool bf16 = false) {
