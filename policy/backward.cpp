@@ -173,13 +173,33 @@ void mixture_gradient(const Step& st, const float* d_ffn) {
   input_gradient(st, o.router, m.experts, D, st.b.d_scores_TE.data(), m.experts, st.T, true, st.b.d_h_TD.data(), D);
 }
 
+/// Neighbouring sequences whose probabilities are kept at once: they are read again, key block by key block, and should
+/// still be in the cache by then.
+struct Stretch {
+  std::span<const RowSpan> sequences;
+  int64_t first_row = 0, num_rows = 0;
+};
+constexpr int64_t kStretchRows = 256;  // at least, unless fewer are left
+
+std::vector<Stretch> stretches_of(std::span<const RowSpan> sequences) {
+  std::vector<Stretch> stretches;
+  for (size_t i = 0; i < sequences.size(); ++i) {
+    if (stretches.empty() || stretches.back().num_rows >= kStretchRows)
+      stretches.push_back({sequences.subspan(i, 0), sequences[i].first_row, 0});
+    Stretch& s = stretches.back();
+    s.sequences = {s.sequences.data(), s.sequences.size() + 1};
+    s.num_rows += sequences[i].num_rows;
+  }
+  return stretches;
+}
+
 /// Rows of every sequence that has `block` in its table at an index: (first row, count, index), sequences in order.
 struct Readers {
   int64_t first_row, count, index;
 };
-std::vector<std::vector<Readers>> readers_of_blocks(const Step& st) {
+std::vector<std::vector<Readers>> readers_of_blocks(const Step& st, const Stretch& stretch) {
   std::vector<std::vector<Readers>> readers(static_cast<size_t>(st.num_blocks));
-  for (const RowSpan& span : st.rows.sequences) {
+  for (const RowSpan& span : stretch.sequences) {
     int64_t last = span.first_position + span.num_rows - 1, window = st.layer.attention.window;
     for (int64_t index = 0; index <= last / kKeyBlock; ++index) {
       // Rows before the block see none of it, nor do rows whose window begins behind it.
@@ -192,16 +212,16 @@ std::vector<std::vector<Readers>> readers_of_blocks(const Step& st) {
 }
 
 /// d_q of every row, and for the key side P and dS of every row.
-void attention_rows(const Step& st, const float* d_out, int64_t ld) {
+void attention_rows(const Step& st, const Stretch& stretch, const float* d_out, int64_t ld) {
   const AttentionSpec& a = st.layer.attention;
   int32_t G = a.kv_heads, heads = a.heads / G, key_dim = a.key_dim(), value_dim = a.value_dim();
   const Buffer& key_rows = a.latent ? st.kv.values : st.kv.key_rows;
   const Buffer& values_t = a.latent ? st.kv.keys : st.kv.values_t;
   int64_t value_t_block = int64_t(kKeyBlock) * (a.latent ? key_dim : value_dim);
-  st.compute.pool.parallel_for(ceil_div(st.T, 4) * G, [&](int64_t task) {
+  st.compute.pool.parallel_for(ceil_div(stretch.num_rows, 4) * G, [&](int64_t task) {
     int64_t g = task % G;
-    for (int64_t t = task / G * 4; t < std::min(st.T, (task / G + 1) * 4); ++t) {
-      int64_t head = t * a.heads + g * heads;
+    for (int64_t row = task / G * 4; row < std::min(stretch.num_rows, (task / G + 1) * 4); ++row) {
+      const int64_t t = stretch.first_row + row, head = t * a.heads + g * heads, kept = row * a.heads + g * heads;
       st.compute.kernels->attend_backward(
           {.forward = attend_row(a, st.rows, st.kv, st.s, st.sequence[t], st.position[t], t, g),
            .d_out = d_out + head * value_dim,
@@ -210,31 +230,27 @@ void attention_rows(const Step& st, const float* d_out, int64_t ld) {
            .value_t_stride = G * value_t_block,
            .key_row_stride = int64_t(G) * kKeyBlock * key_dim,
            .ld = ld,
-           .p = st.b.p.data() + head * ld,
-           .ds = st.b.ds.data() + head * ld,
+           .p = st.b.p.data() + kept * ld,
+           .ds = st.b.ds.data() + kept * ld,
            .d_q = st.b.d_q_THd.data() + head * key_dim});
     }
   });
 }
 
 /// d_keys and d_values of every block: each block sums over the rows that read it, sequences and rows in order.
-void attention_blocks(const Step& st, const float* d_out, int64_t ld) {
+void attention_blocks(const Step& st, const Stretch& stretch, const float* d_out, int64_t ld) {
   const AttentionSpec& a = st.layer.attention;
   int32_t G = a.kv_heads, heads = a.heads / G, key_dim = a.key_dim(), value_dim = a.value_dim(),
           value_row = a.latent ? key_dim : value_dim;
-  auto readers = readers_of_blocks(st);
-  st.b.d_keys.resize(st.num_blocks * G * kKeyBlock * key_dim);
-  if (!a.latent) st.b.d_values.resize(st.num_blocks * G * kKeyBlock * value_dim);
+  auto readers = readers_of_blocks(st, stretch);
   st.compute.pool.parallel_for(st.num_blocks * G, [&](int64_t task) {
     int64_t g = task % G;
     float* d_keys = st.b.d_keys.data() + task * kKeyBlock * key_dim;
     float* d_values =
         a.latent ? d_keys : st.b.d_values.data() + task * kKeyBlock * value_dim;  // a latent is key and value
-    std::fill_n(d_keys, kKeyBlock * key_dim, 0.0f);
-    if (!a.latent) std::fill_n(d_values, kKeyBlock * value_dim, 0.0f);
     for (const Readers& r : readers[size_t(task / G)]) {
-      int64_t head = r.first_row * a.heads + g * heads;
-      OuterSum sum{.coefficients = st.b.ds.data() + head * ld + r.index * kKeyBlock,
+      const int64_t head = r.first_row * a.heads + g * heads, kept = head - stretch.first_row * a.heads;
+      OuterSum sum{.coefficients = st.b.ds.data() + kept * ld + r.index * kKeyBlock,
                    .ld = ld,
                    .vectors = st.s.q_THd.data() + head * key_dim,
                    .vector_row = int64_t(a.heads) * key_dim,
@@ -246,13 +262,19 @@ void attention_blocks(const Step& st, const float* d_out, int64_t ld) {
                    .out = d_keys,
                    .out_row = key_dim};
       st.compute.kernels->outer_sum(sum);
-      sum.coefficients = st.b.p.data() + head * ld + r.index * kKeyBlock, sum.vectors = d_out + head * value_dim;
+      sum.coefficients = st.b.p.data() + kept * ld + r.index * kKeyBlock, sum.vectors = d_out + head * value_dim;
       sum.vector_row = int64_t(a.heads) * value_dim, sum.vector_head = value_dim, sum.dim = value_dim,
       sum.out = d_values, sum.out_row = value_row;
       st.compute.kernels->outer_sum(sum);
     }
   });
-  for (const TailCopy& copy : st.rows.copies)  // what the copies received belongs to the prompt's own rows
+}
+
+/// What the copies of a prompt's last block received belongs to the prompt's own rows.
+void gather_copies(const Step& st) {
+  const AttentionSpec& a = st.layer.attention;
+  const int32_t G = a.kv_heads, key_dim = a.key_dim(), value_dim = a.value_dim();
+  for (const TailCopy& copy : st.rows.copies)
     for (int32_t g = 0; g < G; ++g) {
       int64_t from = int64_t(copy.from) * G + g, to = int64_t(copy.to) * G + g;
       st.compute.kernels->add_scaled(st.b.d_keys.data() + to * kKeyBlock * key_dim, 1.0f, int64_t(copy.lanes) * key_dim,
@@ -404,6 +426,23 @@ void latent_inputs(const Step& st) {
                 a.q_lora_rank, false, st.b.d_in_T.data(), in_rows);
 }
 
+/// From the gradient of what attention returns to those of its queries, keys and values.
+void scores_gradient(const Step& st, const float* d_out, int64_t ld) {
+  const AttentionSpec& a = st.layer.attention;
+  const int64_t keys = st.num_blocks * a.kv_heads * kKeyBlock;
+  st.b.d_q_THd.resize(st.T * a.heads * a.key_dim());
+  st.b.d_keys.resize(keys * a.key_dim());
+  std::fill_n(st.b.d_keys.data(), keys * a.key_dim(), 0.0f);
+  if (!a.latent) st.b.d_values.resize(keys * a.value_dim());
+  if (!a.latent) std::fill_n(st.b.d_values.data(), keys * a.value_dim(), 0.0f);
+  for (const Stretch& stretch : stretches_of(st.rows.sequences)) {
+    st.b.p.resize(stretch.num_rows * a.heads * ld), st.b.ds.resize(stretch.num_rows * a.heads * ld);
+    attention_rows(st, stretch, d_out, ld);
+    attention_blocks(st, stretch, d_out, ld);
+  }
+  gather_copies(st);
+}
+
 /// d_mid [T, D] in; adds the attention's part of the gradient of the layer's input to it.
 void attention_gradient(const Step& st, float* d_x) {
   const AttentionSpec& a = st.layer.attention;
@@ -429,10 +468,7 @@ void attention_gradient(const Step& st, float* d_x) {
   for (const RowSpan& span : st.rows.sequences)
     longest = std::max<int64_t>(longest, span.first_position + span.num_rows);
   int64_t ld = round_up(longest, kKeyBlock);
-  st.b.p.resize(st.T * a.heads * ld), st.b.ds.resize(st.T * a.heads * ld),
-      st.b.d_q_THd.resize(st.T * a.heads * a.key_dim());
-  attention_rows(st, d_out, ld);
-  attention_blocks(st, d_out, ld);
+  scores_gradient(st, d_out, ld);
   st.b.d_in_T.resize(st.T * a.in_rows());
   if (a.latent)
     latent_inputs(st);
