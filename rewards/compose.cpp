@@ -82,8 +82,8 @@ Score weigh(const std::vector<RewardSpec>& rewards, const std::vector<Score>& pa
     if (has_failed(part)) {
       ++score.num_errors;
       if (on_error == OnVerifierError::abort)
-        throw std::runtime_error("reward " + rewards[i].name + " failed, and on_verifier_error is abort: " +
-                                 part.reason);
+        throw std::runtime_error("reward " + rewards[i].name +
+                                 " failed, and on_verifier_error is abort: " + part.reason);
       if (on_error == OnVerifierError::zero) value = 0.0F;
     }
     if (!value) continue;

@@ -4,7 +4,8 @@
 
 namespace cohort {
 
-/// What a reward that failed (an error without a value) does to the score: it is left out, counts as 0, or ends the job.
+/// What a reward that failed (an error without a value) does to the score: it is left out, counts as 0, or ends the
+/// job.
 enum class OnVerifierError { skip, zero, abort };
 OnVerifierError on_verifier_error_from(std::string_view name);  // throws UsageError on an unknown name
 

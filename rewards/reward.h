@@ -28,6 +28,11 @@ struct Score {
   int num_errors = 0;                        // of the rewards weighed in, those that failed
 };
 
+/// Whether a reward failed: what an error rate counts.
+inline bool has_error(const Score& score) {
+  return score.status == Status::error || score.num_errors > 0;
+}
+
 /// {"value", "status", "reason", "components", "seconds"} and, where there are any, "extra_logs" and "num_errors";
 /// score_from_json(to_json(s)) is s to the bit.
 Json to_json(const Score& score);

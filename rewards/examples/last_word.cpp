@@ -7,7 +7,7 @@
 #include <sstream>
 #include <string>
 
-#include "cohort_reward.h"
+#include <cohort_reward.h>
 
 namespace {
 

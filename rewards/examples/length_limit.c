@@ -1,11 +1,10 @@
-/* A checker in C: 1 for a completion of at most 200 bytes, falling to 0 at 400. The row's column "limit", where there is
- * one, is for the reader to parse out of item->extra with a JSON library of choice.
- *   cc -shared -fPIC -I INCLUDE_DIR -o length_limit.so length_limit.c
- *   cohort score --reward lib:./length_limit.so:length_limit --in rows.jsonl */
+/* A checker in C: 1 for a completion of at most 200 bytes, falling to 0 at 400. The row's column "limit", where there
+ * is one, is for the reader to parse out of item->extra with a JSON library of choice. cc -shared -fPIC -I INCLUDE_DIR
+ * -o length_limit.so length_limit.c cohort score --reward lib:./length_limit.so:length_limit --in rows.jsonl */
 #include <stdio.h>
 #include <string.h>
 
-#include "cohort_reward.h"
+#include <cohort_reward.h>
 
 static cohort_reward_text text_of(const char* bytes) {
   cohort_reward_text text = {bytes, strlen(bytes)};

@@ -1,6 +1,6 @@
 /* A reward checker in a shared library: C99, no other header of Cohort's, no dependency.
  *
- *   #include "cohort_reward.h"
+ *   #include <cohort_reward.h>
  *   static int judge(void* state, const cohort_reward_batch* batch) { ... batch->answer(batch->sink, &score) ... }
  *   const cohort_reward_plugin my_checker = {COHORT_REWARD_PLUGIN_HEAD, .judge = judge};
  *
@@ -43,9 +43,9 @@ typedef struct cohort_reward_item {
 } cohort_reward_item;
 
 enum {
-  COHORT_REWARD_SCORED = 0,  /* by `score`: 1 and more is correct, 0 and less wrong, else partial */
+  COHORT_REWARD_SCORED = 0,   /* by `score`: 1 and more is correct, 0 and less wrong, else partial */
   COHORT_REWARD_NO_SCORE = 1, /* this reward does not apply; `score` is not read */
-  COHORT_REWARD_ERROR = 2    /* the checker failed: no score, and the reason is reported */
+  COHORT_REWARD_ERROR = 2     /* the checker failed: no score, and the reason is reported */
 };
 
 typedef struct cohort_reward_score {
@@ -71,9 +71,9 @@ typedef struct cohort_reward_batch {
 
 /* What SYMBOL names. */
 typedef struct cohort_reward_plugin {
-  uint32_t abi_version; /* COHORT_REWARD_ABI_VERSION */
-  uint32_t struct_size; /* sizeof(cohort_reward_plugin) */
-  void* (*open)(void);  /* once in a process, before the first batch; may be NULL */
+  uint32_t abi_version;       /* COHORT_REWARD_ABI_VERSION */
+  uint32_t struct_size;       /* sizeof(cohort_reward_plugin) */
+  void* (*open)(void);        /* once in a process, before the first batch; may be NULL */
   void (*close)(void* state); /* at an orderly end; may be NULL */
   int (*judge)(void* state, const cohort_reward_batch* batch); /* 0, or not 0 when the batch has failed */
 } cohort_reward_plugin;

@@ -10,12 +10,14 @@
 #include <string>
 
 // The bytes of the two files as they are; the build names them and builds this file anew when they change.
-#define COHORT_EMBED(name, file)               \
-  asm(".section .rodata\n"                     \
-      ".balign 16\n" #name "_begin:\n"         \
-      ".incbin \"" file "\"\n" #name "_end:\n" \
-      ".byte 0\n"                              \
-      ".previous\n");                          \
+#define COHORT_EMBED(name, file)     \
+  asm(".section .rodata\n"           \
+      ".balign 16\n" #name           \
+      "_begin:\n"                    \
+      ".incbin \"" file "\"\n" #name \
+      "_end:\n"                      \
+      ".byte 0\n"                    \
+      ".previous\n");                \
   extern "C" const char name##_begin[], name##_end[]
 
 COHORT_EMBED(cohort_python_worker, COHORT_PYTHON_WORKER);
@@ -35,7 +37,8 @@ int program_of(std::string_view bytes) {
   if (file < 0) throw std::runtime_error(std::string("memfd_create: ") + std::strerror(errno));
   for (size_t written = 0; written < bytes.size();) {
     const ssize_t count = write(file, bytes.data() + written, bytes.size() - written);
-    if (count < 0) throw std::runtime_error(std::string("no memory for the host of libraries: ") + std::strerror(errno));
+    if (count < 0)
+      throw std::runtime_error(std::string("no memory for the host of libraries: ") + std::strerror(errno));
     written += size_t(count);
   }
   return file;

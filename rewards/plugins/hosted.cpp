@@ -12,8 +12,8 @@ namespace {
 using Clock = Worker::Clock;
 
 Clock::time_point after(double seconds) {
-  return Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(
-                            std::min(seconds, 1e8)));  // years: more would overflow
+  return Clock::now() + std::chrono::duration_cast<Clock::duration>(
+                            std::chrono::duration<double>(std::min(seconds, 1e8)));  // years: more would overflow
 }
 
 std::string seconds_text(double seconds) {
@@ -146,7 +146,8 @@ RewardFn hosted_reward(const WorkerCommand& command, const HostedOptions& option
     const auto started = Clock::now();
     Answers answers(wire_ids(batch));
     try {
-      while (ask(*pool, batch, answers, options, deadline.per_completion.count())) {}
+      while (ask(*pool, batch, answers, options, deadline.per_completion.count())) {
+      }
     } catch (const std::exception& error) {
       answers.fail_missing(error.what());
     }

@@ -12,9 +12,9 @@ enum class Protocol {
 };
 
 struct HostedOptions {
-  std::string name;         // of the plug-in, for messages
+  std::string name;  // of the plug-in, for messages
   Protocol protocol = Protocol::batches;
-  size_t workers = 1;       // processes at most
+  size_t workers = 1;         // processes at most
   double start_seconds = 60;  // until a worker is ready
 };
 

@@ -62,15 +62,15 @@ HttpUrl parse_http_url(std::string_view text) {
   std::string_view place = rest.substr(0, slash);
   HttpUrl url{.port = "80", .target = std::string(rest.substr(slash))};
   if (url.target.empty() || url.target[0] == '?') url.target.insert(0, "/");
-  if (std::ranges::any_of(text, [](unsigned char c) { return c <= ' ' || c == 0x7F; })) throw wrong("holds white space");
+  if (std::ranges::any_of(text, [](unsigned char c) { return c <= ' ' || c == 0x7F; }))
+    throw wrong("holds white space");
   const size_t colon = place.rfind(':');
   if (colon != std::string_view::npos && place.find(']', colon) == std::string_view::npos) {
     url.port = place.substr(colon + 1);
     place = place.substr(0, colon);
   }
-  const bool digits = !url.port.empty() && url.port.size() <= 5 && std::ranges::all_of(url.port, [](unsigned char c) {
-    return c >= '0' && c <= '9';
-  });
+  const bool digits = !url.port.empty() && url.port.size() <= 5 &&
+                      std::ranges::all_of(url.port, [](unsigned char c) { return c >= '0' && c <= '9'; });
   if (!digits || std::stoi(url.port) < 1 || std::stoi(url.port) > 65535)
     throw wrong("has the port " + excerpt(url.port));
   if (place.starts_with('[') && place.ends_with(']')) place = place.substr(1, place.size() - 2);  // IPv6

@@ -34,8 +34,8 @@ Try try_once(const HttpUrl& url, const std::string& body, Clock::duration timeou
 // What looks passing (no connection, a server that is busy) is tried three times by the deadline.
 Json ask(const HttpUrl& url, const Json& request, std::chrono::duration<double> timeout) {
   constexpr auto kPause = std::chrono::milliseconds(100);
-  const auto until = Clock::now() + std::chrono::duration_cast<Clock::duration>(
-                                        std::min(timeout, std::chrono::duration<double>(1e8)));
+  const auto until =
+      Clock::now() + std::chrono::duration_cast<Clock::duration>(std::min(timeout, std::chrono::duration<double>(1e8)));
   const std::string body = wire_text(request);
   for (int tries = 1;; ++tries) {
     Try result = try_once(url, body, until - Clock::now());

@@ -4,7 +4,7 @@
 
 namespace cohort {
 
-RewardFn http_reward(const std::string& url);      // throw UsageError for what is no address
+RewardFn http_reward(const std::string& url);  // throw UsageError for what is no address
 RewardFn openrlhf_reward(const std::string& url);
 
 }  // namespace cohort

@@ -61,8 +61,8 @@ HostedOptions hosted_options(const std::string& spec, const Json& options) {
 
 RewardFn python_reward(const std::string& spec, const Json& options) {
   const Place place = place_in(spec, "python:PATH:FUNCTION");
-  const WorkerCommand command{.argv = {python_program(options), "-X", "utf8", "-c",
-                                       std::string(python_worker_script()), place.path, place.name}};
+  const WorkerCommand command{.argv = {python_program(options), "-X", "utf8", "-c", std::string(python_worker_script()),
+                                       place.path, place.name}};
   return hosted_reward(command, hosted_options(spec, options));
 }
 

@@ -185,8 +185,9 @@ def prompt_text(item):
 
 
 def columns_of(item):
-    """The row's columns; the reference goes by both its usual names."""
-    columns = {"id": item["id"], "answer": item["ground_truth"], "ground_truth": item["ground_truth"]}
+    """The row's columns; the reference, which readers take out of its column, goes by each of its usual names."""
+    columns = dict.fromkeys(("answer", "ground_truth", "solution"), item["ground_truth"])
+    columns["id"] = item["id"]
     columns.update(item["extra"] or {})
     return columns
 

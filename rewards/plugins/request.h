@@ -22,7 +22,8 @@ std::string prompt_text(const Messages& prompt);
 /// One line or body, where bytes that are no UTF-8 are replaced.
 std::string wire_text(const Json& json);
 
-/// JSON as plug-ins write it: NaN and Infinity, which JSON does not know, are read as strings. Discarded when it is none.
+/// JSON as plug-ins write it: NaN and Infinity, which JSON does not know, are read as strings. Discarded when it is
+/// none.
 Json parse_answers(std::string_view text);
 
 /// What one answer says: an error where its score is no finite number or a field has the wrong type.

@@ -96,8 +96,7 @@ int spawn(const WorkerCommand& command, int channel, int noise, int& error) {
   posix_spawnattr_setsigdefault(&attributes, &all);
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
   const std::vector<std::string> environment = environment_with(command.extra_environment);
-  const std::string program =
-      command.program >= 0 ? "/proc/self/fd/" + std::to_string(kProgram) : command.argv.at(0);
+  const std::string program = command.program >= 0 ? "/proc/self/fd/" + std::to_string(kProgram) : command.argv.at(0);
   pid_t pid = -1;
   error = posix_spawnp(&pid, program.c_str(), &actions, &attributes, pointers(command.argv).data(),
                        pointers(environment).data());
@@ -134,7 +133,8 @@ Worker::~Worker() {
   kill(-pid_, SIGKILL);  // what it started, too, as far as that stayed in its session
   if (!wait_status_) {
     kill(pid_, SIGKILL);
-    while (waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {}
+    while (waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
+    }
   }
   close(channel_);
   close(noise_);

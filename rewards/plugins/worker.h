@@ -9,9 +9,9 @@
 namespace cohort {
 
 struct WorkerCommand {
-  std::vector<std::string> argv;    // argv[0] is looked up on PATH
-  int program = -1;                 // an open executable to run in place of argv[0]
-  bool talks_on_stdio = false;      // else on file descriptor 3, and what it prints is kept apart
+  std::vector<std::string> argv;  // argv[0] is looked up on PATH
+  int program = -1;               // an open executable to run in place of argv[0]
+  bool talks_on_stdio = false;    // else on file descriptor 3, and what it prints is kept apart
   std::vector<std::string> extra_environment;
 };
 

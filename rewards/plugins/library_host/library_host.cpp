@@ -48,7 +48,8 @@ bool read_line(std::string& line) {
 // A library that never returns must not outlive the program that asked it.
 void leave_with_host() {
   pollfd hung_up{kChannel, 0, 0};
-  while (poll(&hung_up, 1, -1) <= 0 || !(hung_up.revents & (POLLHUP | POLLERR))) {}
+  while (poll(&hung_up, 1, -1) <= 0 || !(hung_up.revents & (POLLHUP | POLLERR))) {
+  }
   kill(0, SIGKILL);
 }
 
@@ -93,8 +94,9 @@ struct ItemTexts {
         step(item.at("step").get<int64_t>()) {}
 
   cohort_reward_item view() const {
-    return {text(id),    text(prompt), text(completion), text(ground_truth), text(data_source), text(extra),
-            ids.data(),  ids.size(),   is_chat ? 1 : 0,  0,                  step};
+    return {text(id),    text(prompt), text(completion), text(ground_truth), text(data_source),
+            text(extra), ids.data(),   ids.size(),       is_chat ? 1 : 0,    0,
+            step};
   }
 
   std::string id, prompt, completion, ground_truth, data_source, extra;

@@ -32,8 +32,8 @@ TEST(Examples, AProgram) {
 }
 
 TEST(Examples, AService) {
-  FILE* server = popen(("exec /usr/bin/python3 " + kExamples + "http_checker.py 0 & pid=$!; echo $pid; wait").c_str(),
-                       "r");
+  FILE* server =
+      popen(("exec /usr/bin/python3 " + kExamples + "http_checker.py 0 & pid=$!; echo $pid; wait").c_str(), "r");
   int pid = 0, port = 0;
   ASSERT_EQ(fscanf(server, "%d listening on port %d", &pid, &port), 2);
   const std::string url = "http://127.0.0.1:" + std::to_string(port);
@@ -65,8 +65,8 @@ TEST(PluginsInAScorer, TheirOwnTimeoutReplacesTheJobs) {
 }
 
 TEST(PluginsInAScorer, WhatAFailureDoesIsChosen) {
-  const std::vector<RewardSpec> rewards = {{.name = python("verl", "broken.py")}, {.name = "regex", .weight = 0.5,
-                                                                                   .options = {{"pattern", "."}}}};
+  const std::vector<RewardSpec> rewards = {{.name = python("verl", "broken.py")},
+                                           {.name = "regex", .weight = 0.5, .options = {{"pattern", "."}}}};
   const Rows rows = Rows::of({"ok", "raise", "none"});
   const auto skipped = Scorer(rewards, 1).judge(rows.batch());
   expect_value(skipped[0], 1.5F);

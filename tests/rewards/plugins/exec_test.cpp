@@ -22,8 +22,8 @@ TEST(Exec, StatusReasonAndLogsArePassedOn) {
 
 TEST(Exec, ArgumentsAreWordsAsAShellReadsThem) {
   const auto echo = [](const std::string& words) {
-    return plugin("exec:/bin/sh -c 'while read -r line; do echo \"{\\\"id\\\": \\\"t0\\\", \\\"score\\\": $0}\"; done' " +
-                  words);
+    return plugin(
+        "exec:/bin/sh -c 'while read -r line; do echo \"{\\\"id\\\": \\\"t0\\\", \\\"score\\\": $0}\"; done' " + words);
   };
   expect_value(judged_by(echo("'0.5'"), Rows::of({"x"}))[0], 0.5F);
   expect_value(judged_by(echo("\\0.25 more"), Rows::of({"x"}))[0], 0.25F);

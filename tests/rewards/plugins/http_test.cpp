@@ -53,7 +53,8 @@ TEST(Http, AddressesAreCheckedAtStart) {
   for (const char* url : {"http://", "http://:80/", "http://host:port/", "http://host:0/", "http://host:99999/",
                           "http://user@host/", "http://a b/", "https://host/", "openrlhf:host", "openrlhf:"})
     EXPECT_NE(refusal(url).find("expected http://HOST[:PORT][/PATH]"), std::string::npos) << url;
-  for (const char* url : {"http://host", "http://[::1]:8000/x?y=1", "http://host?x"}) EXPECT_NO_THROW(plugin(url)) << url;
+  for (const char* url : {"http://host", "http://[::1]:8000/x?y=1", "http://host?x"})
+    EXPECT_NO_THROW(plugin(url)) << url;
 }
 
 TEST(HttpFault, NoServer) {
@@ -84,7 +85,8 @@ TEST(HttpFault, BrokenAnswersAreNamed) {
       {HttpServer::response("<html>"), "no JSON"},
       {HttpServer::response("{}"), "expected a list of answers"},
       {HttpServer::response("[]"), "0 answers for 2 items"},
-      {HttpServer::response(R"([{"id": "t0", "score": 1}, {"id": "t7", "score": 1}])"), "\"t7\", which was not asked for"},
+      {HttpServer::response(R"([{"id": "t0", "score": 1}, {"id": "t7", "score": 1}])"),
+       "\"t7\", which was not asked for"},
       {HttpServer::response(R"([{"id": "t0", "score": 1}, {"id": "t0", "score": 1}])"), "answered twice"},
       {HttpServer::response("[1, 2]"), "expected an object with \"id\""},
       {"garbage\r\n\r\n", "the service failed"},
@@ -106,9 +108,11 @@ TEST(HttpFault, BrokenOpenRlhfAnswersAreNamed) {
   std::string body;
   HttpServer server([&](const std::string&) { return HttpServer::response(body); });
   const Reward reward = plugin("openrlhf:" + server.url());
-  for (const auto& [text, reason] : std::vector<std::pair<std::string, std::string>>{
-           {R"({"rewards": [1]})", "1 rewards for 2 completions"}, {R"({"reward": 1})", "expected {\"rewards\""},
-           {R"({"rewards": [NaN, 1]})", "NaN"}, {"[]", "expected {\"rewards\""}}) {
+  for (const auto& [text, reason] :
+       std::vector<std::pair<std::string, std::string>>{{R"({"rewards": [1]})", "1 rewards for 2 completions"},
+                                                        {R"({"reward": 1})", "expected {\"rewards\""},
+                                                        {R"({"rewards": [NaN, 1]})", "NaN"},
+                                                        {"[]", "expected {\"rewards\""}}) {
     body = text;
     expect_failed(judged_by(reward, Rows::of({"a", "b"}))[0], reason);
   }

@@ -40,9 +40,11 @@ TEST(Library, RefusedAtStart) {
 
 TEST(LibraryFault, ACrashCostsOneBatch) {
   const Reward reward = plugin(kBroken, {{"workers", 1}});
-  const std::vector<std::pair<std::string, std::string>> faults = {
-      {"crash", "was killed by signal 11"}, {"abort", "was killed by signal 6"}, {"exit", "exited with code 5"},
-      {"hang", "took longer than 0.2 s"},   {"fail", "judge returned 7"}};
+  const std::vector<std::pair<std::string, std::string>> faults = {{"crash", "was killed by signal 11"},
+                                                                   {"abort", "was killed by signal 6"},
+                                                                   {"exit", "exited with code 5"},
+                                                                   {"hang", "took longer than 0.2 s"},
+                                                                   {"fail", "judge returned 7"}};
   for (const auto& [fault, reason] : faults) {
     const auto scores = judged_by(reward, Rows::of({"ok", fault, "ok"}), fault == "hang" ? 0.2 : 20);
     expect_failed(scores[0], reason);

@@ -2,9 +2,11 @@
 #include <sys/wait.h>
 
 #include <atomic>
-#include <set>
+#include <filesystem>
+#include <fstream>
 #include <thread>
 
+#include "rewards/plugins/hosted.h"
 #include "tests/rewards/plugins/batches.h"
 
 namespace cohort {
@@ -48,9 +50,14 @@ TEST(PythonFault, ASlowItemIsCutOffAtItsOwnDeadline) {
 TEST(PythonFault, OfAFunctionOfABatchTheBatchIsLostAndTheNextIsNot) {
   const Reward reward = plugin(broken("trl"));
   const std::vector<std::pair<std::string, std::string>> faults = {
-      {"crash", "was killed by signal 11"}, {"exit", "exited with code 3"},      {"raise", "ValueError: no such"},
-      {"few", "has 1 values for 3"},        {"scalar", "expected a list of 3"}, {"sys.exit", "SystemExit"},
-      {"hang", "the batch of 3 took longer than 0.2 s an item"}, {"channel", "noise on its channel"}};
+      {"crash", "was killed by signal 11"},
+      {"exit", "exited with code 3"},
+      {"raise", "ValueError: no such"},
+      {"few", "has 1 values for 3"},
+      {"scalar", "expected a list of 3"},
+      {"sys.exit", "SystemExit"},
+      {"hang", "the batch of 3 took longer than 0.2 s an item"},
+      {"channel", "noise on its channel"}};
   for (const auto& [fault, reason] : faults) {
     for (const Score& score : judged_by(reward, Rows::of({"ok", fault, "ok"}), 0.2)) expect_failed(score, reason);
     for (const Score& score : judged_by(reward, Rows::of({"ok", "ok"}))) expect_value(score, 1);
@@ -98,37 +105,56 @@ TEST(PythonFault, ABrokenWorkerIsReplacedAndOthersAreKept) {
 }
 
 TEST(PythonFault, NoProcessIsLeftBehind) {
-  while (waitpid(-1, nullptr, WNOHANG) > 0) {}
+  while (waitpid(-1, nullptr, WNOHANG) > 0) {
+  }
   judged_by(broken("trl"), {"hang"}, 0.1);
   judged_by(broken("verl"), {"ok", "exit", "ok"});
   EXPECT_EQ(waitpid(-1, nullptr, WNOHANG), -1);
   EXPECT_EQ(errno, ECHILD);
 }
 
+/// Processes whose command line ends with these words, each closed by a NUL.
+int num_processes(const std::string& last_words) {
+  int count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    std::ifstream file(entry.path() / "cmdline");
+    const std::string command{std::istreambuf_iterator<char>(file), {}};
+    count += command.ends_with(last_words);
+  }
+  return count;
+}
+
+/// Whether there come to be `count` of them within four seconds.
+bool come_to(int count, const std::string& last_words) {
+  for (int i = 0; i < 200; ++i, usleep(20'000))
+    if (num_processes(last_words) == count) return true;
+  return false;
+}
+
 TEST(PythonFault, AWorkerLeavesWithTheProgramThatAskedIt) {
-  // A program that is killed in the middle of a batch, with a checker that never returns.
-  int ends[2];
-  ASSERT_EQ(pipe(ends), 0);
+  const std::string file = testing::TempDir() + "leaving_" + std::to_string(getpid()) + ".py";
+  std::ofstream(file) << "import time\ndef f(completion):\n    time.sleep(1000)\n";
+  const std::string words = file + std::string("\0f\0", 3);
   const pid_t program = fork();
   if (program == 0) {
-    dup2(ends[1], 1);  // the worker's stdout is its own, but it would keep this pipe if it inherited it
-    judged_by(broken("verl"), {"hang"}, 1000);
+    judged_by("python:" + file + ":f", {"a"}, 1000);
     _exit(0);
   }
-  usleep(300'000);
+  EXPECT_TRUE(come_to(1, words));
+  usleep(100'000);  // into the batch
   kill(program, SIGKILL);
   waitpid(program, nullptr, 0);
-  close(ends[1]);
-  char byte;
-  EXPECT_EQ(read(ends[0], &byte, 1), 0);  // end of file: nobody holds it
-  close(ends[0]);
-  const std::string command = "pgrep -f '" + kCheckers + "broken.py verl$' >/dev/null";
-  bool is_gone = false;
-  for (int i = 0; i < 100 && !is_gone; ++i) {
-    usleep(20'000);
-    is_gone = std::system(command.c_str()) != 0;
+  EXPECT_TRUE(come_to(0, words));
+  std::filesystem::remove(file);
+}
+
+TEST(PythonFault, AWorkerThatNeverGetsReadyIsRefused) {
+  try {
+    hosted_reward({.argv = {"sleep", "1000"}}, {.name = "python:slow.py:f", .start_seconds = 0.1});
+    ADD_FAILURE() << "was taken";
+  } catch (const UsageError& error) {
+    EXPECT_NE(std::string(error.what()).find("gave no sign in 0.1 s"), std::string::npos) << error.what();
   }
-  EXPECT_TRUE(is_gone);
 }
 
 }  // namespace

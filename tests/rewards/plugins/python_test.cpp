@@ -18,7 +18,7 @@ TEST(Python, TrlGetsListsColumnsStateAndLogs) {
   EXPECT_EQ(scores[0].extra_logs["level"], 5);
   EXPECT_EQ(scores[0].extra_logs["answer"], "g");
   EXPECT_EQ(scores[0].extra_logs["data_source"], "d");
-  EXPECT_EQ(scores[0].extra_logs["metric/columns"], 5);  // id, answer, ground_truth, level, data_source
+  EXPECT_EQ(scores[0].extra_logs["metric/columns"], 6);  // id, three names of the reference, level, data_source
   EXPECT_EQ(scores[1].extra_logs["prompt"], "p");
   EXPECT_EQ(scores[1].extra_logs["completion"], "b");
   EXPECT_TRUE(scores[1].extra_logs["level"].is_null());
@@ -45,8 +45,8 @@ TEST(Python, AsyncFunctionsObjectsAndPartials) {
 
 TEST(Python, VerlGetsSourceReferenceAndExtraInfo) {
   Rows rows = Rows::of({"text"});
-  rows.tasks[0].extra = {{"data_source", "openai/gsm8k"}, {"reward_model", {{"ground_truth", "7"}}},
-                         {"extra_info", {{"index", 4}}}};
+  rows.tasks[0].extra = {
+      {"data_source", "openai/gsm8k"}, {"reward_model", {{"ground_truth", "7"}}}, {"extra_info", {{"index", 4}}}};
   const Score score = judged_by(plugin(python("verl_seen")), rows)[0];
   expect_value(score, 1);
   EXPECT_EQ(score.components, (std::map<std::string, double>{{"acc", 0.5}}));
@@ -91,7 +91,8 @@ TEST(Python, WhatACheckerPrintsBreaksNothing) {
 }
 
 TEST(Python, TextOfAnyKindGoesThrough) {
-  Rows rows = Rows::of({"", std::string("\0\n\"\\", 4), "\xFF\xFE", "\xE2\x80\xA8\xF0\x9F\x98\x80", std::string(1 << 20, 'x')});
+  Rows rows =
+      Rows::of({"", std::string("\0\n\"\\", 4), "\xFF\xFE", "\xE2\x80\xA8\xF0\x9F\x98\x80", std::string(1 << 20, 'x')});
   for (const Score& score : judged_by(plugin(python("trl_async")), rows)) expect_value(score, 1);
 }
 
@@ -108,14 +109,16 @@ TEST(Python, RefusedAtStartWithOneSentence) {
   EXPECT_NE(refusal(python("f", "none.py")).find("there is no file"), std::string::npos);
   EXPECT_NE(refusal("python:only.py").find("expected python:PATH:FUNCTION"), std::string::npos);
   EXPECT_NE(refusal("python:" + kCheckers + ":f").find("there is no file"), std::string::npos);
-  EXPECT_NE(refusal(python("trl_sen")).find("no function 'trl_sen'; the functions it has: trl_seen, "), std::string::npos);
+  EXPECT_NE(refusal(python("trl_sen")).find("no function 'trl_sen'; the functions it has: trl_seen, "),
+            std::string::npos);
   EXPECT_NE(refusal(python("Stateful")).find("class, expected a function"), std::string::npos);
   EXPECT_NE(refusal(python("number", "broken.py")).find("is a int, expected a function"), std::string::npos);
   EXPECT_NE(refusal(python("unknown", "broken.py")).find("(a, b) is not recognised"), std::string::npos);
   EXPECT_NE(refusal(python("verl_wants_more", "broken.py")).find("'judge_url' is none that verl gives"),
             std::string::npos);
-  EXPECT_NE(refusal(python("f", "unimportable.py")).find("ModuleNotFoundError: No module named 'nothing_of_this_name' "
-                                                         "(unimportable.py line 1)"),
+  EXPECT_NE(refusal(python("f", "unimportable.py"))
+                .find("ModuleNotFoundError: No module named 'nothing_of_this_name' "
+                      "(unimportable.py line 1)"),
             std::string::npos);
   EXPECT_NE(refusal(python("f", "syntax.py")).find("SyntaxError"), std::string::npos);
 }

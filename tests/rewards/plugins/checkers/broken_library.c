@@ -33,7 +33,7 @@ static int judge(void* state, const cohort_reward_batch* batch) {
 }
 
 const cohort_reward_plugin checker = {COHORT_REWARD_PLUGIN_HEAD, .judge = judge};
-const cohort_reward_plugin from_the_future = {.abi_version = COHORT_REWARD_ABI_VERSION + 1, .struct_size = sizeof(cohort_reward_plugin),
-                                              .judge = judge};
+const cohort_reward_plugin from_the_future = {
+    .abi_version = COHORT_REWARD_ABI_VERSION + 1, .struct_size = sizeof(cohort_reward_plugin), .judge = judge};
 const cohort_reward_plugin too_small = {.abi_version = COHORT_REWARD_ABI_VERSION, .struct_size = 8, .judge = judge};
 const cohort_reward_plugin no_judge = {COHORT_REWARD_PLUGIN_HEAD, .judge = NULL};
