@@ -64,7 +64,7 @@ def verl_positional(solution_str, ground_truth, method="strict", format_score=0.
 
 
 async def verl_async(data_source, solution_str, ground_truth, extra_info):
-    await asyncio.sleep(5 if solution_str == "slow" else 0.001)
+    await asyncio.sleep(50 if solution_str == "slow" else 0.001)
     return 1
 
 
