@@ -6,18 +6,13 @@
 #include <cmath>
 
 #include "configs/error.h"
+#include "rewards/plugins/plugin.h"
 #include "rewards/rules.h"
 
 namespace cohort {
 namespace {
 
-constexpr std::array<std::string_view, 6> kPlugins = {"python:", "exec:", "http://", "https://", "openrlhf:", "lib:"};
 constexpr std::array<std::string_view, 3> kLater = {"code", "binary_code", "json_schema"};
-
-bool is_plugin(std::string_view name) {
-  return std::any_of(kPlugins.begin(), kPlugins.end(),
-                     [&](std::string_view prefix) { return name.starts_with(prefix); });
-}
 
 // Number of one-character edits between two names.
 size_t edit_distance(std::string_view a, std::string_view b) {
@@ -225,11 +220,11 @@ RewardSpec reward_from_json(const Json& json) {
   return spec;
 }
 
-RewardFn make_reward(const RewardSpec& spec) {
+Reward make_reward(const RewardSpec& spec) {
   if (!std::isfinite(spec.weight)) throw UsageError("reward " + excerpt(spec.name) + ": weight must be finite");
   if (is_plugin(spec.name)) {
-    throw MissingError("reward " + excerpt(spec.name) +
-                       " is a plug-in, which is not available yet: use a rule that `cohort score --list` shows");
+    const RewardRule plugin{.name = spec.name, .options = plugin_options()};
+    return make_plugin(spec.name, complete_options(plugin, spec.options));
   }
   if (std::find(kLater.begin(), kLater.end(), spec.name) != kLater.end()) {
     throw MissingError("reward \"" + spec.name +
@@ -241,7 +236,7 @@ RewardFn make_reward(const RewardSpec& spec) {
     throw UsageError("unknown reward " + excerpt(spec.name) + ", the nearest is \"" + nearest(spec.name, rules) +
                      "\"; `cohort score --list` shows all");
   }
-  return rule->make(complete_options(*rule, spec.options));
+  return {rule->make(complete_options(*rule, spec.options))};
 }
 
 }  // namespace cohort
