@@ -1,0 +1,82 @@
+// Running programs that nobody trusts. A box has namespaces, a file tree, limits and a system-call filter of its own,
+// sees no file of this program but those it is given, and ends with everything it started.
+#pragma once
+#include <memory>
+#include <utility>
+#include <string>
+#include <vector>
+
+#include "rewards/sandbox/isolation.h"
+
+namespace cohort::sandbox {
+
+/// A file descriptor that closes itself.
+class File {
+ public:
+  explicit File(int number = -1) : number_(number) {}
+  File(File&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
+  File& operator=(File&& other) noexcept {
+    std::swap(number_, other.number_);
+    return *this;
+  }
+  ~File();
+  int number() const { return number_; }
+
+ private:
+  int number_;
+};
+
+File sealed_file(const std::string& bytes);   // in memory, can be read and executed, never changed
+std::pair<File, File> connected_sockets();    // a stream between two boxes
+
+/// What runs in a box. Files 0, 1 and 2 are its input and the two outputs that are collected; `files` follow from 3.
+struct Program {
+  std::vector<std::string> argv;
+  std::vector<std::string> env;  // "NAME=value"
+  std::string input;
+  std::vector<File> files;
+  int program_file = -1;  // where ≥ 3: that file is executed, whatever argv[0] says
+  Limits limits;
+};
+
+struct Ended {
+  enum class How { exited, signalled, timeout, memory, output, failed };  // failed: our side, before or while it ran
+  How how = How::failed;
+  int code = -1;  // exit code or signal
+  std::string out, err;
+  double cpu_seconds = 0, wall_seconds = 0;
+  int64_t peak_bytes = 0;
+  std::string reason;  // of failed
+};
+
+class Sandbox {
+ public:
+  struct Options {
+    std::vector<std::string> readable;  // folders besides /usr that boxes may read, of an interpreter for instance
+  };
+
+  /// Starts the warden and tries every layer in a box. Throws MissingError naming the layer that this machine refuses.
+  explicit Sandbox(Options options = {});
+  ~Sandbox();
+  Sandbox(const Sandbox&) = delete;
+
+  const Isolation& isolation() const { return isolation_; }
+
+  /// Thread-safe. Returns when the program and all it started have ended.
+  Ended run(Program program);
+  /// Programs that talk to one another; the end of the first ends all. One Ended for each.
+  std::vector<Ended> run_together(std::vector<Program> programs);
+
+ private:
+  Options options_;
+  Isolation isolation_;
+  struct Warden;
+  std::shared_ptr<Warden> warden();  // a new one where the old one has ended
+
+  std::shared_ptr<Warden> warden_;
+};
+
+/// What a Sandbox on this machine would have, for `doctor`; never throws.
+Isolation probe();
+
+}  // namespace cohort::sandbox
