@@ -15,6 +15,7 @@
 #include "configs/error.h"
 #include "rewards/sandbox/processes.h"
 #include "rewards/sandbox/warden.h"
+#include "rewards/sandbox/zygote_source.h"
 
 extern char** environ;
 
@@ -52,6 +53,7 @@ struct Box {
 Json request_of(const Program& program, const Isolation& isolation) {
   Json request = {{"steps", steps(program.limits, isolation)}, {"argv", program.argv}, {"env", program.env}};
   if (program.program_file >= 0) request["program"] = program.program_file;
+  if (!program.role.empty()) request["role"] = program.role, request["falsify"] = program.falsify;
   return request;
 }
 
@@ -166,7 +168,7 @@ struct Sandbox::Warden {
   pid_t process = -1;
   bool fresh_proc = false;
 
-  explicit Warden(const Options& options) {
+  explicit Warden(const SandboxOptions& options) {
     auto [ours, theirs] = socket_pair(SOCK_SEQPACKET);
     control = std::move(ours);
     std::vector<std::string> words = {"/proc/self/exe", kWardenVerb};
@@ -197,7 +199,7 @@ struct Sandbox::Warden {
   }
 };
 
-Sandbox::Sandbox(Options options) : options_(std::move(options)), warden_(std::make_shared<Warden>(options_)) {
+Sandbox::Sandbox(SandboxOptions options) : options_(std::move(options)), warden_(std::make_shared<Warden>(options_)) {
   isolation_ = {.namespaces = true, .fresh_proc = warden_->fresh_proc, .system_calls = true};
   if (!isolation_.fresh_proc) isolation_.reason = "/proc cannot be mounted anew here: boxes have none";
   const Ended tried = run({.argv = {"/usr/bin/true"}});
@@ -206,6 +208,32 @@ Sandbox::Sandbox(Options options) : options_(std::move(options)), warden_(std::m
 }
 
 Sandbox::~Sandbox() = default;
+
+std::vector<std::string> default_modules() {
+  return {"abc",       "array",    "bisect",   "calendar",   "cmath",     "collections", "collections.abc", "contextlib",
+          "copy",      "dataclasses", "datetime", "decimal", "enum",      "fractions",   "functools",       "hashlib",
+          "heapq",     "inspect",  "io",       "itertools",  "json",      "linecache",   "math",            "operator",
+          "queue",     "random",   "re",       "statistics", "string",    "struct",      "textwrap",        "threading",
+          "time",      "types",    "typing",   "unittest",   "unittest.mock"};
+}
+
+int Sandbox::zygote() {
+  const std::lock_guard lock(zygote_starts_);
+  if (zygote_.number() >= 0) return zygote_.number();
+  auto [ours, theirs] = socket_pair(SOCK_SEQPACKET);
+  const File nothing(open("/dev/null", O_RDWR | O_CLOEXEC));
+  const File source = sealed_file(kZygoteSource);
+  auto [lease, lease_end] = socket_pair(SOCK_SEQPACKET);
+  std::vector<std::string> argv = {options_.python, "-I", "-c",
+                                   "import os; exec(compile(os.fdopen(4).read(), 'zygote.py', 'exec'))"};
+  argv.insert(argv.end(), options_.modules.begin(), options_.modules.end());
+  const Json request = {{"steps", Json::array()}, {"argv", argv}, {"env", {"PATH=/usr/bin:/bin", "PYTHONHASHSEED=0"}}};
+  send_message(warden_->control.number(), request.dump(),
+               {nothing.number(), nothing.number(), nothing.number(), theirs.number(), source.number(),
+                lease_end.number()});
+  zygote_ = std::move(ours);
+  return zygote_.number();
+}
 
 Ended Sandbox::run(Program program) {
   std::vector<Program> one;
@@ -229,7 +257,7 @@ std::vector<Ended> Sandbox::run_together(std::vector<Program> programs) {
     for (const File& file : program.files) files.push_back(file.number());
     files.push_back(lease_end.number());
     box.out = std::move(out), box.err = std::move(err), box.lease = std::move(lease);
-    send_message(warden_->control.number(), request_of(program, isolation_).dump(), files);
+    send_message(program.role.empty() ? warden_->control.number() : zygote(), request_of(program, isolation_).dump(), files);
     program.files.clear();
   }
   supervise(boxes);

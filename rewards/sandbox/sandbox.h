@@ -2,6 +2,7 @@
 // sees no file of this program but those it is given, and ends with everything it started.
 #pragma once
 #include <memory>
+#include <mutex>
 #include <utility>
 #include <string>
 #include <vector>
@@ -36,6 +37,8 @@ struct Program {
   std::string input;
   std::vector<File> files;
   int program_file = -1;  // where ≥ 3: that file is executed, whatever argv[0] says
+  std::string role;       // where given, the Python zygote runs the text in file 3 in this role (see zygote.py)
+  bool falsify = false;   // of the role "beside"
   Limits limits;
 };
 
@@ -49,14 +52,18 @@ struct Ended {
   std::string reason;  // of failed
 };
 
+std::vector<std::string> default_modules();
+
+struct SandboxOptions {
+  std::vector<std::string> readable;  // folders besides /usr that boxes may read, of an interpreter for instance
+  std::string python = "/usr/bin/python3";
+  std::vector<std::string> modules = default_modules();  // that the Python zygote has loaded
+};
+
 class Sandbox {
  public:
-  struct Options {
-    std::vector<std::string> readable;  // folders besides /usr that boxes may read, of an interpreter for instance
-  };
-
   /// Starts the warden and tries every layer in a box. Throws MissingError naming the layer that this machine refuses.
-  explicit Sandbox(Options options = {});
+  explicit Sandbox(SandboxOptions options = {});
   ~Sandbox();
   Sandbox(const Sandbox&) = delete;
 
@@ -68,12 +75,15 @@ class Sandbox {
   std::vector<Ended> run_together(std::vector<Program> programs);
 
  private:
-  Options options_;
+  SandboxOptions options_;
   Isolation isolation_;
   struct Warden;
-  std::shared_ptr<Warden> warden();  // a new one where the old one has ended
+  /// Where requests for Python go; the interpreter starts with the first.
+  int zygote();
 
   std::shared_ptr<Warden> warden_;
+  std::mutex zygote_starts_;
+  File zygote_;
 };
 
 /// What a Sandbox on this machine would have, for `doctor`; never throws.
