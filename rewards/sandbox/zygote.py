@@ -2,6 +2,7 @@
 
 The request names no program but "role" and, as file 3, the text to run:
   script  the text is the program, as `python3 FILE` would run it
+  call    the text defines a function (or a class Solution that has it); file 4 is its call, file 5 takes the value
   serve   the text defines functions; file 4 is a socket on which calls come and results go, as plain values
   check   the text is a test that calls functions of a program served in another box, over file 4
 """
@@ -179,6 +180,27 @@ def script(text):
     exec(compile(text, "main.py", "exec"), fresh_main(text, "main.py"))
 
 
+def define(text):
+    """The namespace of a program that is imported, not run."""
+    namespace = fresh_main(text, "main.py")
+    namespace["__name__"] = "main"
+    exec(compile(text, "main.py", "exec"), namespace)
+    return namespace
+
+
+def call(text, request, answer):
+    wanted = json.loads(request)
+    namespace = define(text)
+    function = namespace.get(wanted["name"])
+    if function is None and "Solution" in namespace:
+        function = getattr(namespace["Solution"](), wanted["name"])
+    if function is None:
+        raise NameError("there is no function " + wanted["name"])
+    value = json.dumps(encode(function(*wanted["arguments"])))
+    with open(answer, "w", closefd=False) as file:
+        file.write(value)
+
+
 def lines_of(channel):
     return channel.makefile("r", encoding="utf-8"), channel.makefile("w", encoding="utf-8")
 
@@ -208,9 +230,7 @@ def describe(namespace):
 
 def serve(text, channel):
     reader, writer = lines_of(channel)
-    namespace = fresh_main(text, "main.py")
-    namespace["__name__"] = "main"
-    exec(compile(text, "main.py", "exec"), namespace)
+    namespace = define(text)
     say(writer, describe(namespace))
     for line in reader:
         call = json.loads(line)
@@ -292,10 +312,7 @@ def beside(text, falsify):
     if falsify:
         tree = ast.fix_missing_locations(Falsified().visit(tree))
     code = compile(tree, "test.py", "exec")
-    namespace = fresh_main(program, "main.py")
-    namespace["__name__"] = "main"
-    exec(compile(program, "main.py", "exec"), namespace)
-    exec(code, namespace)
+    exec(code, define(program))
 
 
 def run(request):
@@ -314,6 +331,8 @@ def run(request):
         role = request["role"]
         if role == "script":
             script(text)
+        elif role == "call":
+            call(text, read_all(4), 5)
         elif role == "beside":
             beside(text, request["falsify"])
         else:
