@@ -12,6 +12,7 @@
 #include "grpo/commands.h"
 #include "policy/commands.h"
 #include "rewards/commands.h"
+#include "rewards/reward.h"
 #include "rollout/commands.h"
 #include "tasks/commands.h"
 
@@ -36,7 +37,7 @@ int main(int argc, char** argv) {
   cohort::add_rollout_commands(app);
   cohort::add_rewards_commands(app);
   cohort::add_policy_commands(app);
-  cohort::add_tasks_commands(app);
+  cohort::add_tasks_commands(app, cohort::unreadable_answer);
   cohort::add_configs_commands(app);
   app.footer("Example: cohort doctor");  // set last: verbs inherit what is set before them
   return cohort::run_command_line(app, argc, argv);

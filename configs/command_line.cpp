@@ -106,12 +106,33 @@ int parse_and_run(CLI::App& app, int argc, const char* const* argv) {
   }
 }
 
+bool is_whole(const std::string& text) {
+  return !text.empty() && text.find_first_not_of("0123456789") == text.npos;
+}
+
 }  // namespace
 
 int run_command_line(CLI::App& app, int argc, const char* const* argv) {
   const int exit_code = parse_and_run(app, argc, argv);
   const bool is_written = std::cout.flush().good() && std::fflush(stdout) == 0;  // a full disk shows here
   return exit_code == 0 && !is_written ? say(app, "stdout could not be written to", kFailed) : exit_code;
+}
+
+CLI::Validator whole_number() {
+  return CLI::Validator(
+      [](const std::string& text) {
+        return is_whole(text) ? std::string() : text + " is not a whole number from 0 on";
+      },
+      "NUMBER");
+}
+
+CLI::Validator at_least_one() {
+  return CLI::Validator(
+      [](const std::string& text) {
+        const bool is_zero = text.find_first_not_of('0') == text.npos;
+        return is_whole(text) && !is_zero ? std::string() : text + " is not a whole number from 1 on";
+      },
+      "NUMBER");
 }
 
 }  // namespace cohort

@@ -84,26 +84,23 @@ std::string first_model(const ChainConfig& chain, std::string model) {
 }
 
 void check_stage(const ChainConfig& chain, const Json& config, const StageConfig& stage) {
+  const auto named = [](const Json& part, const char* key) { return part.at(key).get<std::string>(); };
   if (stage.kind == "sft") {
     const SftConfig c = read_stage<SftConfig>(config, stage);
-    open_sft_set(c.tasks, c.seed);
-    load_spec(first_model(chain, stage.config.value("model", "")));
+    expect_runnable(c, first_model(chain, named(stage.config, "model")));
   } else if (stage.kind == "train") {
     const TrainConfig c = read_stage<TrainConfig>(config, stage);
-    validate(c);
-    open_task_set(c.tasks, c.seed), read_all_tasks(c.eval_tasks);
-    expect_room(c, load_spec(first_model(chain, stage.config.value("model", ""))));
+    expect_runnable(c, first_model(chain, named(stage.config, "model")));
   } else if (stage.kind == "eval") {
     const EvalConfig c = read_stage<EvalConfig>(config, stage);
     if (c.model.empty()) throw UsageError("stage \"" + stage.name + "\" has no model: name a folder or stage:NAME");
-    expect_rewards(c.rewards), expect_rewards(c.lenient_rewards), read_all_tasks(c.tasks);
-    load_spec(first_model(chain, stage.config.value("model", "")));
+    expect_runnable(c, first_model(chain, named(stage.config, "model")));
   } else {
     const DistillConfig c = read_stage<DistillConfig>(config, stage);
-    expect_rewards(c.rewards), open_task_set(c.tasks, c.seed);
-    load_spec(first_model(chain, stage.config.value("teacher", "")));
-    load_spec(first_model(chain, stage.config.value("student", Json::object()).value("model", "")));
+    expect_runnable(c, first_model(chain, named(stage.config, "teacher")),
+                    first_model(chain, named(stage.config.at("student"), "model")));
   }
+  if (stage.evaluate) expect_runnable(chain.eval, first_model(chain, "stage:" + stage.name));
 }
 
 /// A name is that of a folder, and no other stage's; seconds_of is an earlier one.
@@ -175,8 +172,10 @@ std::string table_line(const Json& stage) {
   char lenient[32] = "-  ";
   if (stage.contains("lenient_pass@1"))
     std::snprintf(lenient, sizeof lenient, "%.1f %%", 100 * stage["lenient_pass@1"].get<double>());
-  std::snprintf(text, sizeof text, "%-34s %6.1f %%  [%5.1f, %5.1f]  %9s  %7.1f  %10lld  %8.1f\n",
-                stage.value("title", stage.at("name").get<std::string>()).c_str(),
+  std::string title = stage.value("title", stage.at("name").get<std::string>());
+  const auto characters = std::ranges::count_if(title, [](char c) { return (c & 0xC0) != 0x80; });
+  title.append(size_t(std::max<int64_t>(0, 34 - characters)), ' ');
+  std::snprintf(text, sizeof text, "%s %6.1f %%  [%5.1f, %5.1f]  %9s  %7.1f  %10lld  %8.1f\n", title.c_str(),
                 100 * stage.at("pass@1").get<double>(), 100 * stage.at("ci95")[0].get<double>(),
                 100 * stage.at("ci95")[1].get<double>(), lenient, stage.at("mean_length").get<double>(),
                 static_cast<long long>(stage.at("tokens").get<int64_t>()), stage.at("seconds").get<double>());
@@ -224,17 +223,20 @@ std::string chain_summary(const fs::path& folder) {
 void validate(const ChainConfig& chain, const fs::path& folder) {
   if (chain.stages.empty()) throw UsageError("stages is empty: a chain needs at least one");
   for (const StageConfig& stage : chain.stages) check_names(chain, stage);
-  for (const StageConfig& stage : chain.stages)
-    check_stage(chain, stage_config(chain, stage, folder, Json::array()), stage);
   const bool is_evaluated =
       std::any_of(chain.stages.begin(), chain.stages.end(), [](const StageConfig& stage) { return stage.evaluate; });
   if (is_evaluated && chain.eval.tasks.empty())
     throw UsageError("eval.tasks is empty, but stages are to be evaluated: name held-out tasks there");
-  expect_rewards(chain.eval.rewards), expect_rewards(chain.eval.lenient_rewards);
-  read_all_tasks(chain.eval.tasks);
   if (!chain.eval.model.empty())
     throw UsageError("eval.model is " + chain.eval.model +
                      ": a chain evaluates the final model of its stages, leave it out");
+  expect_rewards(chain.eval.rewards), expect_rewards(chain.eval.lenient_rewards);
+  for (const StageConfig& stage : chain.stages) try {
+      check_stage(chain, stage_config(chain, stage, folder, Json::array()), stage);
+    } catch (const UsageError& error) {
+      const std::string what = error.what(), where = "stage \"" + stage.name + "\"";
+      throw UsageError(what.starts_with(where) ? what : where + ": " + what);
+    }
 }
 
 /// Every key of a stage's config, as its run writes it down.

@@ -6,8 +6,6 @@
 #include "configs/error.h"
 #include "distill/chain.h"
 #include "grpo/train_options.h"
-#include "policy/load.h"
-#include "tasks/task_set.h"
 
 namespace cohort {
 namespace {
@@ -44,14 +42,12 @@ void add_distill_commands(CLI::App& app) {
   add_run_verb<SftConfig>(
       app, "sft", "supervised tuning on chat or prompt/completion rows",
       "Example:\n  cohort sft configs/sft.json --out runs/sft --set max_steps=20",
-      [](const SftConfig& c, const RunRequest&) { load_spec(c.model), open_sft_set(c.tasks, c.seed); },
+      [](const SftConfig& c, const RunRequest&) { expect_runnable(c, c.model); },
       [](const SftConfig& c, const RunRequest& r) { std::cout << sft(c, r).final_folder.string() << "\n"; });
   add_run_verb<DistillConfig>(
       app, "distill", "a student learns from a teacher's verified completions",
       "Example:\n  cohort distill configs/distill.json --dry-run",
-      [](const DistillConfig& c, const RunRequest&) {
-        load_spec(c.teacher), load_spec(c.student.model), open_task_set(c.tasks, c.seed), reward_specs(c.rewards);
-      },
+      [](const DistillConfig& c, const RunRequest&) { expect_runnable(c, c.teacher, c.student.model); },
       [](const DistillConfig& c, const RunRequest& r) { std::cout << distill(c, r).final_folder.string() << "\n"; });
   add_run_verb<ChainConfig>(
       app, "run", "a chain of stages, each with its own folder; one report over all",

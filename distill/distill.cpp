@@ -1,5 +1,6 @@
 #include "distill/distill.h"
 
+#include <algorithm>
 #include <fstream>
 
 #include "configs/durable_file.h"
@@ -103,10 +104,18 @@ Sampled sample_traces(const DistillConfig& config, Run& run) {
 
 }  // namespace
 
+void expect_runnable(const DistillConfig& config, const std::string& teacher, const std::string& student) {
+  expect_rewards(config.rewards);
+  const std::vector<Task> tasks = open_task_set(config.tasks, config.seed).next(config.num_prompts);
+  std::ranges::for_each(tasks, expect_no_own_reward);
+  longest_prompt(tasks, expect_tokenizer(teacher), config.sampling, load_spec(teacher));
+  load_spec(student), expect_tokenizer(student);
+}
+
 TrainResult distill(const DistillConfig& config, const RunRequest& request) {
   watch_interrupts();
   Run run = open_run(request, dump_config(config));
-  load_spec(config.student.model);  // refused before the teacher samples
+  expect_runnable(config, config.teacher, config.student.model);  // before the teacher samples
   Sampled sampled = sample_traces(config, run);
   SftConfig student = config.student;
   student.tasks = {TaskSource{.reference = (run.folder / "traces.jsonl").string(), .split = "all"}};

@@ -38,6 +38,9 @@ void visit_fields(V& v, DistillConfig& c) {
   v.field("threads", c.threads, "threads; 0: all usable cores", between(0, 1024));
 }
 
+/// Throws what a run would refuse, weights unread; teacher and student are what the config's models stand for.
+void expect_runnable(const DistillConfig& config, const std::string& teacher, const std::string& student);
+
 /// Samples traces into `out`/traces.jsonl, then tunes the student into `out`. tokens and seconds count both.
 TrainResult distill(const DistillConfig& config, const RunRequest& request);
 

@@ -108,6 +108,11 @@ Json learn(Job& job) {
 
 }  // namespace
 
+void expect_runnable(const SftConfig& config, const std::string& model) {
+  load_spec(model), expect_tokenizer(model);
+  open_sft_set(config.tasks, config.seed);
+}
+
 SftSequence encode_row(const Tokenizer& tokenizer, const SftRow& row, int32_t max_length) {
   SftSequence s = row.messages.empty() ? encode_plain(tokenizer, row) : encode_chat(tokenizer, row);
   if (s.tokens.size() > size_t(max_length)) s.tokens.resize(size_t(max_length)), s.mask.resize(size_t(max_length));

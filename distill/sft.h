@@ -39,6 +39,9 @@ void visit_fields(V& v, SftConfig& c) {
   v.field("threads", c.threads, "threads; 0: all usable cores", between(0, 1024));
 }
 
+/// Throws what a run would refuse, weights unread; `model` is what config.model stands for.
+void expect_runnable(const SftConfig& config, const std::string& model);
+
 /// Ids of a row and which of them are learned: a completion and its end, or the assistant's turns.
 SftSequence encode_row(const Tokenizer& tokenizer, const SftRow& row, int32_t max_length);
 

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <iostream>
 
+#include "configs/command_line.h"
 #include "configs/error.h"
 
 namespace cohort {
@@ -166,13 +167,13 @@ void add_bench(CLI::App& app) {
   verb->add_option("--seconds", options->config.seconds, "of repetitions for each figure, their median is reported")
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);
-  verb->add_option("--prompt-length", shape.prompt_length, "tokens")->capture_default_str()->check(CLI::PositiveNumber);
+  verb->add_option("--prompt-length", shape.prompt_length, "tokens")->capture_default_str()->check(at_least_one());
   verb->add_option("--max-completion-length", shape.completion_length, "tokens of every completion")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->check(at_least_one());
   verb->add_option("--slots", shape.slots, "of rollout: completions decoded at once, e.g. 1,8,64")
       ->delimiter(',')
-      ->check(CLI::PositiveNumber);
+      ->check(at_least_one());
   verb->footer("Example:\n  cohort bench rollout --slots 1,64");
   verb->callback([options, &app] { run_bench(*options, app.version()); });
 }

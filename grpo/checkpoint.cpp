@@ -95,6 +95,8 @@ std::string checkpoint_fault(const fs::path& checkpoint) {
   if (!fs::exists(checkpoint / "COMPLETE")) return "COMPLETE is missing";
   Json files = Json::parse(read_text(checkpoint / "COMPLETE"), nullptr, false);
   if (!files.is_object()) return "COMPLETE is broken";
+  for (const char* name : {"model.safetensors", "optimizer.safetensors", "state.json", "config.json", "run.json"})
+    if (!files.contains(name)) return std::string("COMPLETE does not list ") + name;
   for (const auto& [name, expected] : files.items()) {
     fs::path path = checkpoint / name;
     if (!fs::is_regular_file(path)) return name + " is missing";

@@ -27,6 +27,7 @@ void run_train(const TrainOptions& options) {
   read_run_config(options.run, config);
   if (!options.groups.empty()) config.groups = options.groups;
   if (options.dry_run) {
+    expect_runnable(config, config.model);
     std::cout << plan_text(plan(config));
     return;
   }

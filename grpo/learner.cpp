@@ -36,12 +36,15 @@ std::vector<Piece> pieces(const ModelSpec& spec, const std::string& router_polic
 }  // namespace
 
 double learning_rate_at(const OptimizerConfig& c, int64_t step, int64_t max_steps) {
+  if (c.lr_scheduler_type == "constant") return c.learning_rate;
   if (step < c.warmup_steps) return c.learning_rate * double(step + 1) / double(c.warmup_steps + 1);
   double share =
       std::min(1.0, double(step - c.warmup_steps) / double(std::max<int64_t>(1, max_steps - c.warmup_steps)));
   if (c.lr_scheduler_type == "linear") return c.learning_rate * (1 - share);
-  if (c.lr_scheduler_type == "cosine") return c.learning_rate * (0.1 + 0.45 * (1 + std::cos(std::numbers::pi * share)));
-  return c.learning_rate;
+  const double cosine = 0.5 * (1 + std::cos(std::numbers::pi * share));
+  if (c.lr_scheduler_type == "cosine") return c.learning_rate * cosine;
+  if (c.lr_scheduler_type == "cosine_with_min_lr") return c.learning_rate * (0.1 + 0.9 * cosine);
+  return c.learning_rate;  // constant_with_warmup
 }
 
 Learner::Learner(CausalLM& model, const Compute& compute, const OptimizerConfig& config, double temperature)

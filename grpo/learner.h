@@ -28,8 +28,11 @@ void visit_fields(V& v, OptimizerConfig& c) {
   v.field("weight_decay", c.weight_decay, "decoupled weight decay, not on norms and biases", at_least(0));
   v.field("max_grad_norm", c.max_grad_norm, "gradients with a larger norm are scaled down to it; 0: never",
           at_least(0));
-  v.field("lr_scheduler_type", c.lr_scheduler_type, "course of the learning rate after warm-up; cosine ends at a tenth",
-          one_of({"linear", "cosine", "constant", "constant_with_warmup"}));
+  v.field(
+      "lr_scheduler_type", c.lr_scheduler_type,
+      "course of the learning rate, by the names of transformers: constant knows no warm-up, linear and cosine end at "
+      "0, cosine_with_min_lr at a tenth",
+      one_of({"linear", "cosine", "cosine_with_min_lr", "constant", "constant_with_warmup"}));
   v.field("warmup_steps", c.warmup_steps, "steps over which the learning rate rises from 0", at_least(0));
   v.field("router_policy", c.router_policy, "what is trained of the routers", one_of({"train", "bias_only", "freeze"}));
   v.field("router_bias_update_rate", c.router_bias_update_rate,

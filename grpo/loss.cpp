@@ -29,7 +29,8 @@ Surrogate surrogate(const LossConfig& c, double ratio, double advantage) {
   double free = (capped ? *c.delta : ratio) * advantage, clipped = std::clamp(ratio, low, high) * advantage;
   bool inside = ratio >= low && ratio <= high;
   double slope = free <= clipped ? (capped ? 0 : ratio * advantage) : inside ? ratio * advantage : 0;
-  return {-std::min(free, clipped), -slope, ratio < low && advantage<0, ratio> high && advantage > 0};
+  const double counted = capped ? *c.delta : ratio;  // TRL counts after the cap
+  return {-std::min(free, clipped), -slope, counted < low && advantage<0, counted> high && advantage > 0};
 }
 
 /// Mean log ratio of a sequence (GSPO).
@@ -85,7 +86,10 @@ LossSums grpo_loss(const LossConfig& c, const TokenBatch& b, const LossScale& sc
       sums.ratio_sum += ratio, sums.ratio_min = std::min(sums.ratio_min, ratio),
                                sums.ratio_max = std::max(sums.ratio_max, ratio);
     }
-    if (s.tokens == 0) continue;
+    if (s.tokens == 0) {  // a masked sequence has its one ratio all the same
+      if (by_sequence) sums.clip_terms += 1, sums.clipped_low_min = 0;
+      continue;
+    }
     double terms = by_sequence ? 1 : s.tokens;  // a sequence has one ratio, or one for each token
     sums.clipped_low += low / s.tokens * terms, sums.clipped_high += high / s.tokens * terms, sums.clip_terms += terms;
     sums.clipped_low_min = std::min(sums.clipped_low_min, low / s.tokens),

@@ -12,12 +12,6 @@ bool is_masked(const Completion& c, size_t i, const PackConfig& config) {
   return !c.loss_mask.empty() && c.loss_mask[i] == 0;
 }
 
-int64_t learned_tokens(const Completion& c, const PackConfig& config) {
-  int64_t n = 0;
-  for (size_t i = 0; i < c.tokens.size(); ++i) n += !is_masked(c, i, config);
-  return n;
-}
-
 /// A block table for `length` positions: the blocks of `shared`, then new ones. Returns its number.
 size_t new_table(MicroBatch& m, int64_t length, std::span<const int32_t> shared) {
   std::vector<int32_t> table(shared.begin(), shared.end());
@@ -85,6 +79,12 @@ MicroBatch& last_or_new(std::vector<MicroBatch>& batches, int64_t rows, const Pa
 }
 
 }  // namespace
+
+int64_t learned_tokens(const Completion& c, const PackConfig& config) {
+  int64_t n = 0;
+  for (size_t i = 0; i < c.tokens.size(); ++i) n += !is_masked(c, i, config);
+  return n;
+}
 
 std::vector<MicroBatch> pack(std::span<const Group> groups, const PackConfig& config, Keep keep) {
   std::vector<MicroBatch> batches;

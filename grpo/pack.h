@@ -36,6 +36,9 @@ void visit_fields(V& v, PackConfig& c) {
 /// Completions whose advantage and mask are not zero have signal; the others change no gradient when β is 0.
 enum class Keep { all, with_signal, without_signal };
 
+/// Tokens of a completion whose loss counts.
+int64_t learned_tokens(const Completion& completion, const PackConfig& config);
+
 std::vector<MicroBatch> pack(std::span<const Group> groups, const PackConfig& config, Keep keep);
 
 /// Divisors of one optimizer step, from all of its groups, whatever was dropped.

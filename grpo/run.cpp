@@ -86,15 +86,20 @@ void remove_temporary_names(const fs::path& folder) {
     if (fs::is_directory(folder / part)) remove_unfinished(folder / part);
 }
 
+fs::path whole_path(const fs::path& folder) {
+  const fs::path path = fs::absolute(folder).lexically_normal();
+  return path.has_filename() ? path : path.parent_path();
+}
+
 /// A checkpoint folder as it is given, or the newest of a run folder; config.json stands beside both.
-void resume_run(Run& run, fs::path from) {
-  from = fs::absolute(from).lexically_normal();
-  if (!from.has_filename()) from = from.parent_path();
+void resume_run(Run& run, const fs::path& given) {
+  const fs::path from = whole_path(given);
   if (!fs::is_directory(from)) throw UsageError("--resume=" + from.string() + " is not a folder");
   const bool is_checkpoint = fs::exists(from / "COMPLETE"), is_elsewhere = !fs::equivalent(from, run.folder);
   run.checkpoint = is_checkpoint ? std::optional(from) : newest_checkpoint(from);
   if (!run.checkpoint && is_elsewhere) throw UsageError("--resume=" + from.string() + " holds no whole checkpoint");
-  const fs::path home = is_checkpoint ? from.parent_path().parent_path() : from;
+  const fs::path home = run_of(from);
+  if (!fs::equivalent(home, run.folder)) run.began_in = home;
   for (const fs::path& folder : {home, run.folder})
     if (fs::exists(folder / "config.json"))
       expect_same_config(parse_config_file(folder / "config.json"), run.config, "", folder);
@@ -102,7 +107,29 @@ void resume_run(Run& run, fs::path from) {
     expect_same_config(parse_config_file(from / "run.json"), run.config, "", from);
 }
 
+/// The rows up to the step that the run goes on from: its own, all of them, or those of the run it began in.
+void take_up_metrics(const Run& run, int64_t step) {
+  const fs::path log = run.folder / "metrics.jsonl";
+  const int64_t last = last_logged_step(run.folder);
+  if (run.began_in.empty() || last > 0) {
+    if (last < step)
+      throw UsageError(log.string() + " ends at step " + std::to_string(last) + ", the checkpoint is of step " +
+                       std::to_string(step) +
+                       ": put the whole file back, or go on from an earlier checkpoint with --resume=FOLDER");
+    MetricsLog(log, step);
+  } else if (fs::exists(run.began_in / "metrics.jsonl")) {
+    MetricsLog begun(log, 0);
+    for (const Json& row : read_metrics(run.began_in / "metrics.jsonl"))
+      if (row.at("step").get<int64_t>() <= step) begun.append(row);
+  }
+}
+
 }  // namespace
+
+fs::path run_of(const fs::path& folder) {
+  const fs::path path = whole_path(folder);
+  return fs::exists(path / "COMPLETE") ? path.parent_path().parent_path() : path;
+}
 
 void expect_same_config(const Json& saved, const Json& now, const fs::path& folder) {
   expect_same_config(saved, now, "", folder);
@@ -133,7 +160,7 @@ Run open_run(const RunRequest& request, const Json& effective_config) {
 }
 
 void begin_run(Run& run, int64_t step) {
-  if (!run.overwrite && step > 0) MetricsLog(run.folder / "metrics.jsonl", step);  // refuses a log that ends before
+  if (!run.overwrite && step > 0) take_up_metrics(run, step);
   fs::remove(run.folder / "final" / "config.json");  // first: half a folder is no finished run
   if (std::exchange(run.overwrite, false))
     for (const std::string& name : kLeftByRuns) fs::remove_all(run.folder / name);

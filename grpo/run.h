@@ -17,11 +17,15 @@ struct RunRequest {
   std::filesystem::path resume_from;  // a run or checkpoint folder of its own; empty: out
 };
 
+/// The run that a run or checkpoint folder belongs to.
+std::filesystem::path run_of(const std::filesystem::path& folder);
+
 struct Run {
   std::filesystem::path folder;
   Json config;                                      // effective
   bool overwrite = false;                           // a run that stands there is to be replaced
   std::optional<std::filesystem::path> checkpoint;  // to start from
+  std::filesystem::path began_in;                   // another run, which this one goes on from; empty: none
   bool finished = false;                            // final/ exists
   bool is_over = false;                             // and its checkpoints are gone: nothing is left to do
   std::unique_ptr<RunLock> lock;

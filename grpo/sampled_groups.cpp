@@ -15,6 +15,10 @@ fs::path file_of(const fs::path& run, int64_t version) {
   return run / "sampled" / name;
 }
 
+std::string text_of(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
 /// CRC-32C of the pieces' CRC-32C.
 uint32_t checksum(const Buffer& parameters, const Compute& compute) {
   constexpr int64_t piece = 1 << 16;
@@ -37,8 +41,9 @@ SampledGroups::SampledGroups(const fs::path& run, const CausalLM& model, const C
   std::ifstream lines(file);
   for (std::string line; std::getline(lines, line);) {
     Json row = Json::parse(line, nullptr, false);
-    if (row.is_object() && row.contains("index") && row.value("weights", Json()) == weights_)
-      found_[row["index"]] = group_from_json(row.at("group"));
+    if (!row.is_object() || row.value("weights", Json()) != weights_ || !row.contains("group")) continue;
+    if (row.value("checksum", Json()) != crc32c(text_of(row["group"]))) continue;  // damaged: sampled anew
+    found_[row.at("index")] = group_from_json(row["group"]);
   }
 }
 
@@ -49,7 +54,9 @@ GroupStore SampledGroups::store() {
           },
           .keep =
               [this](int64_t index, const Group& group) {
-                log_->append(Json{{"index", index}, {"weights", weights_}, {"group", to_json(group)}}.dump());
+                const Json row = to_json(group);
+                log_->append(text_of(
+                    {{"index", index}, {"weights", weights_}, {"checksum", crc32c(text_of(row))}, {"group", row}}));
               }};
 }
 

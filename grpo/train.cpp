@@ -125,8 +125,8 @@ Keep kept(const TrainConfig& c) {
 /// and every tenth step's rollout the dropped completions too.
 void check_sampling(Job& job) {
   const TrainConfig& c = job.config;
-  const int64_t next_tenth = round_up(job.step(), 10);
-  const bool dropped_too = next_tenth < job.step() + job.inner_steps();
+  const int64_t first = job.step() + 1, last = job.step() + job.inner_steps();
+  const bool dropped_too = first == 1 || round_up(first, 10) <= last;
   job.checks.assign(size_t(c.steps_per_generation), Json());
   for (int64_t i = 0; i < c.steps_per_generation; ++i) {
     SamplingCheck check;
@@ -171,7 +171,7 @@ Json learn(Job& job) {
   StepStats stats = job.learner.step(
       batches, [&](const TokenBatch& batch, std::span<float> d) { return grpo_loss(c.loss, batch, scale, d); },
       c.max_steps, load);
-  if (kept(c) == Keep::with_signal) count_dropped(stats.sums, groups, c.loss, scale);
+  if (kept(c) == Keep::with_signal) count_dropped(stats.sums, groups, c.loss, c.pack, scale);
   SamplingCheck check = check_from(job.checks[size_t(inner % c.steps_per_generation)]);
   if (inner == 0)
     for (const MicroBatch& batch : batches) check.add(batch);
@@ -280,11 +280,15 @@ std::string summary_line(const Json& row) {
 }
 
 /// Training on another policy than the one that sampled is never silent.
-void expect_one_policy(const Json& row) {
-  if (row.at("logprob_bit_mismatches") != 0)
-    throw std::runtime_error("step " + row.at("step").dump() + ": " + row.at("logprob_bit_mismatches").dump() +
-                             " log-probabilities of the learner differ from those stored while decoding "
-                             "(logprob_bit_mismatches, which must be 0): a defect of this program, please report it");
+void expect_one_policy(const Json& row, const std::string& groups) {
+  if (row.at("logprob_bit_mismatches") == 0) return;
+  throw std::runtime_error("step " + row.at("step").dump() + ": " + row.at("logprob_bit_mismatches").dump() +
+                           " log-probabilities of the learner differ from those stored while decoding "
+                           "(logprob_bit_mismatches, which must be 0): " +
+                           (groups.empty() ? "a defect of this program, please report it"
+                                           : "the groups of " + groups +
+                                                 " were sampled by other weights, at another temperature or in another "
+                                                 "storage (bf16)"));
 }
 
 /// Self-test: with a learning rate of 0 nothing may move, so every ratio of every inner step is exactly 1.
@@ -371,7 +375,7 @@ TrainResult train(const TrainConfig& given, const RunRequest& request, bool self
     const Json row = take_step(job, frozen, self_test, progress);
     metrics.log(row);
     progress.update(job.step(), summary_line(row));
-    if (self_test || frozen.empty()) expect_one_policy(row);
+    if (self_test || frozen.empty()) expect_one_policy(row, config.groups);
     if (self_test) expect_ratio_one(row);
     const bool stop = interrupted();
     if (stop || is_over(job) || due(job.step(), config.save_steps)) checkpoint(job);

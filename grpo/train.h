@@ -89,8 +89,9 @@ void visit_fields(V& v, TrainConfig& c) {
 
 /// Throws UsageError naming the key for values that do not go together.
 void validate(const TrainConfig& config);
-/// Throws UsageError when the model's context leaves no room for a prompt and a completion.
-void expect_room(const TrainConfig& config, const ModelSpec& spec);
+/// Throws what a run would refuse, weights unread: settings, tasks, and prompts without room. `model` is what
+/// config.model stands for.
+void expect_runnable(const TrainConfig& config, const std::string& model);
 
 struct TrainResult {
   double seconds = 0;

@@ -108,8 +108,12 @@ void expect_fit(std::span<const Group> groups, CausalLM& model) {
     }
 }
 
-void expect_room(const TrainConfig& config, const ModelSpec& spec) {
-  prompt_room(config, spec);
+void expect_runnable(const TrainConfig& config, const std::string& model) {
+  validate(config);
+  const int64_t room = prompt_room(config, load_spec(model));
+  const Tokenizer tokenizer = expect_tokenizer(model);
+  longest_prompt(open_task_set(config.tasks, config.seed).streams(), tokenizer, room);
+  for (const Task& task : read_all_tasks(config.eval_tasks)) length_of(task, tokenizer, room);
 }
 
 void validate(const TrainConfig& c) {

@@ -98,13 +98,14 @@ double max_violation(std::span<const double> load, size_t experts) {
   return layers ? total / double(layers) : 0;
 }
 
-void count_dropped(LossSums& sums, std::span<const Group> groups, const LossConfig& loss, const LossScale& scale) {
+void count_dropped(LossSums& sums, std::span<const Group> groups, const LossConfig& loss, const PackConfig& pack,
+                   const LossScale& scale) {
   sums.clip_terms = loss.importance_sampling_level == "token" ? scale.num_tokens : scale.num_sequences;
   for (const Group& group : groups)
     for (const Rollout& r : group.rollouts) {
       if (r.advantage != 0) continue;
       sums.clipped_low_min = 0;
-      if (r.completion.entropy_sum != 0)
+      if (learned_tokens(r.completion, pack) > 0 && r.completion.entropy_sum != 0)
         sums.entropy += r.completion.entropy_sum, sums.entropy_tokens += double(r.completion.tokens.size());
     }
 }

@@ -23,8 +23,10 @@ std::vector<double> expert_load(std::span<const Group> groups);
 double max_violation(std::span<const double> load, size_t experts);
 
 /// Completions without advantage, which the learner did not pass, count in the means all the same: their entropy is
-/// that of the sampling, and clipping holds back none of their ratios.
-void count_dropped(LossSums& sums, std::span<const Group> groups, const LossConfig& loss, const LossScale& scale);
+/// that of the sampling (at later inner steps the weights have moved since), and clipping holds back none of their
+/// ratios. Masked ones have no entropy.
+void count_dropped(LossSums& sums, std::span<const Group> groups, const LossConfig& loss, const PackConfig& pack,
+                   const LossScale& scale);
 
 /// Loss, KL, clipping, gradient norm, learning rate.
 Json step_metrics(const StepStats& stats, const LossConfig& loss, int64_t num_tokens);

@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "configs/error.h"
+#include "configs/machine.h"
 #include "policy/load.h"
 #include "rollout/evaluate.h"
 #include "tasks/task_set.h"
@@ -67,12 +68,15 @@ void add_run_options(CLI::App& verb, RunOptions& options) {
 }
 
 RunRequest run_request(const RunOptions& options) {
-  RunRequest request{.out = options.out.empty()
-                                ? std::filesystem::path("runs") / std::filesystem::path(options.config).stem()
-                                : std::filesystem::path(options.out),
+  namespace fs = std::filesystem;
+  RunRequest request{.out = fs::path("runs") / fs::path(options.config).stem(),
                      .resume = !options.resume.empty(),
                      .overwrite = options.overwrite};
   if (request.resume && options.resume != RunOptions::kOwnFolder) request.resume_from = options.resume;
+  if (!options.out.empty())
+    request.out = options.out;
+  else if (!request.resume_from.empty())
+    request.out = run_of(request.resume_from);
   return request;
 }
 
@@ -84,10 +88,7 @@ Json run_config_json(const RunOptions& options) {
 }
 
 Plan plan(const TrainConfig& c) {
-  validate(c);
-  open_task_set(c.tasks, c.seed), read_all_tasks(c.eval_tasks);  // what a run would refuse
   ModelSpec spec = load_spec(c.model);
-  expect_room(c, spec);
   Compute compute(c.threads ? c.threads : usable_cores());
   Plan p;
   p.prompts_per_rollout = int64_t(c.prompts_per_step) * c.steps_per_generation;
@@ -130,6 +131,11 @@ std::string plan_text(const Plan& p) {
       << ", key/value cache " << gib(p.kv_bytes) << ", activations " << gib(p.activation_bytes) << "\n"
       << "seconds per step         at least " << p.seconds_per_step
       << " (arithmetic alone, every completion at full length)\n";
+  const int64_t needed = p.weight_bytes + p.optimizer_bytes + p.kv_bytes + p.activation_bytes,
+                there = memory().total_bytes;
+  if (there > 0 && needed > there)
+    out << "this machine has         " << gib(there) << " of memory: lower max_slots, max_completion_length or "
+        << "max_tokens_per_batch\n";
   return out.str();
 }
 

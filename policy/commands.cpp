@@ -47,11 +47,11 @@ void for_lines(const std::string& path, F f) {
 /// log p(id_t | ids before it) of one sequence by the engine's forward; the first is null.
 Json sequence_logprobs(CausalLM& model, const Compute& compute, const std::vector<int32_t>& ids) {
   Json row = Json::array({nullptr});
-  if (ids.size() < 2) return ids.empty() ? Json::array() : row;
   for (int32_t id : ids)
     if (id < 0 || id >= model.spec.vocab)
       throw UsageError("token id " + std::to_string(id) + " is outside the vocabulary of " +
                        std::to_string(model.spec.vocab));
+  if (ids.size() < 2) return ids.empty() ? Json::array() : row;
   extend_rope(model, int64_t(ids.size()));
   std::vector<int32_t> table(size_t(ceil_div(int64_t(ids.size()), kKeyBlock)));
   for (size_t b = 0; b < table.size(); ++b) table[b] = int32_t(b);

@@ -207,34 +207,45 @@ ModelSpec load_spec(const std::string& reference) {
   return spec;
 }
 
+std::unique_ptr<Tokenizer> tokenizer_of(const std::string& reference) {
+  Reference r = parse_reference(reference);
+  if (r.kind == Reference::Kind::gguf)
+    return std::make_unique<Tokenizer>(tokenizer_from_gguf(open_gguf(r.path).metadata));
+  if (r.kind == Reference::Kind::folder) {
+    if (!fs::exists(r.path / "tokenizer.json")) return nullptr;
+    return std::make_unique<Tokenizer>(load_tokenizer(r.path));
+  }
+  Json tokenizer = parse_config_file(r.path).value("tokenizer", Json());
+  if (tokenizer.is_null()) return nullptr;
+  if (!tokenizer.is_object() || !tokenizer.contains("bytes"))
+    throw UsageError(r.path.string() + ": \"tokenizer\" is not of the form {\"bytes\": [special tokens]}");
+  return std::make_unique<Tokenizer>(byte_tokenizer(tokenizer["bytes"].get<std::vector<std::string>>()));
+}
+
+Tokenizer expect_tokenizer(const std::string& reference) {
+  std::unique_ptr<Tokenizer> tokenizer = tokenizer_of(reference);
+  if (!tokenizer) throw UsageError("model " + reference + " has no tokenizer.json beside it, which is needed here");
+  return std::move(*tokenizer);
+}
+
 LoadedModel load_model(const std::string& reference, const Compute& compute, bool bf16) {
   Reference r = parse_reference(reference);
   LoadedModel loaded{make_model(load_spec(reference), bf16), nullptr};
-  if (r.kind == Reference::Kind::gguf) {
-    GgufFile gguf = open_gguf(r.path);
-    read_gguf(loaded.model, gguf, r.path.string());
-    loaded.tokenizer = std::make_unique<Tokenizer>(tokenizer_from_gguf(gguf.metadata));
-  } else if (r.kind == Reference::Kind::folder) {
+  if (r.kind == Reference::Kind::gguf)
+    read_gguf(loaded.model, open_gguf(r.path), r.path.string());
+  else if (r.kind == Reference::Kind::folder)
     read_safetensors(loaded.model, r.path);
-    if (fs::exists(r.path / "tokenizer.json")) loaded.tokenizer = std::make_unique<Tokenizer>(load_tokenizer(r.path));
-  } else {
+  else
     initialize(loaded.model, r.seed);
-    Json tokenizer = parse_config_file(r.path).value("tokenizer", Json());
-    if (tokenizer.is_object() && tokenizer.contains("bytes"))
-      loaded.tokenizer =
-          std::make_unique<Tokenizer>(byte_tokenizer(tokenizer["bytes"].get<std::vector<std::string>>()));
-    else if (!tokenizer.is_null())
-      throw UsageError(r.path.string() + ": \"tokenizer\" is not of the form {\"bytes\": [special tokens]}");
-  }
+  loaded.tokenizer = tokenizer_of(reference);
   finish_loading(loaded, compute, reference);
   return loaded;
 }
 
 LoadedModel load_with_tokenizer(const std::string& reference, const Compute& compute, bool bf16) {
-  LoadedModel loaded = load_model(reference, compute, bf16);
-  if (!loaded.tokenizer)
-    throw UsageError("model " + reference + " has no tokenizer.json beside it, which is needed here");
-  return loaded;
+  expect_exists(parse_reference(reference).path, "model");
+  expect_tokenizer(reference);
+  return load_model(reference, compute, bf16);
 }
 
 void save_model(const CausalLM& model, const Tokenizer* tokenizer, const fs::path& folder) {
@@ -244,6 +255,8 @@ void save_model(const CausalLM& model, const Tokenizer* tokenizer, const fs::pat
   config["architectures"] = Json::array({architectures.at(model.spec.model_type)});
   config["dtype"] = "float32";
   config.erase("torch_dtype"), config.erase("quantization_config");
+  if (model.spec.model_type == "deepseek_v3")  // MLA ignores it, transformers' eager attention divides by it
+    config["num_key_value_heads"] = config.at("num_attention_heads");
   Json generation = Json::object();
   if (!model.spec.stop_ids.empty())
     config["eos_token_id"] = generation["eos_token_id"] =

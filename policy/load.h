@@ -24,6 +24,10 @@ LoadedModel load_with_tokenizer(const std::string& reference, const Compute& com
 /// config.json alone of a reference, weights untouched.
 ModelSpec load_spec(const std::string& reference);
 
+/// The tokenizer alone; null where the source has none.
+std::unique_ptr<Tokenizer> tokenizer_of(const std::string& reference);
+Tokenizer expect_tokenizer(const std::string& reference);  // UsageError where there is none
+
 /// Writes an HF folder's files into `folder` (which exists): config.json, generation_config.json, model.safetensors in
 /// fp32, tokenizer files.
 void save_model(const CausalLM& model, const Tokenizer* tokenizer, const std::filesystem::path& folder);

@@ -58,11 +58,15 @@ bool same_text(const Reading& gold, const std::string& answer) {
   return words && math::folded_words(gold.text) == math::folded_words(answer);
 }
 
+std::string fault_of(const std::optional<Reading>& gold) {
+  if (!gold) return "the reference answer is empty";
+  if (gold->expr || is_prose(gold->text)) return {};
+  return "the reference answer " + excerpt(gold->text) + " is not readable as mathematics";
+}
+
 Score judge(const Accuracy& options, const Judged& judged) {
   const auto gold = read(math::extract_reference(judged.task->answer), options.parse);
-  if (!gold) return no_score("the reference answer is empty");
-  if (!gold->expr && !is_prose(gold->text))
-    return no_score("the reference answer " + excerpt(gold->text) + " is not readable as mathematics");
+  if (const std::string fault = fault_of(gold); !fault.empty()) return no_score(fault);
   const auto texts = math::extract_answer(judged.completion, options.extract);
   const auto answer = read(texts, options.parse);
   if (!answer) return unparsable("no answer is marked in the completion");
@@ -89,6 +93,11 @@ std::string choice(const Json& options, const char* name, std::initializer_list<
 }
 
 }  // namespace
+
+std::string unreadable_answer(const Task& task) {
+  if (task.answer.empty() || !task.reward.is_null()) return {};
+  return fault_of(read(math::extract_reference(task.answer), {}));
+}
 
 RewardFn make_accuracy(const Json& options) {
   Accuracy a;

@@ -72,6 +72,9 @@ struct RewardRule {
   RewardFn (*make)(const Json& options);
 };
 
+/// Why `accuracy` could not judge by the task's reference answer; empty where it could, or where there is none.
+std::string unreadable_answer(const Task& task);
+
 const std::vector<RewardRule>& reward_rules();
 
 /// Throws UsageError on an unknown name or option (naming the nearest) and MissingError on what is not there yet.

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <iostream>
 
+#include "configs/command_line.h"
 #include "configs/durable_file.h"
 #include "configs/error.h"
 #include "rollout/evaluate.h"
@@ -12,6 +13,7 @@ namespace {
 
 struct SampleOptions {
   std::string model, prompt, tasks, out = "-";
+  bool has_prompt = false;
   int32_t n = 8, threads = 0;
   uint64_t seed = 0;
   SamplingConfig sampling;
@@ -32,17 +34,6 @@ CLI::Validator within(double low, double high) {
       "FLOAT in [" + Json(low).dump() + " - " + Json(high).dump() + "]");
 }
 
-/// CLI11 reads -1 as the largest unsigned number.
-CLI::Validator whole_number() {
-  return CLI::Validator(
-      [](const std::string& text) {
-        return !text.empty() && text.find_first_not_of("0123456789") == text.npos
-                   ? std::string()
-                   : text + " is not a whole number from 0 on";
-      },
-      "NUMBER");
-}
-
 void add_sampling_options(CLI::App& verb, SamplingConfig& s) {
   verb.add_option("--temperature", s.temperature, "0 takes the most likely token")
       ->capture_default_str()
@@ -54,12 +45,12 @@ void add_sampling_options(CLI::App& verb, SamplingConfig& s) {
       ->check(within(0.0, 1.0));
   verb.add_option("--max-completion-length", s.max_completion_length, "tokens")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->check(at_least_one());
   verb.add_option("--stop", s.stop, "a text that ends a completion; may be repeated")->allow_extra_args(false);
 }
 
 std::vector<Task> tasks_of(const SampleOptions& o) {
-  if (o.prompt.empty() == o.tasks.empty()) throw UsageError("give either --prompt or --tasks");
+  if (o.has_prompt == !o.tasks.empty()) throw UsageError("give either --prompt or --tasks");
   if (!o.tasks.empty()) return read_tasks(o.tasks);
   return {Task{.id = "prompt", .prompt = {{"", o.prompt}}, .extra = Json::object()}};
 }
@@ -71,6 +62,7 @@ void print_groups(std::span<const Group> groups) {
 
 void run_sample(const SampleOptions& o) {
   std::vector<Task> tasks = tasks_of(o);
+  load_spec(o.model);
   if (o.out != "-") expect_writable_file(o.out);
   Compute compute(o.threads ? o.threads : usable_cores());
   LoadedModel loaded = load_with_tokenizer(o.model, compute, o.bf16);
@@ -133,6 +125,7 @@ void run_eval(EvalOptions& o) {
   if (o.limit > 0 && int64_t(tasks.size()) > o.limit) tasks.resize(size_t(o.limit));
   if (!o.reward.empty()) o.config.rewards.assign(o.reward.begin(), o.reward.end());
   reward_specs(o.config.rewards);
+  load_spec(o.config.model);
   if (!o.out.empty() && o.out != "-") expect_writable_file(o.out);
   if (o.out == "-" && o.json) throw UsageError("--out - and --json both write to stdout: give --out a file");
   if (o.config.num_generations > 1 && o.config.sampling.temperature == 0)
@@ -163,19 +156,24 @@ void add_sample(CLI::App& app) {
   auto o = std::make_shared<SampleOptions>();
   CLI::App* verb = app.add_subcommand("sample", "groups of completions with token ids and log-probabilities");
   verb->add_option("-m,--model", o->model, "an HF folder, a .gguf file, or init:CONFIG.json?seed=N")->required();
-  verb->add_option("--prompt", o->prompt, "a text, tokenised as it is");
+  const CLI::Option* prompt = verb->add_option("--prompt", o->prompt, "a text, tokenised as it is");
   verb->add_option("--tasks", o->tasks, "a task file or generator");
-  verb->add_option("-n", o->n, "completions of each prompt")->capture_default_str()->check(CLI::PositiveNumber);
+  verb->add_option("-n", o->n, "completions of each prompt")->capture_default_str()->check(at_least_one());
   add_sampling_options(*verb, o->sampling);
   verb->add_option("--seed", o->seed, "of the sampling")->capture_default_str()->check(whole_number());
   verb->add_option("--out", o->out, "groups file; - is stdout")->capture_default_str();
   verb->add_option("--max-slots", o->engine.max_slots, "completions decoded at once")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->check(at_least_one());
   verb->add_flag("--bf16", o->bf16, "weights in bfloat16");
   verb->add_option("--threads", o->threads, "0: all usable cores")->check(CLI::Range(0, 1024));
-  verb->footer("Example:\n  cohort sample -m runs/demo/grpo/final --prompt '3+4*2=' -n 4 --max-completion-length 64");
-  verb->callback([o] { run_sample(*o); });
+  verb->footer(
+      "Example:\n  cohort sample -m 'init:configs/models/demo-moe.json?seed=1' --prompt '3+4*2=' -n 4 "
+      "--max-completion-length 16");
+  verb->callback([o, prompt] {
+    o->has_prompt = prompt->count() > 0;
+    run_sample(*o);
+  });
 }
 
 void add_eval(CLI::App& app) {
@@ -186,7 +184,7 @@ void add_eval(CLI::App& app) {
   verb->add_option("--reward", o->reward, "what decides; default: accuracy")->allow_extra_args(false);
   verb->add_option("-n", o->config.num_generations, "completions of each task")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->check(at_least_one());
   verb->add_option("-k", o->k, "pass@k for these k, and maj@k above 1")->delimiter(',');
   add_sampling_options(*verb, o->config.sampling);
   verb->add_option("--limit", o->limit, "first so many tasks; 0: all")->check(whole_number());
@@ -195,15 +193,14 @@ void add_eval(CLI::App& app) {
                    "write the groups with their verdicts here; - is stdout, and nothing else is printed");
   verb->add_option("--against", o->against,
                    "groups that an earlier eval --out wrote for these tasks: prints the gain, paired task by task");
-  verb->add_option("--max-slots", o->config.engine.max_slots, "completions decoded at once")
-      ->check(CLI::PositiveNumber);
+  verb->add_option("--max-slots", o->config.engine.max_slots, "completions decoded at once")->check(at_least_one());
   verb->add_flag("--bf16", o->config.bf16, "weights in bfloat16");
   verb->add_flag("--json", o->json, "one JSON object");
   verb->add_flag("--nll", o->nll, "log-likelihood of reference solutions: not available yet");
   verb->add_option("--threads", o->config.threads, "0: all usable cores")->check(CLI::Range(0, 1024));
   verb->footer(
-      "Example:\n  cohort eval -m runs/demo/grpo/final --tasks arithmetic:split=held_out,limit=200 "
-      "--max-completion-length 128");
+      "Example:\n  cohort eval -m 'init:configs/models/demo-moe.json?seed=1' --tasks "
+      "arithmetic:split=held_out,limit=20 --max-completion-length 16");
   verb->callback([o] { run_eval(*o); });
 }
 

@@ -26,18 +26,31 @@ std::vector<Task> read_all_tasks(const std::vector<TaskSource>& sources) {
   return tasks;
 }
 
-std::unique_ptr<Engine> engine_for(CausalLM& model, const Compute& compute, const Tokenizer& tokenizer,
-                                   std::span<const Task> tasks, const SamplingConfig& sampling,
-                                   const EngineConfig& config) {
+int64_t longest_prompt(std::span<const Task> tasks, const Tokenizer& tokenizer, const SamplingConfig& sampling,
+                       const ModelSpec& spec) {
   int64_t longest = 1;
   for (const Task& task : tasks) {
     int64_t length = int64_t(encode_prompt(tokenizer, task.prompt).size());
-    if (length + sampling.max_completion_length > model.spec.max_position)
+    if (length + sampling.max_completion_length > spec.max_position)
       throw UsageError("the prompt of task " + task.id + " has " + std::to_string(length) +
                        " tokens; with max_completion_length " + std::to_string(sampling.max_completion_length) +
-                       " it does not fit the model's context of " + std::to_string(model.spec.max_position));
+                       " it does not fit the model's context of " + std::to_string(spec.max_position));
     longest = std::max(longest, length);
   }
+  return longest;
+}
+
+void expect_runnable(const EvalConfig& config, const std::string& model) {
+  expect_rewards(config.rewards), expect_rewards(config.lenient_rewards);
+  const std::vector<Task> tasks = read_all_tasks(config.tasks);
+  std::ranges::for_each(tasks, expect_no_own_reward);
+  longest_prompt(tasks, expect_tokenizer(model), config.sampling, load_spec(model));
+}
+
+std::unique_ptr<Engine> engine_for(CausalLM& model, const Compute& compute, const Tokenizer& tokenizer,
+                                   std::span<const Task> tasks, const SamplingConfig& sampling,
+                                   const EngineConfig& config) {
+  const int64_t longest = longest_prompt(tasks, tokenizer, sampling, model.spec);
   extend_rope(model, longest + sampling.max_completion_length);
   return std::make_unique<Engine>(model, compute, &tokenizer, config, longest + sampling.max_completion_length);
 }

@@ -44,8 +44,13 @@ std::vector<RewardSpec> reward_specs(const std::vector<Json>& rewards);
 void expect_rewards(const std::vector<Json>& rewards);
 std::vector<Task> read_all_tasks(const std::vector<TaskSource>& sources);
 
-/// An engine long enough for these prompts and the sampling's budget. Throws UsageError naming the task and the numbers
-/// when a prompt does not fit the model's context.
+/// Tokens of the longest prompt. Throws UsageError naming the task and the numbers when one does not fit the context.
+int64_t longest_prompt(std::span<const Task> tasks, const Tokenizer& tokenizer, const SamplingConfig& sampling,
+                       const ModelSpec& spec);
+/// Throws what an evaluation of this model would refuse, weights unread.
+void expect_runnable(const EvalConfig& config, const std::string& model);
+
+/// An engine long enough for these prompts and the sampling's budget; throws what longest_prompt throws.
 std::unique_ptr<Engine> engine_for(CausalLM& model, const Compute& compute, const Tokenizer& tokenizer,
                                    std::span<const Task> tasks, const SamplingConfig& sampling,
                                    const EngineConfig& config);

@@ -7,6 +7,7 @@
 #include <memory>
 #include <stdexcept>
 
+#include "configs/command_line.h"
 #include "configs/durable_file.h"
 #include "configs/error.h"
 #include "tasks/formats.h"
@@ -145,9 +146,9 @@ Json validation_json(const std::string& reference, const Validation& validation)
           {"problems", std::move(problems)}};
 }
 
-void validate(const ShowFlags& flags) {
+void validate(const ShowFlags& flags, const FindFault& find_fault) {
   const std::string& reference = flags.source.reference;
-  const Validation validation = validate_tasks(flags.source);
+  const Validation validation = validate_tasks(flags.source, find_fault);
   if (flags.json) std::cout << line_of(validation_json(reference, validation)) << '\n';
   const std::string file = parse_source(flags.source).source.reference;
   for (const RowProblem& problem : validation.problems) std::cerr << problem_text(file, problem) << '\n';
@@ -202,14 +203,14 @@ void add_show(CLI::App& tasks) {
   auto flags = std::make_shared<ShowFlags>();
   app->add_option("T", flags->source.reference, "task reference: a file, - or a generator name[:key=value,...]")
       ->required();
-  app->add_option("--limit", flags->limit, "how many")->capture_default_str()->check(CLI::PositiveNumber);
+  app->add_option("--limit", flags->limit, "how many")->capture_default_str()->check(at_least_one());
   app->add_option("--format", flags->source.format, "force a row format (see `tasks list`)");
   app->add_flag("--json", flags->json, "one JSON record a line");
   app->footer("Example: cohort tasks show arithmetic:operations=3 --limit 3");
   app->callback([flags] { show(*flags); });
 }
 
-void add_validate(CLI::App& tasks) {
+void add_validate(CLI::App& tasks, const FindFault& find_fault) {
   CLI::App* app = tasks.add_subcommand(
       "validate", "Every row of a file: unparsable lines, empty prompts, unreadable answers, ids given twice");
   auto flags = std::make_shared<ShowFlags>();
@@ -219,14 +220,14 @@ void add_validate(CLI::App& tasks) {
   app->footer(
       "Exits 1 when there are problems. Example: printf '{\"prompt\": \"1+1=\", \"answer\": \"2\"}\\n' | cohort tasks "
       "validate -");
-  app->callback([flags] { validate(*flags); });
+  app->callback([flags, find_fault] { validate(*flags, find_fault); });
 }
 
 void add_generate(CLI::App& tasks) {
   CLI::App* app = tasks.add_subcommand("generate", "Writes tasks, or rows for sft, of a generator as JSON lines");
   auto flags = std::make_shared<GenerateFlags>();
   app->add_option("NAME", flags->source.reference, "generator name[:key=value,...] (see `tasks list`)")->required();
-  app->add_option("--count", flags->count, "rows to write")->required()->check(CLI::PositiveNumber);
+  app->add_option("--count", flags->count, "rows to write")->required()->check(at_least_one());
   app->add_option("--seed", flags->source.seed, "which stream of the generator")->capture_default_str();
   app->add_option("--out", flags->out, "file; - is standard output")->capture_default_str();
   app->add_flag("--json", flags->json, "one JSON object about the file written");
@@ -236,12 +237,12 @@ void add_generate(CLI::App& tasks) {
 
 }  // namespace
 
-void add_tasks_commands(CLI::App& app) {
+void add_tasks_commands(CLI::App& app, const FindFault& find_fault) {
   CLI::App* tasks = app.add_subcommand("tasks", "What there is to solve: data sets and generators");
   tasks->require_subcommand(1);
   add_list(*tasks);
   add_show(*tasks);
-  add_validate(*tasks);
+  add_validate(*tasks, find_fault);
   add_generate(*tasks);
 }
 

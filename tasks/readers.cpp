@@ -139,12 +139,16 @@ std::vector<Task> read_tasks(const std::string& reference, const std::string& fo
   return read_tasks(source, recognised);
 }
 
-Validation validate_tasks(const TaskSource& source) {
+Validation validate_tasks(const TaskSource& source, const FindFault& find_fault) {
   const ParsedSource parsed = parse_source(source);
   if (parsed.is_generator) {
     const Stream<Task> stream = open_tasks(source);
     Validation validation{stream.format, stream.size.value_or(kValidatedOfEndless), {}};
-    for (int64_t i = 0; i < validation.rows; ++i) stream.at(i);
+    for (int64_t i = 0; i < validation.rows; ++i) {
+      const Task task = stream.at(i);
+      if (const std::string fault = find_fault ? find_fault(task) : ""; !fault.empty())
+        validation.problems.push_back({i + 1, task.id, fault});
+    }
     return validation;
   }
   Validation validation;
@@ -152,12 +156,16 @@ Validation validate_tasks(const TaskSource& source) {
   const auto add_problem = [&](const RowProblem& problem) {
     ++validation.rows;
     validation.problems.push_back(problem);
+    if (!problem.id.empty()) first_line.emplace(problem.id, problem.line);
   };
   validation.format = for_each_task(
       parsed.source,
       [&](const Task& task, const RawRow& raw) {
         ++validation.rows;
-        if (has_blank_answer(task, raw)) validation.problems.push_back({raw.line, task.id, "its answer is empty"});
+        if (has_blank_answer(task, raw))
+          validation.problems.push_back({raw.line, task.id, "its answer is empty"});
+        else if (const std::string fault = find_fault ? find_fault(task) : ""; !fault.empty())
+          validation.problems.push_back({raw.line, task.id, fault});
         const auto [first, is_new] = first_line.emplace(task.id, raw.line);
         if (!is_new)
           validation.problems.push_back(

@@ -1,6 +1,7 @@
 // Reading tasks from a file or a generator. Every function throws UsageError, naming file and line, for what cannot be
 // read, and MissingError for a .parquet file.
 #pragma once
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -26,8 +27,11 @@ struct Validation {
   std::vector<RowProblem> problems;  // by line
 };
 
-/// Reads every row of a file's source and lists what a run would stumble on: unparsable lines, empty prompts,
-/// unreadable or empty reference answers, ids given twice.
-Validation validate_tasks(const TaskSource& source);
+/// What a verifier could not do with a task; empty: nothing.
+using FindFault = std::function<std::string(const Task&)>;
+
+/// Reads every row of a file's source and lists what a run would stumble on: unparsable lines, empty prompts, empty
+/// reference answers, ids given twice, and what `find_fault` says of a task.
+Validation validate_tasks(const TaskSource& source, const FindFault& find_fault = {});
 
 }  // namespace cohort

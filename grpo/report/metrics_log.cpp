@@ -27,8 +27,9 @@ DurableLog open_after(const std::filesystem::path& path, int64_t last_step) {
       kept_step = step;
     }
   if (kept_step != last_step)
-    throw UsageError(path.string() + ": ends at step " + std::to_string(kept_step) + ", expected step " +
-                     std::to_string(last_step) + " to go on from.");
+    throw UsageError(path.string() + " ends at step " + std::to_string(kept_step) + ", the checkpoint is of step " +
+                     std::to_string(last_step) +
+                     ": put the whole file back, or go on from an earlier checkpoint with --resume=FOLDER");
   DurableLog log(path, DurableLog::Sync::each_line);
   log.keep_first(kept);
   log.sync();

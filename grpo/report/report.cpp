@@ -329,8 +329,9 @@ std::string report_page(std::span<const std::filesystem::path> run_dirs) {
 }
 
 void write_report(std::span<const std::filesystem::path> run_dirs, const std::filesystem::path& out) {
+  const std::string page = report_page(run_dirs);
   expect_writable_file(out);
-  write_durably(out, report_page(run_dirs));
+  write_durably(out, page);
 }
 
 }  // namespace cohort

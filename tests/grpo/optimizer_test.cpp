@@ -146,17 +146,20 @@ TEST(LearningRate, FollowsItsSchedule) {
   EXPECT_NEAR(learning_rate_at(linear, 5, 10), 0.5, 1e-12);
   EXPECT_NEAR(learning_rate_at(linear, 9, 10), 0.1, 1e-12);
   EXPECT_EQ(learning_rate_at(linear, 15, 10), 0.0);
-  OptimizerConfig cosine{.learning_rate = 2.0, .lr_scheduler_type = "cosine"};
-  EXPECT_EQ(learning_rate_at(cosine, 0, 8), 2.0);
-  EXPECT_NEAR(learning_rate_at(cosine, 4, 8), 1.1, 1e-12);
-  EXPECT_NEAR(learning_rate_at(cosine, 8, 8), 0.2, 1e-12);
-  EXPECT_NEAR(learning_rate_at(cosine, 99, 8), 0.2, 1e-12);
+  for (const auto& [type, least] : {std::pair("cosine", 0.0), std::pair("cosine_with_min_lr", 0.2)}) {
+    OptimizerConfig cosine{.learning_rate = 2.0, .lr_scheduler_type = type};
+    EXPECT_EQ(learning_rate_at(cosine, 0, 8), 2.0);
+    EXPECT_NEAR(learning_rate_at(cosine, 4, 8), (2 + least) / 2, 1e-12);
+    EXPECT_NEAR(learning_rate_at(cosine, 8, 8), least, 1e-12);
+    EXPECT_NEAR(learning_rate_at(cosine, 99, 8), least, 1e-12);
+  }
   for (const char* type : {"constant", "constant_with_warmup"})
     EXPECT_EQ(learning_rate_at({.learning_rate = 3.0, .lr_scheduler_type = type}, 7, 8), 3.0);
 }
 
 TEST(LearningRate, RisesDuringWarmUp) {
-  for (const char* type : {"linear", "cosine", "constant", "constant_with_warmup"}) {
+  EXPECT_EQ(learning_rate_at({.learning_rate = 1.0, .lr_scheduler_type = "constant", .warmup_steps = 4}, 0, 20), 1.0);
+  for (const char* type : {"linear", "cosine", "cosine_with_min_lr", "constant_with_warmup"}) {
     OptimizerConfig c{.learning_rate = 1.0, .lr_scheduler_type = type, .warmup_steps = 4};
     for (int64_t step = 0; step < 4; ++step)
       EXPECT_NEAR(learning_rate_at(c, step, 20), double(step + 1) / 5, 1e-12) << type;

@@ -54,6 +54,13 @@ TEST_F(LoadedFolder, GivesBackWhatWasSaved) {
                          loaded.model.parameters.data()));
 }
 
+/// transformers' eager attention divides the heads by num_key_value_heads, whose default is 128.
+TEST_F(LoadedFolder, AnMlaModelSaysThatEveryHeadHasItsKeys) {
+  save_model(random_model(tiny_deepseek(), compute), nullptr, folder);
+  const Json config = Json::parse(std::ifstream(folder / "config.json"));
+  EXPECT_EQ(config["num_key_value_heads"], config["num_attention_heads"]);
+}
+
 TEST_F(LoadedFolder, ATransposedTensorIsRefused) {
   std::vector<TensorView> all = tensors();
   for (TensorView& tensor : all)

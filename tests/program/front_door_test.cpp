@@ -124,7 +124,10 @@ TEST(FrontDoorIntegration, WhatIsNotThereYetExitsWithThree) {
 
 TEST(FrontDoorIntegration, ADryRunPrintsItsPlanAndWritesNothing) {
   const TinyJob job;
-  const Json distill = {{"teacher", job.model()}, {"tasks", "arithmetic"}, {"student", tiny_sft(job.model())}};
+  const Json distill = {{"teacher", job.model()},
+                        {"tasks", "arithmetic"},
+                        {"max_completion_length", 32},
+                        {"student", tiny_sft(job.model())}};
   const Json chain = {{"stages", {{{"name", "base"}, {"kind", "sft"}, {"config", tiny_sft(job.model())}}}}};
   const std::vector<std::pair<std::string, Json>> jobs = {
       {"train", job.config()}, {"sft", tiny_sft(job.model())}, {"distill", distill}, {"run", chain}};

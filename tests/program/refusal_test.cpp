@@ -93,10 +93,12 @@ TEST(RefusalIntegration, AChainIsCheckedBeforeItsFirstStage) {
   refuse({first, with(second, "name", "final")}, {"final"});
   refuse({first, with(second, "seconds_of", "third")}, {"seconds_of", "third"});
   refuse({first, with(second, "evaluate", true)}, {"eval.tasks"});
-  const Json eval = {
-      {"name", "held out"},
-      {"kind", "eval"},
-      {"config", {{"model", "stage:first"}, {"tasks", "arithmetic:operations=2,split=held_out,limit=4"}}}};
+  const Json eval = {{"name", "held out"},
+                     {"kind", "eval"},
+                     {"config",
+                      {{"model", "stage:first"},
+                       {"max_completion_length", 32},
+                       {"tasks", "arithmetic:operations=2,split=held_out,limit=4"}}}};
   refuse({first, with(eval, "config", {{"model", "stage:first"}})}, {"held out", "tasks"});
   refuse({first, with(eval, "config", {{"tasks", "arithmetic:limit=4"}})}, {"held out", "model"});
   refuse({first, eval, with(second, "config", job.config({{"model", "stage:held out"}}))},
@@ -110,6 +112,19 @@ TEST(RefusalIntegration, AChainIsCheckedBeforeItsFirstStage) {
                                                                {"max_completion_length", 1000, "context"}})
     refuse({first, with(second, "config", job.config({{"model", "stage:first"}, {key, value}}))}, {word});
   refuse({first, with(second, "config", job.config({{"model", "/nowhere/model"}}))}, {"/nowhere/model"});
+  Json dumb = tiny_model();
+  dumb.erase("tokenizer");
+  write_file(job.folder / "dumb.json", dumb.dump());
+  const std::string without_tokenizer = "init:" + (job.folder / "dumb.json").string();
+  const Json distill = {{"teacher", "stage:first"},
+                        {"tasks", "arithmetic"},
+                        {"max_completion_length", 32},
+                        {"rewards", {"accuracy"}},
+                        {"student", tiny_sft(without_tokenizer)}};
+  refuse({first, {{"name", "third"}, {"kind", "distill"}, {"config", distill}}}, {"dumb.json", "tokenizer"});
+  Json long_eval = eval;
+  long_eval["config"]["max_completion_length"] = 1000;
+  refuse({first, long_eval}, {"1000", "context"});
   refuse({first, with(second, "config", job.config({{"temperature", 0}, {"model", "stage:first"}}))}, {"temperature"});
   refuse({first, with(second, "config", job.config({{"tasks", "/nowhere/t.jsonl"}, {"model", "stage:first"}}))},
          {"/nowhere/t.jsonl"});
@@ -132,6 +147,18 @@ TEST(RefusalIntegration, ValuesThatNoRunCouldUseAreRefusedBeforeIt) {
     expect_refused(job, {"train", config, "--out", job.out()}, {word});
     expect_refused(job, {"train", config, "--out", job.out(), "--dry-run"}, {word});
   }
+  const Json distill = {{"teacher", job.model()},
+                        {"tasks", "arithmetic"},
+                        {"max_completion_length", 32},
+                        {"student", tiny_sft(job.model())}};
+  for (const auto& [key, value, word] : std::vector<std::tuple<const char*, Json, const char*>>{
+           {"rewards", {"nope"}, "nope"}, {"max_completion_length", 1000, "context"}}) {
+    Json changed = distill;
+    changed[key] = value;
+    const std::string config = job.write(changed.dump());
+    expect_refused(job, {"distill", config, "--out", job.out()}, {word});
+    expect_refused(job, {"distill", config, "--out", job.out(), "--dry-run"}, {word});
+  }
   for (const Arguments& flags : std::vector<Arguments>{{"--temperature", "nan"},
                                                        {"--top-p", "nan"},
                                                        {"--min-p", "nan"},
@@ -141,6 +168,19 @@ TEST(RefusalIntegration, ValuesThatNoRunCouldUseAreRefusedBeforeIt) {
     all.insert(all.end(), flags.begin(), flags.end());
     EXPECT_EQ(run_program(all).exit_code, 2) << flags[0] << flags[1];
   }
+  const Outcome none = run_program({"sample", "-m", job.model(), "--prompt", "1+1=", "-n", "0"});
+  EXPECT_LT(none.err.size(), 120U) << none.err;
+  EXPECT_EQ(run_program({"report", (job.folder / "no/such/run").string()}).exit_code, 2);
+  EXPECT_FALSE(fs::exists(job.folder / "no"));
+  EXPECT_EQ(run_program({"eval", "-m", "/nowhere", "--tasks", "arithmetic:limit=2", "--out",
+                         (job.folder / "new/groups.jsonl").string()})
+                .exit_code,
+            2);
+  EXPECT_FALSE(fs::exists(job.folder / "new"));
+  write_file(job.folder / "tasks.jsonl", R"({"prompt":"y","answer":"\\frac{"})"
+                                         "\n");
+  const Outcome unreadable = run_program({"tasks", "validate", (job.folder / "tasks.jsonl").string()});
+  EXPECT_EQ(unreadable.exit_code, 1) << "an answer that no verifier can read";
   for (const char* seed : {"-1", "5abc", "1?seed=3", ""})
     EXPECT_EQ(run_program({"inspect", "init:" + (job.folder / "model.json").string() + "?seed=" + seed}).exit_code, 2)
         << seed;

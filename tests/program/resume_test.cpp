@@ -6,6 +6,7 @@
 #include <random>
 #include <set>
 
+#include "configs/durable_file.h"
 #include "tests/program/job.h"
 
 namespace cohort {
@@ -130,6 +131,7 @@ TEST(ResumeFault, SampledGroupsAreKept) {
     Json row = Json::parse(text.substr(begin, end - begin));
     kept.insert(row["index"].get<int64_t>());
     row["group"]["rollouts"][0]["completion"] = "kept";  // a text that no new sample would have
+    row["checksum"] = crc32c(row["group"].dump());
     marked += row.dump() + "\n";
   }
   ASSERT_LT(kept.size(), 32u);
@@ -142,6 +144,24 @@ TEST(ResumeFault, SampledGroupsAreKept) {
     EXPECT_EQ(groups[size_t(i)]["rollouts"][0]["completion"] == "kept", kept.contains(i)) << i;
   EXPECT_TRUE(read_file(out / "final" / "model.safetensors") ==
               read_file(job.reference() / "final" / "model.safetensors"));
+}
+
+TEST(ResumeFault, ADamagedSampledGroupIsSampledAnew) {
+  const Json config = train_config_with({{"prompts_per_step", 16}, {"max_slots", 4}, {"max_completion_length", 64}});
+  const Job job("train", config);
+  const fs::path out = job.out("killed"), sampled = out / "sampled" / "version-000000.jsonl";
+  Process process(job.arguments(out));
+  ASSERT_TRUE(process.wait_until([&] { return num_lines(sampled) >= 2; }));
+  process.signal(SIGKILL);
+  process.wait();
+  std::vector<Json> rows = json_lines(sampled);
+  Json& id = rows[0]["group"]["rollouts"][0]["completion_ids"][0];
+  id = id == 7 ? 8 : 7;
+  std::string text;
+  for (const Json& row : rows) text += row.dump() + "\n";
+  write_file(sampled, text);
+  EXPECT_EQ(job.run(out, {"--resume"}).exit_code, 0);
+  expect_same_run(job.reference(), out);
 }
 
 TEST(ResumeFault, ATornCheckpointIsSkippedByName) {

@@ -176,6 +176,30 @@ TEST(RunFolderFault, AnyCheckpointCanBeResumedFrom) {
   EXPECT_NE(nothing.err.find("holds no whole checkpoint"), std::string::npos) << nothing.err;
 }
 
+TEST(RunFolderFault, ResumingByFolderGoesOnInIt) {
+  const Job job("train", train_config());
+  const fs::path out = job.out("begun");
+  ASSERT_EQ(job.run(out, {"--set", "max_steps=6"}).exit_code, 0);
+  const Outcome outcome = run_program({"train", (job.folder / "config.json").string(), "--resume=" + out.string()});
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  expect_same_run(job.reference(), out);
+
+  const fs::path other = job.out("other");  // and in a folder of its own it has all rows too
+  EXPECT_EQ(job.run(other, {"--resume=" + (job.reference() / "checkpoints/step-000006").string()}).exit_code, 0);
+  EXPECT_EQ(json_lines(other / "metrics.jsonl").size(), 9U);
+  EXPECT_TRUE(read_file(other / "final/model.safetensors") == read_file(job.reference() / "final/model.safetensors"));
+}
+
+TEST(RunFolderFault, ALogThatEndsBeforeItsCheckpointIsRefused) {
+  const Job job("train", train_config());
+  const fs::path out = job.out("begun");
+  ASSERT_EQ(job.run(out, {"--set", "max_steps=6"}).exit_code, 0);
+  write_file(out / "metrics.jsonl", "");
+  const Outcome outcome = job.run(out, {"--resume"});
+  EXPECT_EQ(outcome.exit_code, 2);
+  EXPECT_NE(outcome.err.find("ends at step 0, the checkpoint is of step 6"), std::string::npos) << outcome.err;
+}
+
 TEST(RunFolderFault, AnUnwritableFolderIsFoundBeforeTheModelIsLoaded) {
   for (const std::string verb : {"train", "sft", "distill"}) {
     const Job job(verb, verb == "train" ? train_config() : verb == "sft" ? tiny_sft("MODEL") : distill_config());

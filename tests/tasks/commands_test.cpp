@@ -118,6 +118,13 @@ TEST(TasksCommand, ValidateNamesLineAndIdOfEveryProblem) {
   EXPECT_EQ(result["problems"][2]["line"], 4);
 }
 
+TEST(TasksCommand, ValidateSeesAnIdTwiceThoughTheFirstRowIsBroken) {
+  const Ran ran = run({"validate", "-"},
+                      "{\"id\":\"a\",\"prompt\":\"\",\"answer\":\"1\"}\n"
+                      "{\"id\":\"a\",\"prompt\":\"y\",\"answer\":\"1\"}\n");
+  EXPECT_TRUE(contains(ran.err, "2 problems in 2 rows")) << ran.err;
+}
+
 TEST(TasksCommand, ExitCodesOfWhatCannotBeRead) {
   EXPECT_EQ(run({"validate", "/nowhere.jsonl"}).exit_code, 2);
   EXPECT_EQ(run({"validate", "set.parquet"}).exit_code, 3);
