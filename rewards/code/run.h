@@ -25,6 +25,9 @@ std::vector<TestResult> run_python(sandbox::Sandbox& sandbox, const Suite& suite
 std::vector<TestResult> run_cpp(sandbox::Sandbox& sandbox, const Suite& suite, const std::string& program,
                                 const Limits& limits, bool stop_early);
 
+std::vector<TestResult> run_java(sandbox::Sandbox& sandbox, const Suite& suite, const std::string& program,
+                                 const Limits& limits, bool stop_early);
+
 /// What the end of a box says about a test whose output nobody has looked at: correct when it exited with 0.
 TestResult result_of(const sandbox::Ended& ended);
 

@@ -266,6 +266,37 @@ std::vector<Ended> Sandbox::run_together(std::vector<Program> programs) {
   return all;
 }
 
+Resident::Resident(Sandbox& sandbox, Program program) {
+  auto [ours, theirs] = connected_sockets();
+  auto [lease, lease_end] = socket_pair(SOCK_SEQPACKET);
+  const File nothing(open("/dev/null", O_RDWR | O_CLOEXEC));
+  send_message(sandbox.warden_->control.number(), request_of(program, sandbox.isolation_).dump(),
+               {theirs.number(), theirs.number(), nothing.number(), lease_end.number()});
+  channel_ = std::move(ours), lease_ = std::move(lease);
+}
+
+std::optional<std::string> Resident::ask(const std::string& bytes,
+                                         const std::function<bool(const std::string&)>& is_whole, double seconds) {
+  const Clock::time_point start = Clock::now();
+  std::string answer;
+  size_t sent = 0;
+  while (!is_whole(answer)) {
+    pollfd watched{channel_.number(), static_cast<short>(POLLIN | (sent < bytes.size() ? POLLOUT : 0)), 0};
+    const double left = seconds - seconds_since(start);
+    if (left <= 0 || poll(&watched, 1, static_cast<int>(left * 1000) + 1) < 0) return std::nullopt;
+    if (watched.revents & POLLOUT) {
+      const ssize_t wrote = send(channel_.number(), bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+      if (wrote > 0) sent += static_cast<size_t>(wrote);
+    }
+    if (!(watched.revents & (POLLIN | POLLHUP))) continue;
+    char chunk[65536];
+    const ssize_t got = recv(channel_.number(), chunk, sizeof chunk, MSG_DONTWAIT);
+    if (got == 0) return std::nullopt;
+    if (got > 0) answer.append(chunk, static_cast<size_t>(got));
+  }
+  return answer;
+}
+
 Isolation probe() {
   try {
     return Sandbox().isolation();

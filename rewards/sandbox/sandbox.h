@@ -1,8 +1,10 @@
 // Running programs that nobody trusts. A box has namespaces, a file tree, limits and a system-call filter of its own,
 // sees no file of this program but those it is given, and ends with everything it started.
 #pragma once
+#include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <utility>
 #include <string>
 #include <vector>
@@ -75,6 +77,7 @@ class Sandbox {
   std::vector<Ended> run_together(std::vector<Program> programs);
 
  private:
+  friend class Resident;
   SandboxOptions options_;
   Isolation isolation_;
   struct Warden;
@@ -84,6 +87,21 @@ class Sandbox {
   std::shared_ptr<Warden> warden_;
   std::mutex zygote_starts_;
   File zygote_;
+};
+
+/// A program that stays, to be asked again and again (a compiler that is slow to start). Ends with this object.
+class Resident {
+ public:
+  Resident(Sandbox& sandbox, Program program);
+  Resident(const Resident&) = delete;
+
+  /// Sends all bytes, then reads until `answer` says that what came is whole; nullopt when the time is over or the
+  /// program is gone: it is then of no use any more.
+  std::optional<std::string> ask(const std::string& bytes, const std::function<bool(const std::string&)>& is_whole,
+                                 double seconds);
+
+ private:
+  File channel_, lease_;
 };
 
 /// What a Sandbox on this machine would have, for `doctor`; never throws.
