@@ -231,12 +231,14 @@ void validate(const ChainConfig& chain, const fs::path& folder) {
     throw UsageError("eval.model is " + chain.eval.model +
                      ": a chain evaluates the final model of its stages, leave it out");
   expect_rewards(chain.eval.rewards), expect_rewards(chain.eval.lenient_rewards);
-  for (const StageConfig& stage : chain.stages) try {
+  for (const StageConfig& stage : chain.stages) {
+    try {
       check_stage(chain, stage_config(chain, stage, folder, Json::array()), stage);
     } catch (const UsageError& error) {
       const std::string what = error.what(), where = "stage \"" + stage.name + "\"";
       throw UsageError(what.starts_with(where) ? what : where + ": " + what);
     }
+  }
 }
 
 /// Every key of a stage's config, as its run writes it down.

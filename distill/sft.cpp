@@ -150,6 +150,7 @@ TrainResult sft(const SftConfig& config, Run run) {
                         ", a checkpoint is written: go on with the same command and --resume");
   }
   progress.finish();
+  limit_checkpoints(job.run.folder, config.save_total_limit);  // a kill may have come between
   fs::path folders[] = {job.run.folder};
   write_report(folders, job.run.folder / "report.html");
   write_folder_durably(job.run.folder / "final", [&](const fs::path& folder) {

@@ -59,6 +59,14 @@ std::vector<fs::path> checkpoints_of(const fs::path& run) {
   return found;
 }
 
+/// Under a name that the next resume removes first, so that a kill leaves no half of a checkpoint.
+void remove_checkpoint(const fs::path& checkpoint) {
+  fs::path gone = checkpoint;
+  gone += ".unfinished-removal";
+  fs::rename(checkpoint, gone);
+  fs::remove_all(gone);
+}
+
 void read_tensor(const SafetensorsFolder& file, const std::string& name, Buffer& out, const fs::path& path) {
   const TensorView* tensor = file.find(name);
   if (!tensor || tensor->num_elements() != out.size())
@@ -142,12 +150,12 @@ RunState load_checkpoint(const fs::path& checkpoint, Learner& learner, CausalLM&
 
 void forget_later_checkpoints(const fs::path& run, int64_t step) {
   for (const fs::path& checkpoint : checkpoints_of(run))
-    if (step_of(checkpoint) > step) fs::remove_all(checkpoint);
+    if (step_of(checkpoint) > step) remove_checkpoint(checkpoint);
 }
 
 void limit_checkpoints(const fs::path& run, int64_t keep) {
   std::vector<fs::path> found = checkpoints_of(run);
-  for (size_t i = 0; keep > 0 && i + size_t(keep) < found.size(); ++i) fs::remove_all(found[i]);
+  for (size_t i = 0; keep > 0 && i + size_t(keep) < found.size(); ++i) remove_checkpoint(found[i]);
 }
 
 }  // namespace cohort

@@ -343,6 +343,7 @@ Json take_step(Job& job, const std::vector<Group>& frozen, bool self_test, Progr
 
 /// final/ comes last: once it stands, the run is finished.
 void finish(Job& job) {
+  limit_checkpoints(job.run.folder, job.config.save_total_limit);  // a kill may have come between
   fs::remove_all(job.run.folder / "sampled");
   fs::path folders[] = {job.run.folder};
   write_report(folders, job.run.folder / "report.html");

@@ -188,6 +188,10 @@ void finish_loading(LoadedModel& loaded, const Compute& compute, const std::stri
   extend_rope(model, std::min<int64_t>(model.spec.max_position, 2048));
 }
 
+[[noreturn]] void refuse_without_tokenizer(const std::string& reference) {
+  throw UsageError("model " + reference + " has no tokenizer.json beside it, which is needed here");
+}
+
 }  // namespace
 
 ModelSpec load_spec(const std::string& reference) {
@@ -224,7 +228,7 @@ std::unique_ptr<Tokenizer> tokenizer_of(const std::string& reference) {
 
 Tokenizer expect_tokenizer(const std::string& reference) {
   std::unique_ptr<Tokenizer> tokenizer = tokenizer_of(reference);
-  if (!tokenizer) throw UsageError("model " + reference + " has no tokenizer.json beside it, which is needed here");
+  if (!tokenizer) refuse_without_tokenizer(reference);
   return std::move(*tokenizer);
 }
 
@@ -243,9 +247,9 @@ LoadedModel load_model(const std::string& reference, const Compute& compute, boo
 }
 
 LoadedModel load_with_tokenizer(const std::string& reference, const Compute& compute, bool bf16) {
-  expect_exists(parse_reference(reference).path, "model");
-  expect_tokenizer(reference);
-  return load_model(reference, compute, bf16);
+  LoadedModel loaded = load_model(reference, compute, bf16);
+  if (!loaded.tokenizer) refuse_without_tokenizer(reference);
+  return loaded;
 }
 
 void save_model(const CausalLM& model, const Tokenizer* tokenizer, const fs::path& folder) {

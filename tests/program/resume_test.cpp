@@ -116,14 +116,20 @@ TEST(ResumeFault, AChainIsResumedAtItsStageAndStep) {
   });
 }
 
+/// A run killed once so many groups are kept; the file they are in.
+fs::path kill_in_first_rollout(const Job& job, const fs::path& out, int64_t num_groups) {
+  const fs::path sampled = out / "sampled" / "version-000000.jsonl";
+  Process process(job.arguments(out));
+  EXPECT_TRUE(process.wait_until([&] { return num_lines(sampled) >= num_groups; }));
+  process.signal(SIGKILL);
+  process.wait();
+  return sampled;
+}
+
 TEST(ResumeFault, SampledGroupsAreKept) {
   const Json config = train_config_with({{"prompts_per_step", 16}, {"max_slots", 4}, {"max_completion_length", 64}});
   const Job job("train", config);
-  const fs::path out = job.out("killed"), sampled = out / "sampled" / "version-000000.jsonl";
-  Process process(job.arguments(out));
-  ASSERT_TRUE(process.wait_until([&] { return num_lines(sampled) >= 5; }));
-  process.signal(SIGKILL);
-  process.wait();
+  const fs::path out = job.out("killed"), sampled = kill_in_first_rollout(job, out, 5);
 
   std::string marked, text = read_file(sampled);
   std::set<int64_t> kept;
@@ -149,11 +155,7 @@ TEST(ResumeFault, SampledGroupsAreKept) {
 TEST(ResumeFault, ADamagedSampledGroupIsSampledAnew) {
   const Json config = train_config_with({{"prompts_per_step", 16}, {"max_slots", 4}, {"max_completion_length", 64}});
   const Job job("train", config);
-  const fs::path out = job.out("killed"), sampled = out / "sampled" / "version-000000.jsonl";
-  Process process(job.arguments(out));
-  ASSERT_TRUE(process.wait_until([&] { return num_lines(sampled) >= 2; }));
-  process.signal(SIGKILL);
-  process.wait();
+  const fs::path out = job.out("killed"), sampled = kill_in_first_rollout(job, out, 2);
   std::vector<Json> rows = json_lines(sampled);
   Json& id = rows[0]["group"]["rollouts"][0]["completion_ids"][0];
   id = id == 7 ? 8 : 7;
@@ -188,6 +190,21 @@ TEST(ResumeFault, ATornCheckpointIsSkippedByName) {
     const Outcome outcome = job.run(out, {"--resume"});
     ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
     EXPECT_NE(outcome.err.find("checkpoints/step-000009: " + named), std::string::npos) << outcome.err;
+    expect_same_run(job.reference(), out);
+  }
+}
+
+/// Killed after its last checkpoint, while it removed an older one.
+TEST(ResumeFault, AHalfRemovedCheckpointGoes) {
+  for (const std::string verb : {"train", "sft"}) {
+    const Job job(verb, verb == "train" ? train_config() : tiny_sft("MODEL"));
+    const fs::path out = job.out("killed");
+    fs::copy(job.reference(), out, fs::copy_options::recursive);
+    fs::remove_all(out / "final");
+    fs::create_directory(out / "checkpoints" / "step-000003");
+    fs::copy(out / "checkpoints/step-000009/config.json", out / "checkpoints/step-000003/config.json");
+    const Outcome outcome = job.run(out, {"--resume"});
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
     expect_same_run(job.reference(), out);
   }
 }
