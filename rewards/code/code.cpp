@@ -20,7 +20,8 @@ std::shared_ptr<sandbox::Sandbox> sandbox_of(const std::string& python) {
   std::shared_ptr<sandbox::Sandbox>& one = started[python];
   if (!one) {
     sandbox::SandboxOptions options{.python = python};
-    if (const std::string headers = code::precompiled_headers(); !headers.empty()) options.readable.push_back(headers);
+    if (const std::string headers = code::precompiled_headers(); !headers.empty())
+      options.readable.push_back({headers, "/headers"});
     one = std::make_shared<sandbox::Sandbox>(std::move(options));
   }
   return one;

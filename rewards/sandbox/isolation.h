@@ -18,6 +18,11 @@ struct Limits {
   bool bound_addresses = true;  // also RLIMIT_AS; off for a JVM, which reserves far more than it uses
 };
 
+/// A folder besides /usr that boxes may read, and where they see it.
+struct Readable {
+  std::string source, target;
+};
+
 /// What this machine grants. Found once by carrying the steps out, never assumed.
 struct Isolation {
   bool namespaces = false;    // user, mount, process, network, ipc and uts namespaces

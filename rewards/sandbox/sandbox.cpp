@@ -172,7 +172,7 @@ struct Sandbox::Warden {
     auto [ours, theirs] = socket_pair(SOCK_SEQPACKET);
     control = std::move(ours);
     std::vector<std::string> words = {"/proc/self/exe", kWardenVerb};
-    words.insert(words.end(), options.readable.begin(), options.readable.end());
+    for (const Readable& folder : options.readable) words.insert(words.end(), {folder.source, folder.target});
     std::vector<char*> argv;
     for (std::string& word : words) argv.push_back(word.data());
     argv.push_back(nullptr);

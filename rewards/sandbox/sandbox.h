@@ -57,7 +57,7 @@ struct Ended {
 std::vector<std::string> default_modules();
 
 struct SandboxOptions {
-  std::vector<std::string> readable;  // folders besides /usr that boxes may read, of an interpreter for instance
+  std::vector<Readable> readable;
   std::string python = "/usr/bin/python3";
   std::vector<std::string> modules = default_modules();  // that the Python zygote has loaded
 };

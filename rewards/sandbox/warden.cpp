@@ -61,7 +61,7 @@ void bind(const fs::path& source, const fs::path& target) {
 }
 
 /// What programs and compilers read: /usr, the loader's cache, Debian's alternatives, a JDK's configuration.
-void bind_readable(const fs::path& root, const std::vector<std::string>& readable) {
+void bind_readable(const fs::path& root, const std::vector<Readable>& readable) {
   for (const char* name : {"usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32"}) {
     const fs::path source = fs::path("/") / name;
     if (fs::is_symlink(source))
@@ -73,8 +73,7 @@ void bind_readable(const fs::path& root, const std::vector<std::string>& readabl
     if (fs::exists(fs::path("/etc") / name)) bind(fs::path("/etc") / name, root / "etc" / name);
   for (const fs::directory_entry& entry : fs::directory_iterator("/etc"))
     if (entry.path().filename().string().starts_with("java")) bind(entry.path(), root / "etc" / entry.path().filename());
-  for (const std::string& folder : readable)
-    if (!folder.starts_with("/usr/")) bind(folder, root / fs::path(folder).relative_path());
+  for (const Readable& folder : readable) bind(folder.source, root / fs::path(folder.target).relative_path());
 }
 
 void bind_devices(const fs::path& root) {
@@ -102,7 +101,7 @@ bool mount_proc(const fs::path& root) {
 }
 
 /// Assembles the root on a tmpfs and moves into it; true with a /proc of its own.
-bool enter_root(const std::vector<std::string>& readable) {
+bool enter_root(const std::vector<Readable>& readable) {
   const fs::path root = "/tmp";
   expect(mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0, "make / private");
   // Folders below /tmp are opened before they are covered.
@@ -218,7 +217,13 @@ void serve() {
 
 }  // namespace
 
-int serve_as_warden(const std::vector<std::string>& readable) {
+bool is_warden(int argc, char** argv) {
+  return argc > 1 && argv[1] == std::string_view(kWardenVerb);
+}
+
+int serve_as_warden(int argc, char** argv) {
+  std::vector<Readable> readable;
+  for (int i = 2; i + 1 < argc; i += 2) readable.push_back({argv[i], argv[i + 1]});
   try {
     leave_root();
     enter_namespaces();

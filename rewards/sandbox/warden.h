@@ -20,9 +20,14 @@ constexpr int kControlFile = 3;                        // of the warden
 constexpr size_t kMaxRequest = 128 << 10;              // bytes
 constexpr size_t kMaxFiles = 8;
 
-/// Serves until the control socket closes; `readable` are folders besides /usr that boxes may read. The first message
-/// out is {"fresh_proc": true or false} or {"failed": reason}.
-int serve_as_warden(const std::vector<std::string>& readable);
+/// Whether this process was started as the warden: main() then serves and does nothing else. A program that runs boxes
+/// and does not ask this first would start itself again and again.
+bool is_warden(int argc, char** argv);
+
+/// Serves until the control socket closes; returns the exit code. After the verb stand pairs of words: a folder besides
+/// /usr that boxes may read, and where they see it. The first message out is {"fresh_proc": true or false} or
+/// {"failed": reason}.
+int serve_as_warden(int argc, char** argv);
 
 /// One message with open files; returns false when the other side is gone.
 bool send_message(int socket, const std::string& text, const std::vector<int>& files = {});
