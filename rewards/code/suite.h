@@ -24,7 +24,7 @@ struct Suite {
   std::vector<Json> outputs;  // text, or for `call` the value; as many as inputs
   std::string function;       // of `call`
   std::string test;           // of `assertions`: what runs after the program
-  std::string setup;          // of `assertions`: runs before it (MBPP's test_setup_code)
+  std::string setup;          // of `assertions`: runs with the program, after it (MBPP's test_setup_code)
   std::string prompt;         // HumanEval forms: what a bare continuation continues
   std::string declaration;    // HumanEval-X C++: includes and signature, which the test sees in place of the program
 };

@@ -53,7 +53,7 @@ struct Box {
 Json request_of(const Program& program, const Isolation& isolation) {
   Json request = {{"steps", steps(program.limits, isolation)}, {"argv", program.argv}, {"env", program.env}};
   if (program.program_file >= 0) request["program"] = program.program_file;
-  if (!program.role.empty()) request["role"] = program.role, request["falsify"] = program.falsify;
+  if (!program.role.empty()) request["role"] = program.role;
   return request;
 }
 

@@ -40,7 +40,6 @@ struct Program {
   std::vector<File> files;
   int program_file = -1;  // where ≥ 3: that file is executed, whatever argv[0] says
   std::string role;       // where given, the Python zygote runs the text in file 3 in this role (see zygote.py)
-  bool falsify = false;   // of the role "beside"
   Limits limits;
 };
 
