@@ -1,5 +1,6 @@
 // The rewards `code` (share of the tests that pass) and `binary_code` (all of them): a completion's program in boxes.
 #include <algorithm>
+#include <filesystem>
 #include <mutex>
 
 #include "configs/error.h"
@@ -10,16 +11,29 @@
 namespace cohort {
 namespace {
 
+namespace fs = std::filesystem;
+
 constexpr int64_t kMebibyte = int64_t{1} << 20;
 
-/// One sandbox for all rewards of the process, started when the first program is to run.
+/// Where an interpreter outside /usr has its libraries, a virtual environment also those of what it was made from.
+std::vector<sandbox::Readable> folders_of(const std::string& python) {
+  std::vector<sandbox::Readable> folders;
+  for (const fs::path& path : {fs::path(python), fs::weakly_canonical(python)}) {
+    const fs::path folder = path.parent_path().parent_path();
+    const bool is_new = folders.empty() || folders.back().source != folder;
+    if (!path.string().starts_with("/usr/") && fs::is_directory(folder) && is_new) folders.push_back({folder, folder});
+  }
+  return folders;
+}
+
+/// One sandbox for all rewards of the process that use this interpreter.
 std::shared_ptr<sandbox::Sandbox> sandbox_of(const std::string& python) {
   static std::mutex starts;
   static std::map<std::string, std::shared_ptr<sandbox::Sandbox>> started;
   const std::lock_guard lock(starts);
   std::shared_ptr<sandbox::Sandbox>& one = started[python];
   if (!one) {
-    sandbox::SandboxOptions options{.python = python};
+    sandbox::SandboxOptions options{.readable = folders_of(python), .python = python};
     if (const std::string headers = code::precompiled_headers(); !headers.empty())
       options.readable.push_back({headers, "/headers"});
     one = std::make_shared<sandbox::Sandbox>(std::move(options));
@@ -57,12 +71,7 @@ Score as_score(const std::vector<code::TestResult>& results, size_t num_tests, b
 }
 
 Score judge(const CodeOptions& options, const Judged& judged, Deadline deadline) {
-  code::Suite suite;
-  try {
-    suite = code::suite_of(*judged.task);
-  } catch (const UsageError& error) {
-    return no_score(error.what());
-  }
+  const code::Suite suite = code::suite_of(*judged.task);
   const std::string program = code::program_of(judged.completion, suite);
   if (trim(program).empty()) return unparsable("there is no program in the completion");
   code::Limits limits = options.limits;
@@ -72,7 +81,25 @@ Score judge(const CodeOptions& options, const Judged& judged, Deadline deadline)
                    : suite.language == code::Language::cpp  ? code::run_cpp
                                                             : code::run_java;
   const size_t num_tests = suite.form == code::Form::assertions ? 1 : suite.inputs.size();
-  return as_score(run(*sandbox, suite, program, limits, options.binary), num_tests, options.binary);
+  constexpr int kTries = 3;
+  for (int tries = 1;; ++tries) {
+    const std::vector<code::TestResult> results = run(*sandbox, suite, program, limits, options.binary);
+    if (tries == kTries || !std::ranges::any_of(results, &code::TestResult::can_be_retried))
+      return as_score(results, num_tests, options.binary);
+    sandbox->revive();
+  }
+}
+
+/// What is lacking, in the row or on the machine, is named in its score.
+Score judge_or_name(const CodeOptions& options, const Judged& judged, Deadline deadline) {
+  if (!judged.task) return no_score("no task to judge against");
+  try {
+    return judge(options, judged, deadline);
+  } catch (const UsageError& error) {
+    return no_score(error.what());
+  } catch (const MissingError& error) {
+    return no_score(error.what());
+  }
 }
 
 RewardFn make(const Json& json, bool binary) {
@@ -91,10 +118,10 @@ RewardFn make(const Json& json, bool binary) {
   test.processes = static_cast<int>(positive("processes"));
   options.limits.compile.wall_seconds = positive("compile_timeout");
   options.limits.compile.memory_bytes = static_cast<int64_t>(positive("compile_memory_mb")) * kMebibyte;
+  sandbox_of(options.python);  // a machine that cannot isolate refuses before any work
   return [options](std::span<const Judged> batch, Deadline deadline) {
     std::vector<Score> scores;
-    for (const Judged& judged : batch)
-      scores.push_back(judged.task ? judge(options, judged, deadline) : no_score("no task to judge against"));
+    for (const Judged& judged : batch) scores.push_back(judge_or_name(options, judged, deadline));
     return scores;
   };
 }

@@ -1,4 +1,5 @@
-// Java: a resident compiler in a box, then one JVM for a program, with a fresh class loader for each test.
+// Java: a resident compiler in a box, then one JVM for a program, with a fresh class loader for each test. A test that
+// asserts runs in a box of its own, against a Solution that asks the program's box.
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -8,9 +9,11 @@
 #include <mutex>
 #include <optional>
 
+#include "configs/error.h"
 #include "rewards/code/compare.h"
 #include "rewards/code/java_source.h"
 #include "rewards/code/run.h"
+#include "rewards/code/signature.h"
 #include "rewards/rules.h"
 
 namespace cohort::code {
@@ -23,6 +26,8 @@ using sandbox::Sandbox;
 
 const std::vector<std::string> kEnvironment = {"PATH=/usr/bin:/bin", "HOME=/tmp", "LANG=C.UTF-8"};
 constexpr const char* kJava = "/usr/bin/java";
+constexpr const char* kJavac = "/usr/bin/javac";
+constexpr int kHack = 78;  // exit code of a test (Remote.java)
 
 // ---- numbers and texts as DataInputStream reads them
 
@@ -55,18 +60,17 @@ std::optional<std::string> take_text(std::string_view bytes, size_t& at) {
 struct Source {
   std::string name, text;
 };
-struct Unit {
-  std::string classes, jar;  // names by line; classes.jar
-};
+using Unit = std::vector<Source>;
+
 struct Compiled {
-  std::vector<Unit> units;
-  std::string messages;  // why not, where there are no units
+  std::vector<std::string> jars;  // one for each unit
+  std::string messages;           // why not, where there are no jars
 };
 
-std::string request_of(const std::vector<std::vector<Source>>& units) {
+std::string request_of(const std::vector<Unit>& units) {
   std::string request;
   put_number(request, units.size());
-  for (const std::vector<Source>& unit : units) {
+  for (const Unit& unit : units) {
     put_number(request, unit.size());
     for (const Source& source : unit) put_text(request, source.name), put_text(request, source.text);
   }
@@ -85,9 +89,9 @@ std::optional<Compiled> answer_from(const std::string& bytes) {
     compiled.messages = *messages;
   }
   for (size_t i = 0; i < *count; ++i) {
-    const auto classes = take_text(bytes, at), jar = classes ? take_text(bytes, at) : std::nullopt;
+    const auto jar = take_text(bytes, at);
     if (!jar) return std::nullopt;
-    compiled.units.push_back({*classes, *jar});
+    compiled.jars.push_back(*jar);
   }
   return compiled;
 }
@@ -96,17 +100,21 @@ std::optional<Compiled> answer_from(const std::string& bytes) {
 class Compilers {
  public:
   /// nullopt when the compiler is out of time or memory.
-  std::optional<Compiled> compile(Sandbox& sandbox, const std::vector<std::vector<Source>>& units,
-                                  const sandbox::Limits& limits) {
-    std::unique_ptr<sandbox::Resident> compiler = idle_one();
-    if (!compiler) compiler = start(sandbox, limits);
-    const auto answer = compiler->ask(
-        request_of(units), [](const std::string& bytes) { return answer_from(bytes).has_value(); },
-        limits.wall_seconds);
-    if (!answer) return std::nullopt;  // this one is given up
-    const std::lock_guard lock(mutex_);
-    idle_.push_back(std::move(compiler));
-    return answer_from(*answer);
+  std::optional<Compiled> compile(Sandbox& sandbox, const std::vector<Unit>& units, const sandbox::Limits& limits) {
+    for (bool was_idle = true; was_idle;) {
+      std::unique_ptr<sandbox::Resident> compiler = idle_one();
+      was_idle = compiler != nullptr;
+      if (!compiler) compiler = start(sandbox, limits);
+      const auto answer = compiler->ask(
+          request_of(units), [](const std::string& bytes) { return answer_from(bytes).has_value(); },
+          limits.wall_seconds);
+      if (!answer && was_idle && compiler->is_gone()) continue;  // it ended while nobody asked: another one, once more
+      if (!answer) return std::nullopt;                          // this one is given up
+      const std::lock_guard lock(mutex_);
+      idle_.push_back(std::move(compiler));
+      return answer_from(*answer);
+    }
+    return std::nullopt;
   }
 
  private:
@@ -120,8 +128,8 @@ class Compilers {
 
   static std::unique_ptr<sandbox::Resident> start(Sandbox& sandbox, const sandbox::Limits& limits) {
     Program program{.argv = {"/bin/sh", "-c",
-                             "cat > /tmp/Compiler.java <<'END'\n" + std::string(kCompilerSource) +
-                                 "\nEND\nexec " + kJava + " -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xss16m -Xmx" +
+                             "cat > /tmp/Compiler.java <<'END'\n" + std::string(kCompilerSource) + "\nEND\nexec " +
+                                 kJava + " -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xss16m -Xmx" +
                                  std::to_string(limits.memory_bytes >> 20) + "m /tmp/Compiler.java"},
                     .env = kEnvironment,
                     .input = "",
@@ -143,15 +151,23 @@ Compilers& compilers_of(const Sandbox& sandbox) {
   return all[&sandbox];
 }
 
-/// The runner's jar, compiled once.
-std::optional<std::string> runner_jar(Sandbox& sandbox, const sandbox::Limits& limits) {
+/// Runner and Remote, compiled once.
+std::optional<std::string> harness_jar(Sandbox& sandbox, const sandbox::Limits& limits) {
   static std::mutex mutex;
   static std::string jar;
   const std::lock_guard lock(mutex);
   if (!jar.empty()) return jar;
-  const auto compiled = compilers_of(sandbox).compile(sandbox, {{{"Runner.java", kRunnerSource}}}, limits);
-  if (!compiled || compiled->units.empty()) return std::nullopt;
-  return jar = compiled->units[0].jar;
+  const auto compiled = compilers_of(sandbox).compile(
+      sandbox, {{{"Runner.java", kRunnerSource}, {"Remote.java", kRemoteSource}}}, limits);
+  if (!compiled || compiled->jars.empty()) return std::nullopt;
+  return jar = compiled->jars[0];
+}
+
+TestResult not_compiled(Sandbox& sandbox, const std::optional<Compiled>& compiled) {
+  if (!compiled && sandbox.revive())
+    return {.status = Status::error, .reason = "the sandbox ended while it compiled", .can_be_retried = true};
+  const std::string why = compiled ? excerpt(compiled->messages, 200) : "out of time or memory";
+  return {.status = Status::wrong, .reason = "it does not compile: " + why};
 }
 
 // ---- running
@@ -188,23 +204,25 @@ std::vector<Answer> answers_from(const std::string& bytes, size_t num_tests) {
   return answers;
 }
 
-std::vector<std::string> java_flags(const sandbox::Limits& limits) {
-  return {kJava, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-XX:-UsePerfData", "-Xss64m",
-          "-Xmx" + std::to_string(limits.memory_bytes * 3 / 4 >> 20) + "m", "-XX:+DisableAttachMechanism",
-          "-Doutput=" + std::to_string(limits.output_bytes)};
-}
-
-/// All tests from `first` on in one JVM, until one ends it.
-Ended run_from(Sandbox& sandbox, size_t first, const std::string& runner, const std::string& jar,
-               const std::string& inputs, const File& answers, const sandbox::Limits& limits) {
-  Program program{.argv = java_flags(limits), .env = kEnvironment, .input = "", .files = {}, .limits = limits};
-  program.argv.insert(program.argv.end(), {"-cp", "/proc/self/fd/6", "Runner", std::to_string(first)});
+/// Files 3 and 4 are jars, which the box's own /tmp then holds; 5 and 6 become standard input and output.
+Program java_program(const std::string& arguments, const std::string& jar, const std::string& harness, File in,
+                     File out, const sandbox::Limits& limits) {
+  const std::string flags = " -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto -XX:-UsePerfData -Xss64m -Xmx" +
+                            std::to_string(limits.memory_bytes * 3 / 4 >> 20) +
+                            "m -XX:+DisableAttachMechanism -Doutput=" + std::to_string(limits.output_bytes) + " ";
+  Program program{.argv = {"/bin/sh", "-c",
+                           "cat <&3 >/tmp/program.jar; cat <&4 >/tmp/harness.jar; exec " + std::string(kJava) + flags +
+                               arguments + " <&5 >&6 3<&- 4<&- 5<&- 6<&-"},
+                  .env = kEnvironment,
+                  .input = "",
+                  .files = {},
+                  .limits = limits};
   program.limits.bound_addresses = false;
   program.files.push_back(sandbox::sealed_file(jar));
-  program.files.push_back(sandbox::sealed_file(inputs));
-  program.files.push_back(File(dup(answers.number())));
-  program.files.push_back(sandbox::sealed_file(runner));
-  return sandbox.run(std::move(program));
+  program.files.push_back(sandbox::sealed_file(harness));
+  program.files.push_back(std::move(in));
+  program.files.push_back(std::move(out));
+  return program;
 }
 
 TestResult judged(const Answer& answer, const std::string& expected, const Ended& ended) {
@@ -222,6 +240,7 @@ TestResult judged(const Answer& answer, const std::string& expected, const Ended
 
 std::vector<TestResult> run_inputs(Sandbox& sandbox, const Suite& suite, const std::string& runner,
                                    const std::string& jar, const sandbox::Limits& limits, bool stop_early) {
+  const std::string arguments = "-cp /tmp/harness.jar Runner /tmp/program.jar ";
   std::string inputs;
   put_number(inputs, suite.inputs.size());
   for (const Json& input : suite.inputs) put_text(inputs, text_of(input));
@@ -231,7 +250,8 @@ std::vector<TestResult> run_inputs(Sandbox& sandbox, const Suite& suite, const s
     const File file(memfd_create("answers", MFD_CLOEXEC));
     sandbox::Limits whole = limits;
     whole.wall_seconds *= static_cast<double>(suite.inputs.size() - first);
-    const Ended ended = run_from(sandbox, first, runner, jar, inputs, file, whole);
+    const Ended ended = sandbox.run(java_program(arguments + std::to_string(first), jar, runner,
+                                                 sandbox::sealed_file(inputs), File(dup(file.number())), whole));
     const std::vector<Answer> answers = answers_from(contents(file), suite.inputs.size());
     for (size_t i = first; i < answers.size() && (i == first || answers[i].begun); ++i) {
       results.push_back(judged(answers[i], text_of(suite.outputs[i]), ended));
@@ -243,21 +263,6 @@ std::vector<TestResult> run_inputs(Sandbox& sandbox, const Suite& suite, const s
 
 // ---- tests that assert
 
-/// `throw new AssertionError` under the contrary condition.
-std::string falsified(std::string test) {
-  for (size_t at = test.find("throw new AssertionError"); at != std::string::npos;
-       at = test.find("throw new AssertionError", at + 1)) {
-    const size_t condition = test.rfind("if (", at);
-    if (condition == std::string::npos) continue;
-    size_t close = condition + 4;
-    for (int depth = 1; close < at && depth > 0; ++close) depth += test[close] == '(' ? 1 : test[close] == ')' ? -1 : 0;
-    test.insert(close - 1, ")");
-    test.insert(condition + 4, "!(");
-    at += 3;
-  }
-  return test;
-}
-
 std::string imports_of(std::string_view text) {
   std::string imports;
   while (!text.empty()) {
@@ -268,48 +273,45 @@ std::string imports_of(std::string_view text) {
   return imports;
 }
 
-/// A class of the program that the test would take for another: "Arrays", "AssertionError", "Main".
-std::string hijacker(const std::string& classes, const std::string& test) {
-  std::string_view rest = classes;
-  while (!rest.empty()) {
-    const std::string_view name = rest.substr(0, rest.find('\n'));
-    rest.remove_prefix(std::min(rest.size(), name.size() + 1));
-    if (name == "Solution" || name.find('$') != std::string_view::npos) continue;
-    for (size_t at = test.find(name); at != std::string::npos; at = test.find(name, at + 1)) {
-      const auto is_letter = [&](size_t i) { return i < test.size() && (std::isalnum(static_cast<unsigned char>(test[i])) || test[i] == '_'); };
-      if (!(at > 0 && is_letter(at - 1)) && !is_letter(at + name.size())) return std::string(name);
-    }
-  }
-  return {};
+/// A Solution whose method asks the program's box.
+std::string stub_text(const Signature& asked) {
+  std::string arguments = "\"" + asked.name + "\"";
+  for (const Parameter& parameter : asked.parameters) arguments += ", (Object) " + parameter.name;
+  const std::string call = "Remote.call(" + arguments + ")";
+  return asked.head + "{ " + (asked.result == "void" ? call : "return (" + asked.result + ") " + call) + "; }\n}\n";
 }
 
-TestResult not_compiled(const std::optional<Compiled>& compiled) {
-  if (!compiled) return {.status = Status::wrong, .reason = "it does not compile in time"};
-  return {.status = Status::wrong, .reason = "it does not compile: " + excerpt(compiled->messages, 200)};
-}
-
-TestResult run_assertions(Sandbox& sandbox, const Suite& suite, const std::string& program, const Limits& limits) {
+TestResult run_assertions(Sandbox& sandbox, const Suite& suite, const std::string& program, const Limits& limits,
+                          const std::string& harness) {
+  const Signature asked = signature_of(suite.declaration.empty() ? suite.prompt : suite.declaration, 1);
   const std::string imports = imports_of(suite.prompt);
-  const auto run = [&](const std::string& test) -> TestResult {
-    const auto compiled = compilers_of(sandbox).compile(
-        sandbox, {{{"Solution.java", imports + program}}, {{"Main.java", imports + test}}}, limits.compile);
-    if (!compiled || compiled->units.size() != 2) return not_compiled(compiled);
-    if (const std::string name = hijacker(compiled->units[0].classes, test); !name.empty())
-      return {.status = Status::hack, .reason = "the program declares a class " + name + " of the test"};
-    Program both{.argv = java_flags(limits.test), .env = kEnvironment, .input = "", .files = {}, .limits = limits.test};
-    both.argv.insert(both.argv.end(), {"-cp", "/proc/self/fd/3:/proc/self/fd/4", "Main"});
-    both.limits.bound_addresses = false;
-    both.files.push_back(sandbox::sealed_file(compiled->units[1].jar));
-    both.files.push_back(sandbox::sealed_file(compiled->units[0].jar));
-    return result_of(sandbox.run(std::move(both)));
-  };
-  const TestResult result = run(suite.test);
-  if (result.status != Status::correct) return result;
-  TestResult canary = run(falsified(suite.test));
-  if (canary.status != Status::correct) return result;
-  canary.status = Status::hack;
-  canary.reason = "a falsified test passes too";
-  return canary;
+  const auto test = compilers_of(sandbox).compile(
+      sandbox,
+      {{{"Remote.java", kRemoteSource}, {"Runner.java", kRunnerSource}},
+       {{"Solution.java", imports_of(asked.head).empty() ? imports + stub_text(asked) : stub_text(asked)},
+        {"Main.java", imports + suite.test}}},
+      limits.compile);
+  if (!test || test->jars.empty()) {
+    TestResult result = not_compiled(sandbox, test);
+    result.status = Status::error, result.reason = "the test: " + result.reason;
+    return result;
+  }
+  const auto compiled =
+      compilers_of(sandbox).compile(sandbox, {{{"Solution.java", imports + program}}}, limits.compile);
+  if (!compiled || compiled->jars.empty()) return not_compiled(sandbox, compiled);
+  auto [test_end, program_end] = sandbox::connected_sockets();
+  std::vector<Program> both;
+  File test_out(dup(test_end.number())), program_out(dup(program_end.number()));
+  both.push_back(java_program("-cp /tmp/program.jar:/tmp/harness.jar Main", test->jars[1], harness, std::move(test_end),
+                              std::move(test_out), limits.test));
+  both.push_back(java_program("-cp /tmp/harness.jar Remote /tmp/program.jar", compiled->jars[0], harness,
+                              std::move(program_end), std::move(program_out), limits.test));
+  const std::vector<Ended> ended = sandbox.run_together(std::move(both));
+  TestResult result = result_of_both(ended);
+  if (ended[0].how == Ended::How::exited && ended[0].code == kHack)
+    result.status = Status::hack,
+    result.reason = "an object that equals whatever it is compared with: " + excerpt(ended[0].err);
+  return result;
 }
 
 }  // namespace
@@ -317,12 +319,16 @@ TestResult run_assertions(Sandbox& sandbox, const Suite& suite, const std::strin
 std::vector<TestResult> run_java(Sandbox& sandbox, const Suite& suite, const std::string& program, const Limits& limits,
                                  bool stop_early) {
   if (suite.form == Form::call) return {{.status = Status::error, .reason = "fn_name is there for Python alone"}};
-  if (suite.form == Form::assertions) return {run_assertions(sandbox, suite, program, limits)};
-  const std::optional<std::string> runner = runner_jar(sandbox, limits.compile);
-  if (!runner) return {{.status = Status::error, .reason = "there is no Java compiler: apt-get install default-jdk-headless"}};
+  if (access(kJavac, X_OK) != 0)
+    throw MissingError("Java programs cannot be run: there is no " + std::string(kJavac) +
+                       ": apt-get install default-jdk-headless");
+  const std::optional<std::string> harness = harness_jar(sandbox, limits.compile);
+  if (!harness)
+    return {{.status = Status::error, .reason = "the Java compiler did not answer in time", .can_be_retried = true}};
+  if (suite.form == Form::assertions) return {run_assertions(sandbox, suite, program, limits, *harness)};
   const auto compiled = compilers_of(sandbox).compile(sandbox, {{{"Main.java", program}}}, limits.compile);
-  if (!compiled || compiled->units.empty()) return {not_compiled(compiled)};
-  return run_inputs(sandbox, suite, *runner, compiled->units[0].jar, limits.test, stop_early);
+  if (!compiled || compiled->jars.empty()) return {not_compiled(sandbox, compiled)};
+  return run_inputs(sandbox, suite, *harness, compiled->jars[0], limits.test, stop_early);
 }
 
 }  // namespace cohort::code

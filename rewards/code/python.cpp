@@ -1,5 +1,6 @@
 // Python: a program's input, or its calls, go to a box each; a test that asserts runs in a box of its own and calls the
 // program in another, so that what it expects never stands beside the program.
+#include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -53,7 +54,9 @@ std::string contents(const File& file) {
 
 TestResult run_call(Sandbox& sandbox, const Suite& suite, size_t i, const std::string& text,
                     const sandbox::Limits& limits) {
-  const auto value = [](const Json& json) { return json.is_string() ? Json::parse(json.get<std::string>(), nullptr, false) : json; };
+  const auto value = [](const Json& json) {
+    return json.is_string() ? Json::parse(json.get<std::string>(), nullptr, false) : json;
+  };
   Json arguments = suite.inputs[i];
   if (arguments.is_string()) {  // LiveCodeBench: one JSON value a line
     Json lines = Json::array();
@@ -81,7 +84,8 @@ TestResult run_call(Sandbox& sandbox, const Suite& suite, size_t i, const std::s
   const bool wrapped = expected.is_array() && expected.size() == 1 && same_value(expected[0], found);  // APPS: [value]
   if (!found.is_discarded() && (same_value(expected, found) || wrapped)) return result;
   result.status = Status::wrong;
-  result.reason = "expected " + excerpt(expected.dump()) + ", found " + excerpt(found.is_discarded() ? "nothing" : found.dump());
+  result.reason =
+      "expected " + excerpt(expected.dump()) + ", found " + excerpt(found.is_discarded() ? "nothing" : found.dump());
   return result;
 }
 
@@ -100,20 +104,14 @@ TestResult run_assertions(Sandbox& sandbox, const Suite& suite, const std::strin
   both.push_back(program_in("serve", text, limits));
   both[1].files.push_back(std::move(program_end));
   const std::vector<Ended> ended = sandbox.run_together(std::move(both));
-  TestResult result = result_of(ended[0]);
+  TestResult result = result_of_both(ended);
   const int code = ended[0].how == Ended::How::exited ? ended[0].code : 0;
   if (code == kNotPlain)
-    result.status = Status::error, result.reason = "the test cannot run apart from the program: " + last_line(ended[0].err);
+    result.status = Status::error,
+    result.reason = "the test cannot run apart from the program: " + last_line(ended[0].err);
   if (code == kHack)
-    result.status = Status::hack, result.reason = "an object that equals whatever it is compared with: " + last_line(ended[0].err);
-  if (code == kNotPlain || code == kHack) return result;
-  const TestResult program = result_of(ended[1]);
-  if (result.status != Status::correct && program.status != Status::correct &&
-      (ended[1].how != Ended::How::signalled)) {  // the program's end is why the test failed
-    return program;
-  }
-  result.cpu_seconds += program.cpu_seconds;
-  result.peak_bytes = std::max(result.peak_bytes, program.peak_bytes);
+    result.status = Status::hack,
+    result.reason = "an object that equals whatever it is compared with: " + last_line(ended[0].err);
   return result;
 }
 
@@ -128,6 +126,7 @@ TestResult result_of(const Ended& ended) {
   switch (ended.how) {
     case Ended::How::failed:
       result.status = Status::error, result.reason = "the sandbox failed: " + ended.reason;
+      result.can_be_retried = true;
       break;
     case Ended::How::timeout:
       result.status = Status::timeout, result.reason = "out of time";
@@ -143,8 +142,19 @@ TestResult result_of(const Ended& ended) {
       break;
     case Ended::How::exited:
       result.status = ended.code == 0 ? Status::correct : Status::wrong;
-      if (ended.code != 0) result.reason = "exit code " + std::to_string(ended.code) + ": " + excerpt(last_line(ended.err), 200);
+      if (ended.code != 0)
+        result.reason = "exit code " + std::to_string(ended.code) + ": " + excerpt(last_line(ended.err), 200);
   }
+  return result;
+}
+
+TestResult result_of_both(const std::vector<Ended>& ended) {
+  TestResult result = result_of(ended[0]);
+  const TestResult program = result_of(ended[1]);
+  const bool was_ended = ended[1].how == Ended::How::signalled && ended[1].code == SIGKILL;  // as the test was over
+  if (result.status == Status::wrong && program.status != Status::correct && !was_ended) result = program;
+  result.cpu_seconds = ended[0].cpu_seconds + ended[1].cpu_seconds;
+  result.peak_bytes = std::max(ended[0].peak_bytes, ended[1].peak_bytes);
   return result;
 }
 

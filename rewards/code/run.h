@@ -8,6 +8,7 @@ namespace cohort::code {
 struct TestResult {
   Status status = Status::error;  // correct, wrong, timeout, memory, hack, error
   std::string reason;
+  bool can_be_retried = false;  // an error of the sandbox, not of the tests
   double cpu_seconds = 0, wall_seconds = 0;
   int64_t peak_bytes = 0;
   int64_t output_bytes = 0;
@@ -27,6 +28,9 @@ std::vector<TestResult> run_cpp(sandbox::Sandbox& sandbox, const Suite& suite, c
 
 std::vector<TestResult> run_java(sandbox::Sandbox& sandbox, const Suite& suite, const std::string& program,
                                  const Limits& limits, bool stop_early);
+
+/// Of a test in one box that calls a program in the other, in this order.
+TestResult result_of_both(const std::vector<sandbox::Ended>& ended);
 
 /// What the end of a box says about a test whose output nobody has looked at: correct when it exited with 0.
 TestResult result_of(const sandbox::Ended& ended);

@@ -91,8 +91,8 @@ std::string system_call_filter() {
   };
   for (const char* name : kRefused) refuse(name, EPERM);
   refuse("clone3", ENOSYS);  // its flags lie in memory; the C library then falls back to clone
-  for (const uint64_t flag : {CLONE_NEWUSER, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWNET, CLONE_NEWIPC, CLONE_NEWUTS,
-                              CLONE_NEWCGROUP})
+  for (const uint64_t flag :
+       {CLONE_NEWUSER, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWNET, CLONE_NEWIPC, CLONE_NEWUTS, CLONE_NEWCGROUP})
     refuse("clone", EPERM, {SCMP_A0(SCMP_CMP_MASKED_EQ, flag, flag)});
   refuse("socket", EPERM, {SCMP_A0(SCMP_CMP_NE, AF_UNIX, 0)});
   refuse("ioctl", EPERM, {SCMP_A1(SCMP_CMP_MASKED_EQ, 0xFFFFFFFFU, TIOCSTI)});
@@ -118,9 +118,13 @@ Json steps(const Limits& limits, const Isolation& isolation) {
                 {"write", "/proc/self/setgroups", "deny"},
                 {"write", "/proc/self/uid_map", "1000 0 1"},
                 {"write", "/proc/self/gid_map", "1000 0 1"},
-                {"fork"}};
+                {"fork"},
+                {"write", "/proc/self/oom_score_adj", "1000"}};  // where the machine runs out, boxes go first
   constexpr int kBare = MS_NOSUID | MS_NODEV | MS_NOEXEC;
-  if (isolation.fresh_proc) steps.push_back({"mount", "proc", "/proc", "proc", kBare, ""});
+  if (isolation.fresh_proc)
+    steps.push_back({"mount", "proc", "/proc", "proc", kBare, ""});
+  else  // that of the machine is out of sight
+    steps.push_back({"mount", "tmpfs", "/proc", "tmpfs", kBare | MS_RDONLY, "size=4k,nr_inodes=2"});
   steps.push_back({"mount", "tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, size});
   steps.push_back({"chdir", "/tmp"});
   const auto limit = [&](int resource, int64_t value) { steps.push_back({"limit", resource, value}); };

@@ -40,6 +40,11 @@ std::pair<File, File> pipe_ends() {
   return {File(ends[0]), File(ends[1])};
 }
 
+bool has_hung_up(const File& socket) {
+  pollfd watched{socket.number(), 0, 0};
+  return socket.number() < 0 || poll(&watched, 1, 0) > 0;
+}
+
 /// A box that runs, seen from outside.
 struct Box {
   Limits limits;
@@ -73,7 +78,8 @@ void take_output(Box& box, File& file, std::string& text) {
   }
   text.append(bytes, static_cast<size_t>(got));
   if (static_cast<int64_t>(box.ended.out.size() + box.ended.err.size()) <= box.limits.output_bytes) return;
-  text.resize(text.size() - (box.ended.out.size() + box.ended.err.size() - static_cast<size_t>(box.limits.output_bytes)));
+  text.resize(text.size() -
+              (box.ended.out.size() + box.ended.err.size() - static_cast<size_t>(box.limits.output_bytes)));
   end(box, Ended::How::output);
 }
 
@@ -210,29 +216,51 @@ Sandbox::Sandbox(SandboxOptions options) : options_(std::move(options)), warden_
 Sandbox::~Sandbox() = default;
 
 std::vector<std::string> default_modules() {
-  return {"abc",       "array",    "bisect",   "calendar",   "cmath",     "collections", "collections.abc", "contextlib",
-          "copy",      "dataclasses", "datetime", "decimal", "enum",      "fractions",   "functools",       "hashlib",
-          "heapq",     "inspect",  "io",       "itertools",  "json",      "linecache",   "math",            "operator",
-          "queue",     "random",   "re",       "statistics", "string",    "struct",      "textwrap",        "threading",
-          "time",      "types",    "typing",   "unittest",   "unittest.mock"};
+  return {"abc",        "array",        "bisect",      "calendar",  "cmath",   "collections", "collections.abc",
+          "contextlib", "copy",         "dataclasses", "datetime",  "decimal", "enum",        "fractions",
+          "functools",  "hashlib",      "heapq",       "inspect",   "io",      "itertools",   "json",
+          "linecache",  "math",         "operator",    "queue",     "random",  "re",          "statistics",
+          "string",     "struct",       "textwrap",    "threading", "time",    "types",       "typing",
+          "unittest",   "unittest.mock"};
 }
 
-int Sandbox::zygote() {
-  const std::lock_guard lock(zygote_starts_);
-  if (zygote_.number() >= 0) return zygote_.number();
+std::shared_ptr<Sandbox::Warden> Sandbox::warden() {
+  const std::lock_guard lock(mutex_);
+  return warden_;
+}
+
+bool Sandbox::revive() {
+  const std::lock_guard lock(mutex_);
+  const bool no_warden = has_hung_up(warden_->control), no_zygote = zygote_ && has_hung_up(*zygote_);
+  if (no_warden) warden_ = std::make_shared<Warden>(options_);
+  if (no_warden || no_zygote) zygote_ = nullptr;  // it starts with the next program
+  return no_warden || no_zygote;
+}
+
+std::shared_ptr<File> Sandbox::zygote() {
+  const std::lock_guard lock(mutex_);
+  if (zygote_) return zygote_;
   auto [ours, theirs] = socket_pair(SOCK_SEQPACKET);
+  auto [lease, lease_end] = socket_pair(SOCK_SEQPACKET);
   const File nothing(open("/dev/null", O_RDWR | O_CLOEXEC));
   const File source = sealed_file(kZygoteSource);
-  auto [lease, lease_end] = socket_pair(SOCK_SEQPACKET);
   std::vector<std::string> argv = {options_.python, "-I", "-c",
                                    "import os; exec(compile(os.fdopen(4).read(), 'zygote.py', 'exec'))"};
   argv.insert(argv.end(), options_.modules.begin(), options_.modules.end());
   const Json request = {{"steps", Json::array()}, {"argv", argv}, {"env", {"PATH=/usr/bin:/bin", "PYTHONHASHSEED=0"}}};
-  send_message(warden_->control.number(), request.dump(),
-               {nothing.number(), nothing.number(), nothing.number(), theirs.number(), source.number(),
-                lease_end.number()});
-  zygote_ = std::move(ours);
-  return zygote_.number();
+  send_message(
+      warden_->control.number(), request.dump(),
+      {nothing.number(), nothing.number(), nothing.number(), theirs.number(), source.number(), lease_end.number()});
+  theirs = File(), lease_end = File();
+  for (;;) {  // the lease closes as the interpreter is executed
+    const std::string text = receive_message(lease.number()).text;
+    if (text.empty()) break;
+    const Json word = Json::parse(text, nullptr, false);
+    if (word.is_object() && word.contains("failed"))
+      throw MissingError("Python programs cannot be run: " + word["failed"].get<std::string>() +
+                         ": apt-get install python3, or name an interpreter with the option python");
+  }
+  return zygote_ = std::make_shared<File>(std::move(ours));
 }
 
 Ended Sandbox::run(Program program) {
@@ -243,6 +271,7 @@ Ended Sandbox::run(Program program) {
 
 std::vector<Ended> Sandbox::run_together(std::vector<Program> programs) {
   std::vector<Box> boxes(programs.size());
+  const std::shared_ptr<Warden> wardens = warden();  // held while its boxes run
   for (size_t i = 0; i < programs.size(); ++i) {
     Program& program = programs[i];
     Box& box = boxes[i];
@@ -257,7 +286,11 @@ std::vector<Ended> Sandbox::run_together(std::vector<Program> programs) {
     for (const File& file : program.files) files.push_back(file.number());
     files.push_back(lease_end.number());
     box.out = std::move(out), box.err = std::move(err), box.lease = std::move(lease);
-    send_message(program.role.empty() ? warden_->control.number() : zygote(), request_of(program, isolation_).dump(), files);
+    const std::string request = request_of(program, isolation_).dump();
+    if (program.role.empty())
+      send_message(wardens->control.number(), request, files);
+    else
+      send_message(zygote()->number(), request, files);
     program.files.clear();
   }
   supervise(boxes);
@@ -270,7 +303,7 @@ Resident::Resident(Sandbox& sandbox, Program program) {
   auto [ours, theirs] = connected_sockets();
   auto [lease, lease_end] = socket_pair(SOCK_SEQPACKET);
   const File nothing(open("/dev/null", O_RDWR | O_CLOEXEC));
-  send_message(sandbox.warden_->control.number(), request_of(program, sandbox.isolation_).dump(),
+  send_message(sandbox.warden()->control.number(), request_of(program, sandbox.isolation_).dump(),
                {theirs.number(), theirs.number(), nothing.number(), lease_end.number()});
   channel_ = std::move(ours), lease_ = std::move(lease);
 }
@@ -285,7 +318,8 @@ std::optional<std::string> Resident::ask(const std::string& bytes,
     const double left = seconds - seconds_since(start);
     if (left <= 0 || poll(&watched, 1, static_cast<int>(left * 1000) + 1) < 0) return std::nullopt;
     if (watched.revents & POLLOUT) {
-      const ssize_t wrote = send(channel_.number(), bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+      const ssize_t wrote =
+          send(channel_.number(), bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
       if (wrote > 0) sent += static_cast<size_t>(wrote);
     }
     if (!(watched.revents & (POLLIN | POLLHUP))) continue;
@@ -295,6 +329,10 @@ std::optional<std::string> Resident::ask(const std::string& bytes,
     if (got > 0) answer.append(chunk, static_cast<size_t>(got));
   }
   return answer;
+}
+
+bool Resident::is_gone() const {
+  return has_hung_up(channel_);
 }
 
 Isolation probe() {

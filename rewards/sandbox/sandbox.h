@@ -5,8 +5,8 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <utility>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "rewards/sandbox/isolation.h"
@@ -29,8 +29,8 @@ class File {
   int number_;
 };
 
-File sealed_file(const std::string& bytes);   // in memory, can be read and executed, never changed
-std::pair<File, File> connected_sockets();    // a stream between two boxes
+File sealed_file(const std::string& bytes);  // in memory, can be read and executed, never changed
+std::pair<File, File> connected_sockets();   // a stream between two boxes
 
 /// What runs in a box. Files 0, 1 and 2 are its input and the two outputs that are collected; `files` follow from 3.
 struct Program {
@@ -72,20 +72,25 @@ class Sandbox {
 
   /// Thread-safe. Returns when the program and all it started have ended.
   Ended run(Program program);
-  /// Programs that talk to one another; the end of the first ends all. One Ended for each.
+  /// Programs that talk to one another; the end of the first ends all. One Ended for each. Throws MissingError where
+  /// there is no Python that can be executed and one of them needs it.
   std::vector<Ended> run_together(std::vector<Program> programs);
+
+  /// Starts what has ended of the warden and the Python zygote; true where one had. Thread-safe.
+  bool revive();
 
  private:
   friend class Resident;
+  struct Warden;
+  std::shared_ptr<Warden> warden();
+  /// Where requests for Python go; the interpreter starts with the first.
+  std::shared_ptr<File> zygote();
+
   SandboxOptions options_;
   Isolation isolation_;
-  struct Warden;
-  /// Where requests for Python go; the interpreter starts with the first.
-  int zygote();
-
+  std::mutex mutex_;  // of what follows
   std::shared_ptr<Warden> warden_;
-  std::mutex zygote_starts_;
-  File zygote_;
+  std::shared_ptr<File> zygote_;
 };
 
 /// A program that stays, to be asked again and again (a compiler that is slow to start). Ends with this object.
@@ -98,6 +103,7 @@ class Resident {
   /// program is gone: it is then of no use any more.
   std::optional<std::string> ask(const std::string& bytes, const std::function<bool(const std::string&)>& is_whole,
                                  double seconds);
+  bool is_gone() const;  // it has ended
 
  private:
   File channel_, lease_;

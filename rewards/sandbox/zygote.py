@@ -334,6 +334,7 @@ def remote(name, reader, writer):
         if "raised" in answer:
             kind = getattr(builtins, answer["raised"], Exception)
             ordinary = isinstance(kind, type) and issubclass(kind, Exception)
+            ordinary = ordinary and not issubclass(kind, (StopIteration, StopAsyncIteration))  # would end a loop unseen
             raise (kind if ordinary else Exception)(answer["text"])
         for old, new in zip(arguments, answer["arguments"]):
             if isinstance(old, (list, set, dict, bytearray)):

@@ -1,7 +1,6 @@
 // A resident Java compiler in a box of its own: javac costs most of a second to start and a few hundredths once warm.
 // Request on the socket: number of units, then for each its sources (number; name and text of each). A unit is compiled
-// against the units before it, so that a test cannot be reached by what a program declares. Answer: "ok" and a jar of
-// each unit with the names of its classes, or "error" and the messages.
+// against the units before it. Answer: the number of units and a jar of each, or 0 and the messages.
 import java.io.*;
 import java.net.URI;
 import java.nio.charset.StandardCharsets;
@@ -21,6 +20,12 @@ public class Compiler {
     @Override
     public CharSequence getCharContent(boolean ignoreErrors) {
       return text;
+    }
+
+    /** A public class may have any name. */
+    @Override
+    public boolean isNameCompatible(String name, Kind kind) {
+      return kind == Kind.SOURCE;
     }
   }
 
@@ -121,7 +126,7 @@ public class Compiler {
       boolean done;
       try {
         done = compiler.getTask(messages, memory, null, options, null, unit).call();
-      } catch (RuntimeException | StackOverflowError fault) {
+      } catch (RuntimeException | VirtualMachineError fault) {
         messages.write("the compiler failed: " + fault);
         done = false;
       }
@@ -130,7 +135,6 @@ public class Compiler {
         writeBytes(out, messages.toString().getBytes(StandardCharsets.UTF_8));
         return;
       }
-      writeBytes(all, String.join("\n", memory.made.keySet()).getBytes(StandardCharsets.UTF_8));
       writeBytes(all, jarOf(memory.made.values()));
       memory.earlier.putAll(memory.made);
     }
@@ -141,8 +145,8 @@ public class Compiler {
   public static void main(String[] arguments) throws IOException {
     JavaCompiler compiler = ToolProvider.getSystemJavaCompiler();
     JavaFileManager files = compiler.getStandardFileManager(null, null, StandardCharsets.UTF_8);
-    DataInputStream in = new DataInputStream(new BufferedInputStream(new FileInputStream("/proc/self/fd/0")));
-    DataOutputStream out = new DataOutputStream(new BufferedOutputStream(new FileOutputStream("/proc/self/fd/1")));
+    DataInputStream in = new DataInputStream(new BufferedInputStream(new FileInputStream(FileDescriptor.in)));
+    DataOutputStream out = new DataOutputStream(new BufferedOutputStream(new FileOutputStream(FileDescriptor.out)));
     while (true) {
       answer(compiler, files, in, out);
       out.flush();

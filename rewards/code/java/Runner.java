@@ -1,5 +1,6 @@
-// Runs a Java program on its tests, in a box: one JVM, a fresh class loader for each test. File 3 is the program's jar,
-// file 4 the inputs (number of tests; for each its length and bytes), file 5 takes the answers.
+// Runs a Java program on its tests, in a box: one JVM, a fresh class loader for each test. Arguments: the program's jar
+// and the first test to run. Standard input holds the inputs (number of tests; for each its length and bytes), standard
+// output takes the answers.
 // An answer: number of the test, "b" when it begins; "e" with whether it threw, its output's length and its output when
 // it ends. A program that calls System.exit leaves its output through a shutdown hook, as "x": the parent knows the exit
 // code and starts another JVM for the tests that are left. Nothing here knows what a test expects.
@@ -9,18 +10,10 @@ import java.util.*;
 import java.util.jar.*;
 
 public class Runner {
-  static final DataOutputStream answers;
+  static final DataOutputStream answers = new DataOutputStream(new FileOutputStream(FileDescriptor.out));
   static final int LIMIT = Integer.getInteger("output", 16 << 20);
   static int test = -1;
   static ByteArrayOutputStream output;
-
-  static {
-    try {
-      answers = new DataOutputStream(new FileOutputStream("/proc/self/fd/5", true));
-    } catch (IOException fault) {
-      throw new ExceptionInInitializerError(fault);
-    }
-  }
 
   static final class Bounded extends ByteArrayOutputStream {
     @Override
@@ -62,7 +55,9 @@ public class Runner {
   }
 
   static Method mainOf(Loader loader) throws Exception {
-    for (String name : loader.classes.keySet())
+    List<String> names = new ArrayList<>(loader.classes.keySet());
+    names.sort(Comparator.comparing(name -> !(name.equals("Main") || name.endsWith(".Main"))));
+    for (String name : names)
       try {
         Method main = loader.loadClass(name).getDeclaredMethod("main", String[].class);
         if (Modifier.isStatic(main.getModifiers())) {
@@ -109,8 +104,8 @@ public class Runner {
   }
 
   public static void main(String[] arguments) throws Exception {
-    int first = Integer.parseInt(arguments[0]);
-    Map<String, byte[]> classes = classesOf("/proc/self/fd/3");
+    Map<String, byte[]> classes = classesOf(arguments[0]);
+    int first = Integer.parseInt(arguments[1]);
     PrintStream errors = System.err;
     Runtime.getRuntime().addShutdownHook(new Thread(() -> {
       try {
@@ -119,7 +114,7 @@ public class Runner {
         Runtime.getRuntime().halt(126);
       }
     }));
-    try (DataInputStream inputs = new DataInputStream(new BufferedInputStream(new FileInputStream("/proc/self/fd/4")))) {
+    try (DataInputStream inputs = new DataInputStream(new BufferedInputStream(new FileInputStream(FileDescriptor.in)))) {
       int count = inputs.readInt();
       for (int i = 0; i < count; ++i) {
         byte[] input = new byte[inputs.readInt()];
