@@ -99,6 +99,8 @@ Score judge_or_name(const CodeOptions& options, const Judged& judged, Deadline d
     return no_score(error.what());
   } catch (const MissingError& error) {
     return no_score(error.what());
+  } catch (const std::exception& error) {
+    return no_score("the verifier failed: " + excerpt(error.what(), 200));
   }
 }
 

@@ -57,7 +57,7 @@ bool same_object(const Json& expected, const Json& encoded, double tolerance) {
   if (!expected.is_object() || expected.size() + 1 != encoded.size()) return false;
   for (size_t i = 1; i < encoded.size(); ++i) {
     const Json& key = encoded[i].at(0);
-    const std::string name = key.is_string() ? key.get<std::string>()
+    const std::string name = key.is_string()                                        ? key.get<std::string>()
                              : key.is_array() && key.size() == 2 && key[0] == "int" ? key[1].get<std::string>()
                                                                                     : key.dump();
     if (!expected.contains(name) || !same_value(expected[name], encoded[i].at(1), tolerance)) return false;
@@ -94,6 +94,17 @@ bool same_output(std::string_view expected, std::string_view found) {
   while (!expected.empty() || !found.empty())
     if (next_line(expected) != next_line(found)) return false;
   return true;
+}
+
+Json parse_untrusted(const std::string& text) {
+  constexpr int kMaxDepth = 256;  // twice what zygote.py encodes: what walks a value recurses
+  int deepest = 0;
+  const Json::parser_callback_t keep = [&deepest](int depth, Json::parse_event_t, Json&) {
+    deepest = std::max(deepest, depth);
+    return depth <= kMaxDepth;
+  };
+  Json value = Json::parse(text, keep, false);
+  return deepest <= kMaxDepth ? value : Json(Json::value_t::discarded);
 }
 
 bool same_value(const Json& expected, const Json& encoded, double tolerance) {

@@ -75,7 +75,7 @@ TestResult run_call(Sandbox& sandbox, const Suite& suite, size_t i, const std::s
   program.files.push_back(File(dup(answer.number())));
   TestResult result = result_of(sandbox.run(std::move(program)));
   if (result.status != Status::correct) return result;
-  const Json found = Json::parse(contents(answer), nullptr, false);
+  const Json found = parse_untrusted(contents(answer));
   if (found.is_array() && !found.empty() && found[0] == "hack") {
     result.status = Status::hack, result.reason = "an object that equals whatever it is compared with";
     return result;

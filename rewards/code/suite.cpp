@@ -140,7 +140,9 @@ bool defines(std::string_view text, const Suite& suite) {
   const std::string_view last = trim(suite.prompt);
   if (suite.language == Language::python) {
     const size_t def = suite.prompt.rfind("\ndef ");
-    const size_t begin = def != std::string::npos ? def + 1 : suite.prompt.rfind("def ", 0) == 0 ? 0 : std::string::npos;
+    const size_t begin = def != std::string::npos             ? def + 1
+                         : suite.prompt.rfind("def ", 0) == 0 ? 0
+                                                              : std::string::npos;
     if (begin == std::string::npos) return false;
     const std::string_view signature = std::string_view(suite.prompt).substr(begin);
     const std::string name(signature.substr(0, signature.find('(')));
@@ -156,7 +158,8 @@ bool defines(std::string_view text, const Suite& suite) {
   for (size_t at = text.find(name + "("); at != std::string_view::npos; at = text.find(name + "(", at + 1)) {
     const size_t brace = text.find_first_of(";{", at);  // a definition, at the start of a line that names a type
     const size_t start = text.rfind('\n', at) == std::string_view::npos ? 0 : text.rfind('\n', at) + 1;
-    if (brace != std::string_view::npos && text[brace] == '{' && at > start && text[start] != ' ' && text[start] != '\t')
+    if (brace != std::string_view::npos && text[brace] == '{' && at > start && text[start] != ' ' &&
+        text[start] != '\t')
       return true;
   }
   return false;

