@@ -101,7 +101,8 @@ TEST(CheatAttack, OfPythonAsserts) {
     if (!attack.quick && !all_attacks()) continue;
     SCOPED_TRACE(attack.name);
     const std::string text = attack.program;
-    expect_outcome(attack, run_code(python_task(), text.starts_with("```") ? text : "```python\n" + text + "\n```"));
+    expect_outcome(attack,
+                   run_attack(attack, python_task(), text.starts_with("```") ? text : "```python\n" + text + "\n```"));
   }
   machine.expect_unharmed();
 }
@@ -123,7 +124,7 @@ TEST(CheatAttack, OfPythonCallsAndOutputs) {
   const Machine machine;
   for (const Attack& attack : attacks) {
     SCOPED_TRACE(attack.name);
-    expect_outcome(attack, run_code(calls, attack.program));
+    expect_outcome(attack, run_attack(attack, calls, attack.program));
   }
   const std::vector<Attack> outputs = {
       {"empty", "pass", kWrong},
@@ -135,7 +136,7 @@ TEST(CheatAttack, OfPythonCallsAndOutputs) {
   };
   for (const Attack& attack : outputs) {
     SCOPED_TRACE(attack.name);
-    expect_outcome(attack, run_code(input_task("python", "", "1\n2\n"), attack.program));
+    expect_outcome(attack, run_attack(attack, input_task("python", "", "1\n2\n"), attack.program));
   }
   machine.expect_unharmed();
 }
@@ -190,7 +191,7 @@ TEST(CheatAttack, OfCppAsserts) {
   for (const Attack& attack : attacks) {
     if (!attack.quick && !all_attacks()) continue;
     SCOPED_TRACE(attack.name);
-    expect_outcome(attack, run_code(task, "```cpp\n" + std::string(attack.program) + "\n```"));
+    expect_outcome(attack, run_attack(attack, task, "```cpp\n" + std::string(attack.program) + "\n```"));
   }
   machine.expect_unharmed();
 }
@@ -231,7 +232,7 @@ TEST(CheatAttack, OfJavaAsserts) {
   for (const Attack& attack : attacks) {
     if (!attack.quick && !all_attacks()) continue;
     SCOPED_TRACE(attack.name);
-    expect_outcome(attack, run_code(task, "```java\n" + std::string(attack.program) + "\n```"));
+    expect_outcome(attack, run_attack(attack, task, "```java\n" + std::string(attack.program) + "\n```"));
   }
   machine.expect_unharmed();
 }

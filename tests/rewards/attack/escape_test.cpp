@@ -112,7 +112,7 @@ TEST(EscapeAttack, EveryTryIsRefused) {
   for (const Attack& attack : kTries) {
     SCOPED_TRACE(attack.name);
     const Score score =
-        run_code(input_task("python", "", "refused"), kTools + "attempt(lambda: " + attack.program + ")");
+        run_attack(attack, input_task("python", "", "refused"), kTools + "attempt(lambda: " + attack.program + ")");
     expect_outcome(attack, score);
   }
   machine.expect_unharmed();
@@ -154,7 +154,7 @@ TEST(EscapeAttack, NativeCodeAndTheCompiler) {
   for (const Attack& attack : attacks) {
     if (!attack.quick && !all_attacks()) continue;
     SCOPED_TRACE(attack.name);
-    expect_outcome(attack, run_code(input_task("cpp", "", "refused"), attack.program));
+    expect_outcome(attack, run_attack(attack, input_task("cpp", "", "refused"), attack.program));
   }
   machine.expect_unharmed();
 }

@@ -70,7 +70,7 @@ TEST(ResourceAttack, OfPythonPrograms) {
   for (const Attack& attack : python_attacks()) {
     if (!attack.quick && !all_attacks()) continue;
     SCOPED_TRACE(attack.name);
-    expect_outcome(attack, run_code(input_task("python", "", "42"), attack.program));
+    expect_outcome(attack, run_attack(attack, input_task("python", "", "42"), attack.program));
     machine.expect_unharmed();
   }
   for (const std::string& file : files_in_shared_places()) {
@@ -106,7 +106,7 @@ TEST(ResourceAttack, OfJavaPrograms) {
   for (const Attack& attack : attacks) {
     if (!attack.quick && !all_attacks()) continue;
     SCOPED_TRACE(attack.name);
-    expect_outcome(attack, run_code(input_task("java", "", "42"), program(attack.program)));
+    expect_outcome(attack, run_attack(attack, input_task("java", "", "42"), program(attack.program)));
     machine.expect_unharmed();
   }
 }
