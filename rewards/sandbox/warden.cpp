@@ -16,6 +16,7 @@
 
 #include <cerrno>
 #include <filesystem>
+#include <fstream>
 #include <system_error>
 
 namespace cohort::sandbox {
@@ -31,9 +32,17 @@ void expect(bool done, const std::string& what) {
 
 // ---- once: the root that every box starts from
 
+/// Whether this user namespace has the user. A container without one is an ordinary user's own.
+bool is_mapped(unsigned user) {
+  std::ifstream map("/proc/self/uid_map");
+  for (uint64_t inside, outside, count; map >> inside >> outside >> count;)
+    if (inside <= user && user < inside + count) return true;
+  return false;
+}
+
 /// Root of the machine becomes nobody, so that a hole in the sandbox is not a hole in the machine.
 void leave_root() {
-  if (geteuid() != 0) return;
+  if (geteuid() != 0 || !is_mapped(kNobody)) return;
   expect(setgroups(0, nullptr) == 0, "setgroups");
   expect(setresgid(kNobody, kNobody, kNobody) == 0, "setresgid");
   expect(setresuid(kNobody, kNobody, kNobody) == 0, "setresuid");
@@ -72,7 +81,8 @@ void bind_readable(const fs::path& root, const std::vector<Readable>& readable) 
   for (const char* name : {"ld.so.cache", "alternatives", "localtime"})
     if (fs::exists(fs::path("/etc") / name)) bind(fs::path("/etc") / name, root / "etc" / name);
   for (const fs::directory_entry& entry : fs::directory_iterator("/etc"))
-    if (entry.path().filename().string().starts_with("java")) bind(entry.path(), root / "etc" / entry.path().filename());
+    if (entry.path().filename().string().starts_with("java"))
+      bind(entry.path(), root / "etc" / entry.path().filename());
   for (const Readable& folder : readable) bind(folder.source, root / fs::path(folder.target).relative_path());
 }
 
