@@ -25,7 +25,8 @@ using sandbox::Program;
 using sandbox::Sandbox;
 
 const std::vector<std::string> kEnvironment = {"PATH=/usr/bin:/bin", "HOME=/tmp", "LANG=C.UTF-8"};
-constexpr const char* kJava = "/usr/bin/java";
+// A box without /proc cannot tell the launcher where it lies, so that its libraries are named.
+constexpr const char* kJava = "j=$(readlink -f /usr/bin/java); export LD_LIBRARY_PATH=${j%/bin/java}/lib; exec \"$j\"";
 constexpr const char* kJavac = "/usr/bin/javac";
 constexpr int kHack = 78;  // exit code of a test (Remote.java)
 
@@ -128,8 +129,8 @@ class Compilers {
 
   static std::unique_ptr<sandbox::Resident> start(Sandbox& sandbox, const sandbox::Limits& limits) {
     Program program{.argv = {"/bin/sh", "-c",
-                             "cat > /tmp/Compiler.java <<'END'\n" + std::string(kCompilerSource) + "\nEND\nexec " +
-                                 kJava + " -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xss16m -Xmx" +
+                             "cat > /tmp/Compiler.java <<'END'\n" + std::string(kCompilerSource) + "\nEND\n" + kJava +
+                                 " -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xss16m -Xmx" +
                                  std::to_string(limits.memory_bytes >> 20) + "m /tmp/Compiler.java"},
                     .env = kEnvironment,
                     .input = "",
@@ -211,7 +212,7 @@ Program java_program(const std::string& arguments, const std::string& jar, const
                             std::to_string(limits.memory_bytes * 3 / 4 >> 20) +
                             "m -XX:+DisableAttachMechanism -Doutput=" + std::to_string(limits.output_bytes) + " ";
   Program program{.argv = {"/bin/sh", "-c",
-                           "cat <&3 >/tmp/program.jar; cat <&4 >/tmp/harness.jar; exec " + std::string(kJava) + flags +
+                           "cat <&3 >/tmp/program.jar; cat <&4 >/tmp/harness.jar; " + std::string(kJava) + flags +
                                arguments + " <&5 >&6 3<&- 4<&- 5<&- 6<&-"},
                   .env = kEnvironment,
                   .input = "",
