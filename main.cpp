@@ -13,6 +13,7 @@
 #include "policy/commands.h"
 #include "rewards/commands.h"
 #include "rewards/reward.h"
+#include "rewards/sandbox/warden.h"
 #include "rollout/commands.h"
 #include "tasks/commands.h"
 
@@ -28,6 +29,7 @@ std::string version_text() {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (cohort::sandbox::is_warden(argc, argv)) return cohort::sandbox::serve_as_warden(argc, argv);
   CLI::App app("Reinforcement-learning post-training of language models, from rollouts and verified rewards to weights",
                "cohort");
   app.set_version_flag("--version", version_text, "Print version, commit, LibTorch, CPU features and GPU back end");

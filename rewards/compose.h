@@ -31,7 +31,8 @@ class Scorer {
   Deadline deadline_;
 };
 
-/// Judges one completion by one reward under the guards that Scorer promises.
-Score guarded(const RewardFn& reward, const Judged& judged, Deadline deadline);
+/// Judges one completion by one reward under the guards that Scorer promises. `bounds_tests`: the reward keeps the
+/// deadline itself, for each test (RewardRule).
+Score guarded(const RewardFn& reward, const Judged& judged, Deadline deadline, bool bounds_tests = false);
 
 }  // namespace cohort

@@ -70,12 +70,14 @@ struct RewardRule {
   std::string_view source;
   std::vector<RewardOption> options;
   RewardFn (*make)(const Json& options);
+  bool bounds_tests = false;  // the deadline is one for each test: a verdict takes as long as its tests do
 };
 
 /// Why `accuracy` could not judge by the task's reference answer; empty where it could, or where there is none.
 std::string unreadable_answer(const Task& task);
 
 const std::vector<RewardRule>& reward_rules();
+const RewardRule* find_rule(std::string_view name);  // null where there is none, of a plug-in for instance
 
 /// Throws UsageError on an unknown name or option (naming the nearest) and MissingError on what is not there yet.
 RewardFn make_reward(const RewardSpec& spec);
