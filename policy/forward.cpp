@@ -138,7 +138,8 @@ void attention(const Step& st, Buffer& scratch) {
   for (const RowSpan& span : st.rows.sequences)
     longest = std::max<int64_t>(longest, span.first_position + span.num_rows);
   // Scratch is by task: a task is a few neighbouring rows of one key/value head.
-  int64_t per_task = heads * round_up(longest, kKeyBlock), rows_per_task = st.T >= 256 ? 8 : 1,
+  int64_t per_task = heads * round_up(longest, kKeyBlock),
+          rows_per_task = std::clamp<int64_t>(st.T / (8 * st.compute.pool.num_threads()), 1, 8),
           tasks = ceil_div(st.T, rows_per_task) * G;
   scratch.resize(per_task * tasks);
   st.compute.pool.parallel_for(tasks, [&](int64_t task) {
@@ -146,6 +147,10 @@ void attention(const Step& st, Buffer& scratch) {
     for (int64_t t = task / G * rows_per_task; t < std::min(st.T, (task / G + 1) * rows_per_task); ++t) {
       Attend row = attend_row(a, st.rows, st.kv, st.s, st.sequence[t], st.position[t], t, g);
       row.scores = scratch.data() + task * per_task;
+      if (t + 1 < st.T && st.sequence[t + 1] != st.sequence[t]) {  // decoding: every row has keys of its own
+        row.next_blocks = st.rows.sequences[size_t(st.sequence[t + 1])].blocks;
+        row.next_num_keys = st.position[t + 1] + 1;
+      }
       st.compute.kernels->attend(row);
     }
   });

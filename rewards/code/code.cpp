@@ -9,14 +9,12 @@
 #include "rewards/rules.h"
 
 namespace cohort {
-namespace {
+namespace code {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t kMebibyte = int64_t{1} << 20;
-
 /// Where an interpreter outside /usr has its libraries, a virtual environment also those of what it was made from.
-std::vector<sandbox::Readable> folders_of(const std::string& python) {
+static std::vector<sandbox::Readable> folders_of(const std::string& python) {
   std::vector<sandbox::Readable> folders;
   for (const fs::path& path : {fs::path(python), fs::weakly_canonical(python)}) {
     const fs::path folder = path.parent_path().parent_path();
@@ -26,7 +24,6 @@ std::vector<sandbox::Readable> folders_of(const std::string& python) {
   return folders;
 }
 
-/// One sandbox for all rewards of the process that use this interpreter.
 std::shared_ptr<sandbox::Sandbox> sandbox_of(const std::string& python) {
   static std::mutex starts;
   static std::map<std::string, std::shared_ptr<sandbox::Sandbox>> started;
@@ -34,12 +31,18 @@ std::shared_ptr<sandbox::Sandbox> sandbox_of(const std::string& python) {
   std::shared_ptr<sandbox::Sandbox>& one = started[python];
   if (!one) {
     sandbox::SandboxOptions options{.readable = folders_of(python), .python = python};
-    if (const std::string headers = code::precompiled_headers(); !headers.empty())
+    if (const std::string headers = precompiled_headers(); !headers.empty())
       options.readable.push_back({headers, "/headers"});
     one = std::make_shared<sandbox::Sandbox>(std::move(options));
   }
   return one;
 }
+
+}  // namespace code
+
+namespace {
+
+constexpr int64_t kMebibyte = int64_t{1} << 20;
 
 struct CodeOptions {
   code::Limits limits;
@@ -76,7 +79,7 @@ Score judge(const CodeOptions& options, const Judged& judged, Deadline deadline)
   if (trim(program).empty()) return unparsable("there is no program in the completion");
   code::Limits limits = options.limits;
   if (!options.has_timeout) limits.test.wall_seconds = deadline.per_completion.count();
-  const std::shared_ptr<sandbox::Sandbox> sandbox = sandbox_of(options.python);
+  const std::shared_ptr<sandbox::Sandbox> sandbox = code::sandbox_of(options.python);
   const auto run = suite.language == code::Language::python ? code::run_python
                    : suite.language == code::Language::cpp  ? code::run_cpp
                                                             : code::run_java;
@@ -120,7 +123,7 @@ RewardFn make(const Json& json, bool binary) {
   test.processes = static_cast<int>(positive("processes"));
   options.limits.compile.wall_seconds = positive("compile_timeout");
   options.limits.compile.memory_bytes = static_cast<int64_t>(positive("compile_memory_mb")) * kMebibyte;
-  sandbox_of(options.python);  // a machine that cannot isolate refuses before any work
+  code::sandbox_of(options.python);  // a machine that cannot isolate refuses before any work
   return [options](std::span<const Judged> batch, Deadline deadline) {
     std::vector<Score> scores;
     for (const Judged& judged : batch) scores.push_back(judge_or_name(options, judged, deadline));

@@ -29,6 +29,9 @@ std::vector<TestResult> run_cpp(sandbox::Sandbox& sandbox, const Suite& suite, c
 std::vector<TestResult> run_java(sandbox::Sandbox& sandbox, const Suite& suite, const std::string& program,
                                  const Limits& limits, bool stop_early);
 
+/// The one sandbox of the process for this interpreter, with what it and the compilers read; started at the first call.
+std::shared_ptr<sandbox::Sandbox> sandbox_of(const std::string& python);
+
 /// Of a test in one box that calls a program in the other, in this order.
 TestResult result_of_both(const std::vector<sandbox::Ended>& ended);
 
