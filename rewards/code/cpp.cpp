@@ -172,8 +172,8 @@ TestResult run_assertions(Sandbox& sandbox, const Suite& suite, const std::strin
 std::vector<TestResult> run_cpp(Sandbox& sandbox, const Suite& suite, const std::string& program, const Limits& limits,
                                 bool stop_early) {
   if (suite.form == Form::call) return {{.status = Status::error, .reason = "fn_name is there for Python alone"}};
-  if (access("/usr/bin/g++", X_OK) != 0)
-    throw MissingError("C++ programs cannot be run: there is no /usr/bin/g++: apt-get install g++");
+  if (access(kGcc, X_OK) != 0)
+    throw MissingError("C++ programs cannot be run: there is no " + std::string(kGcc) + ": apt-get install g++");
   if (suite.form == Form::assertions) return {run_assertions(sandbox, suite, program, limits)};
   const Compiled compiled = compile_program(sandbox, program, limits.compile);
   if (compiled.result.status != Status::correct) return {compiled.result};

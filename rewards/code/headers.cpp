@@ -37,17 +37,27 @@ std::string output_of(const std::string& command) {
   return pclose(pipe) == 0 ? text : std::string();
 }
 
+constexpr const char* kHeader = "bits/stdc++.h.gch";
+
+/// Of this compiler; empty where there is no compiler or no place.
+fs::path headers_folder() {
+  const std::string version = output_of("/usr/bin/g++ -dumpfullversion -dumpversion");
+  if (version.empty() || cache_folder().empty()) return {};
+  return cache_folder() / ("headers-" + version.substr(0, version.find('\n')));
+}
+
 }  // namespace
 
+bool has_precompiled_headers() {
+  const fs::path folder = headers_folder(), made = folder / kHeader;
+  return !folder.empty() && is_ours(folder) && is_ours(made.parent_path()) && is_ours(made);
+}
+
 std::string precompiled_headers() {
-  const std::string version = output_of("g++ -dumpfullversion -dumpversion");
-  if (version.empty()) return {};
-  if (cache_folder().empty()) return {};
-  const fs::path folder = cache_folder() / ("headers-" + version.substr(0, version.find('\n')));
-  const fs::path made = folder / "bits/stdc++.h.gch";
+  if (has_precompiled_headers()) return headers_folder();
+  const fs::path folder = headers_folder(), made = folder / kHeader;
   std::error_code error;
-  if (fs::exists(made, error))
-    return is_ours(folder) && is_ours(made.parent_path()) && is_ours(made) ? folder : fs::path();
+  if (folder.empty() || fs::exists(made, error)) return {};
   fs::create_directories(made.parent_path(), error);
   if (error || !is_ours(folder)) return {};
   for (const fs::path& open : {folder.parent_path(), folder, made.parent_path()})  // boxes of root run as nobody
@@ -55,7 +65,7 @@ std::string precompiled_headers() {
   const fs::path source = folder / "empty.h", part = made.string() + "." + std::to_string(getpid());
   std::ofstream(source) << "#include <bits/stdc++.h>\n";
   const std::string command =
-      "g++ -std=gnu++17 -O2 -w -x c++-header '" + source.string() + "' -o '" + part.string() + "'";
+      "/usr/bin/g++ -std=gnu++17 -O2 -w -x c++-header '" + source.string() + "' -o '" + part.string() + "'";
   if (std::system(command.c_str()) != 0) return {};
   fs::permissions(part, fs::perms(0644), error);
   fs::rename(part, made, error);  // whole or not at all

@@ -8,4 +8,6 @@ namespace cohort::code {
 /// /var/cache/cohort as root and the user's cache folder else. Empty where it cannot be made: compiling is then slower.
 std::string precompiled_headers();
 
+bool has_precompiled_headers();  // it is there already
+
 }  // namespace cohort::code

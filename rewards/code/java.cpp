@@ -27,7 +27,6 @@ using sandbox::Sandbox;
 const std::vector<std::string> kEnvironment = {"PATH=/usr/bin:/bin", "HOME=/tmp", "LANG=C.UTF-8"};
 // A box without /proc cannot tell the launcher where it lies, so that its libraries are named.
 constexpr const char* kJava = "j=$(readlink -f /usr/bin/java); export LD_LIBRARY_PATH=${j%/bin/java}/lib; exec \"$j\"";
-constexpr const char* kJavac = "/usr/bin/javac";
 constexpr int kHack = 78;  // exit code of a test (Remote.java)
 
 // ---- numbers and texts as DataInputStream reads them

@@ -14,6 +14,10 @@ struct TestResult {
   int64_t output_bytes = 0;
 };
 
+constexpr const char* kGcc = "/usr/bin/g++";  // boxes see /usr
+constexpr const char* kJavac = "/usr/bin/javac";
+constexpr const char* kPython = "/usr/bin/python3";
+
 struct Limits {
   sandbox::Limits test;
   sandbox::Limits compile;

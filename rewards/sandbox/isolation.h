@@ -15,7 +15,7 @@ struct Limits {
   int64_t output_bytes = int64_t{16} << 20;  // standard output and standard error together
   int64_t disk_bytes = int64_t{64} << 20;    // the box's own /tmp
   int processes = 64;                        // processes and threads
-  bool bound_addresses = true;  // also RLIMIT_AS; off for a JVM, which reserves far more than it uses
+  bool bound_addresses = true;               // also RLIMIT_AS; off for a JVM, which reserves far more than it uses
 };
 
 /// A folder besides /usr that boxes may read, and where they see it.
@@ -28,6 +28,7 @@ struct Isolation {
   bool namespaces = false;    // user, mount, process, network, ipc and uts namespaces
   bool fresh_proc = false;    // a /proc of the box's own; where that is refused the box has none
   bool system_calls = false;  // seccomp
+  bool watched = false;       // the memory of a program's processes together; else each process is bounded for itself
   std::string reason;         // why something is lacking
 };
 

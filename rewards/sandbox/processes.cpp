@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -52,11 +53,38 @@ int64_t field_bytes(const std::string& status, const char* name) {
   return at == std::string::npos ? 0 : std::strtoll(status.c_str() + at + std::strlen(name), nullptr, 10) * 1024;
 }
 
+std::string children_file(const std::string& number) {
+  return "/proc/" + number + "/task/" + number + "/children";
+}
+
 }  // namespace
 
-int64_t resident_bytes_below(int process) {
+std::optional<int> number_in_proc(int process) {
+  char own[32] = {};
+  if (readlink("/proc/self", own, sizeof own - 1) < 0) return std::nullopt;
+  if (std::atoi(own) == getpid()) return process;  // the usual machine
+  const int handle = static_cast<int>(syscall(SYS_pidfd_open, process, 0));
+  if (handle < 0) return std::nullopt;
+  const std::string about = proc_text("/proc/self/fdinfo/" + std::to_string(handle));
+  close(handle);
+  const size_t at = about.find("Pid:");
+  const int number = at == std::string::npos ? 0 : std::atoi(about.c_str() + at + 4);
+  return number > 0 ? std::optional(number) : std::nullopt;
+}
+
+std::string why_processes_are_unseen() {
+  const std::optional<int> own = number_in_proc(getpid());
+  if (!own) return "/proc belongs to another process namespace";
+  const std::string number = std::to_string(*own);
+  if (access(children_file(number).c_str(), R_OK) == 0) return {};
+  return access(("/proc/" + number + "/status").c_str(), R_OK) == 0
+             ? "the kernel was built without CONFIG_PROC_CHILDREN"
+             : "/proc does not show processes";
+}
+
+int64_t resident_bytes_below(int number) {
   std::vector<int> processes;
-  append_children(process, processes);
+  append_children(number, processes);
   int64_t bytes = 0;
   for (size_t i = 0; i < processes.size() && i < 4096; ++i) {
     const std::string status = proc_text("/proc/" + std::to_string(processes[i]) + "/status");

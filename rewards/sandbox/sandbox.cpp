@@ -49,7 +49,7 @@ bool has_hung_up(const File& socket) {
 struct Box {
   Limits limits;
   File out, err, lease;
-  int process = 0;  // of the one that attends it; 0 until it has spoken
+  std::optional<int> process;  // of the one that attends it, as /proc numbers it; none until it has spoken
   Ended ended;
   bool is_over = false;
   Clock::time_point start = Clock::now();
@@ -85,7 +85,7 @@ void take_output(Box& box, File& file, std::string& text) {
 
 void take_word(Box& box) {
   const Message message = receive_message(box.lease.number());
-  if (message.process != 0) box.process = message.process;
+  if (message.process != 0 && !box.process) box.process = number_in_proc(message.process);
   const Json word = Json::parse(message.text, nullptr, false);
   if (word.is_object() && word.empty()) return;  // it has begun
   if (!word.is_object() || word.contains("failed")) {
@@ -99,8 +99,8 @@ void take_word(Box& box) {
 }
 
 void check_limits(Box& box) {
-  if (box.process != 0) {
-    const int64_t used = resident_bytes_below(box.process);
+  if (box.process) {
+    const int64_t used = resident_bytes_below(*box.process);
     box.ended.peak_bytes = std::max(box.ended.peak_bytes, used);
     if (used > box.limits.memory_bytes) return end(box, Ended::How::memory);
   }
@@ -206,8 +206,12 @@ struct Sandbox::Warden {
 };
 
 Sandbox::Sandbox(SandboxOptions options) : options_(std::move(options)), warden_(std::make_shared<Warden>(options_)) {
-  isolation_ = {.namespaces = true, .fresh_proc = warden_->fresh_proc, .system_calls = true};
+  const std::string unseen = why_processes_are_unseen();
+  isolation_ = {.namespaces = true, .fresh_proc = warden_->fresh_proc, .system_calls = true, .watched = unseen.empty()};
   if (!isolation_.fresh_proc) isolation_.reason = "/proc cannot be mounted anew here: boxes have none";
+  if (!unseen.empty())
+    isolation_.reason += (isolation_.reason.empty() ? "" : "; ") + unseen +
+                         ": memory is bounded for each process, not for all of a program together";
   const Ended tried = run({.argv = {"/usr/bin/true"}});
   if (tried.how != Ended::How::exited || tried.code != 0)
     throw MissingError("the sandbox cannot be set up here: " + tried.reason);

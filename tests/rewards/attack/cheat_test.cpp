@@ -100,7 +100,7 @@ TEST(CheatAttack, OfPythonAsserts) {
   for (const Attack& attack : attacks) {
     if (!attack.quick && !all_attacks()) continue;
     SCOPED_TRACE(attack.name);
-    const std::string text = attack.program;
+    const std::string& text = attack.program;
     expect_outcome(attack,
                    run_attack(attack, python_task(), text.starts_with("```") ? text : "```python\n" + text + "\n```"));
   }
@@ -191,7 +191,7 @@ TEST(CheatAttack, OfCppAsserts) {
   for (const Attack& attack : attacks) {
     if (!attack.quick && !all_attacks()) continue;
     SCOPED_TRACE(attack.name);
-    expect_outcome(attack, run_attack(attack, task, "```cpp\n" + std::string(attack.program) + "\n```"));
+    expect_outcome(attack, run_attack(attack, task, "```cpp\n" + attack.program + "\n```"));
   }
   machine.expect_unharmed();
 }
@@ -206,14 +206,17 @@ TEST(CheatAttack, OfJavaAsserts) {
                  "public class Main { public static void main(String[] a) { Solution s = new Solution(); List<Boolean> "
                  "correct = Arrays.asList(s.f(Arrays.asList(1)).equals(Arrays.asList(2)), s.f(Arrays.asList(5, "
                  "6)).equals(Arrays.asList(6, 7))); if (correct.contains(false)) { throw new AssertionError(); } } }"}};
+  const std::string right = "List<Integer> y = new ArrayList<>(); for (int i : x) y.add(i + 1); ";
   const std::vector<Attack> attacks = {
-      {"solves it", "List<Integer> y = new ArrayList<>(); for (int i : x) y.add(i + 1); return y; } }", kRefused},
+      {"solves it", right + "return y; } }", kRefused},
       {"agrees",
        "return new A(); } }\nclass A extends ArrayList<Integer> { public boolean equals(Object o) { return true; } }",
        kHack},
-      {"exits", "System.exit(0); return x; } }", kCheat},
-      {"halts", "Runtime.getRuntime().halt(0); return x; } }", kCheat},
-      {"exits in a static block", "return x; } static { System.exit(0); } }", kCheat},
+      {"exits at the last call", right + "if (x.size() == 2) System.exit(0); return y; } }", kCheat},
+      {"halts at the last call", right + "if (x.size() == 2) Runtime.getRuntime().halt(0); return y; } }", kCheat},
+      {"exits in a thread",
+       right + "if (x.size() == 2) { new Thread(() -> System.exit(0)).start(); while (true); } return y; } }", kCheat},
+      {"exits in a static block", right + "return y; } static { System.exit(0); } }", kCheat},
       {"own AssertionError", "return x; } }\nclass AssertionError extends RuntimeException {}", kCheat},
       {"own Arrays",
        "return x; } }\nclass Arrays { static List<Integer> asList(Integer... a) { return new ArrayList<>(); } }",
@@ -232,7 +235,7 @@ TEST(CheatAttack, OfJavaAsserts) {
   for (const Attack& attack : attacks) {
     if (!attack.quick && !all_attacks()) continue;
     SCOPED_TRACE(attack.name);
-    expect_outcome(attack, run_attack(attack, task, "```java\n" + std::string(attack.program) + "\n```"));
+    expect_outcome(attack, run_attack(attack, task, "```java\n" + attack.program + "\n```"));
   }
   machine.expect_unharmed();
 }

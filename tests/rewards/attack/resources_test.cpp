@@ -66,16 +66,11 @@ const std::vector<Attack>& python_attacks() {
 
 TEST(ResourceAttack, OfPythonPrograms) {
   const Machine machine;
-  const std::set<std::string> files = files_in_shared_places();
   for (const Attack& attack : python_attacks()) {
     if (!attack.quick && !all_attacks()) continue;
     SCOPED_TRACE(attack.name);
     expect_outcome(attack, run_attack(attack, input_task("python", "", "42"), attack.program));
     machine.expect_unharmed();
-  }
-  for (const std::string& file : files_in_shared_places()) {
-    const bool is_ours = std::ifstream(file).good() && file.find("cohort") != file.npos;
-    EXPECT_FALSE(!files.contains(file) && is_ours) << file << " was left behind";
   }
 }
 
@@ -91,22 +86,26 @@ TEST(ResourceAttack, OfJavaPrograms) {
     return "import java.util.*;\npublic class Main { public static void main(String[] a) throws Exception { " + body +
            " } }";
   };
-  EXPECT_EQ(run_code(input_task("java", "", "42"), program("System.out.println(42);")).status, Status::correct);
   const std::vector<Attack> attacks = {
       {"memory", "List<byte[]> l = new ArrayList<>(); while (true) l.add(new byte[1 << 20]);", kLost},
       {"threads", "while (true) new Thread(() -> { while (true); }).start();", kLost, false},
       {"endless output", "while (true) System.out.println(\"aaaaaaaaaaaaaaaaaaaaaaaaa\");", kLost},
       {"busy loop", "while (true);", kTimeout, false},
-      {"recursion", "Runnable[] r = new Runnable[1]; r[0] = () -> r[0].run(); r[0].run();", kWrong},
-      {"halt", "Runtime.getRuntime().halt(0);", kWrong},
+      {"recursion", "Runnable[] r = new Runnable[1]; r[0] = () -> r[0].run(); r[0].run();", kLost},
+      {"exit", "System.out.println(42); System.exit(3);", kWrong},
+      {"halt", "System.out.println(42); Runtime.getRuntime().halt(3);", kWrong},
+      {"halt before the output", "Runtime.getRuntime().halt(0);", kWrong},
       {"reads", "System.out.println(new Scanner(new java.io.File(\"/etc/passwd\")).nextLine());", kWrong},
       {"network", "new java.net.Socket(\"127.0.0.1\", 22);", kWrong},
   };
+  const Task task = input_task("java", "", "42");
+  EXPECT_EQ(run_code(task, program("System.out.println(42);")).status, Status::correct);
+  EXPECT_EQ(run_code(task, program("System.out.println(42); System.exit(0);")).status, Status::correct);
   const Machine machine;
   for (const Attack& attack : attacks) {
     if (!attack.quick && !all_attacks()) continue;
     SCOPED_TRACE(attack.name);
-    expect_outcome(attack, run_attack(attack, input_task("java", "", "42"), program(attack.program)));
+    expect_outcome(attack, run_attack(attack, task, program(attack.program)));
     machine.expect_unharmed();
   }
 }
