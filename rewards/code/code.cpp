@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <mutex>
+#include <thread>
 
 #include "configs/error.h"
 #include "rewards/code/headers.h"
@@ -89,7 +90,7 @@ Score judge(const CodeOptions& options, const Judged& judged, Deadline deadline)
     const std::vector<code::TestResult> results = run(*sandbox, suite, program, limits, options.binary);
     if (tries == kTries || !std::ranges::any_of(results, &code::TestResult::can_be_retried))
       return as_score(results, num_tests, options.binary);
-    sandbox->revive();
+    if (!sandbox->revive()) std::this_thread::sleep_for(tries * std::chrono::milliseconds(200));  // it may be dying
   }
 }
 
