@@ -5,6 +5,7 @@
 
 #include "configs/durable_file.h"
 #include "configs/error.h"
+#include "configs/interrupts.h"
 #include "configs/progress.h"
 #include "grpo/checkpoint.h"
 #include "grpo/report/report.h"

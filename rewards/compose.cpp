@@ -98,12 +98,12 @@ Score weigh(const std::vector<RewardSpec>& rewards, const std::vector<Score>& pa
   return score;
 }
 
-Score guarded(const RewardFn& reward, const Judged& judged, Deadline deadline) {
+Score guarded(const RewardFn& reward, const Judged& judged, Deadline deadline, bool bounds_tests) {
   const auto start = std::chrono::steady_clock::now();
   Score score = std::move(guarded_batch(reward, {&judged, 1}, deadline)[0]);
   score.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   const double limit = deadline.per_completion.count();
-  if (score.seconds > limit) {
+  if (score.seconds > limit && !bounds_tests) {
     score = {.reason = "the verdict took " + seconds_text(score.seconds) + ", the deadline is " + seconds_text(limit),
              .seconds = score.seconds};
   }
@@ -153,7 +153,7 @@ std::vector<Score> Scorer::judge(std::span<const Judged> batch) const {
   share_out(pieces.size(), static_cast<size_t>(num_workers_), [&](size_t i) {
     const auto& [r, first, count] = pieces[i];
     if (functions_[r].batch_size == 0) {
-      parts[first][r] = guarded(functions_[r].judge, batch[first], deadline_);
+      parts[first][r] = guarded(functions_[r].judge, batch[first], deadline_, functions_[r].bounds_tests);
       return;
     }
     std::vector<Score> scores = guarded_batch(functions_[r].judge, batch.subspan(first, count), deadline_);

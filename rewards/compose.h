@@ -37,8 +37,9 @@ class Scorer {
   OnVerifierError on_error_;
 };
 
-/// Judges one completion by one reward under the guards that Scorer promises.
-Score guarded(const RewardFn& reward, const Judged& judged, Deadline deadline);
+/// Judges one completion by one reward under the guards that Scorer promises. `bounds_tests`: the reward keeps the
+/// deadline itself, for each test (RewardRule).
+Score guarded(const RewardFn& reward, const Judged& judged, Deadline deadline, bool bounds_tests = false);
 /// The same for a reward that takes a batch and keeps its deadline itself.
 std::vector<Score> guarded_batch(const RewardFn& reward, std::span<const Judged> batch, Deadline deadline);
 

@@ -57,6 +57,7 @@ using RewardFn = std::function<std::vector<Score>(std::span<const Judged>, Deadl
 struct Reward {
   RewardFn judge;
   size_t batch_size = 0;  // 0: one completion a call, under Scorer's deadline; else at most so many, under its own
+  bool bounds_tests = false;  // of one a call: the deadline is one for each test, a verdict takes as long as its tests
   std::vector<Score> operator()(std::span<const Judged> batch, Deadline deadline) const {
     return judge(batch, deadline);
   }
@@ -88,12 +89,14 @@ struct RewardRule {
   std::string_view source;
   std::vector<RewardOption> options;
   RewardFn (*make)(const Json& options);
+  bool bounds_tests = false;  // the deadline is one for each test: a verdict takes as long as its tests do
 };
 
 /// Why `accuracy` could not judge by the task's reference answer; empty where it could, or where there is none.
 std::string unreadable_answer(const Task& task);
 
 const std::vector<RewardRule>& reward_rules();
+const RewardRule* find_rule(std::string_view name);  // null where there is none, of a plug-in for instance
 
 /// Throws UsageError on an unknown name or option (naming the nearest) and for a plug-in that cannot be one;
 /// MissingError on what this machine lacks or what is not there yet. A plug-in's first worker is started.

@@ -48,7 +48,7 @@ TEST(Specs, UnknownNamesNameTheNearest) {
   EXPECT_NE(message_of({.name = "acuracy"}).find("\"accuracy\""), std::string::npos);
   EXPECT_NE(message_of({.name = "format", .options = {{"thnk", "x"}}}).find("\"think\""), std::string::npos);
   EXPECT_NE(message_of({.name = "format", .options = {{"prefilled", "x"}}}).find("prefilled"), std::string::npos);
-  for (const char* later : {"code", "binary_code"}) {
+  for (const char* later : {"json_schema"}) {
     EXPECT_THROW(make_reward({.name = later}), MissingError) << later;
   }
 }
