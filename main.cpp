@@ -11,8 +11,10 @@
 #include "distill/commands.h"
 #include "grpo/commands.h"
 #include "policy/commands.h"
+#include "rewards/code/examine.h"
 #include "rewards/commands.h"
 #include "rewards/reward.h"
+#include "rewards/sandbox/warden.h"
 #include "rollout/commands.h"
 #include "tasks/commands.h"
 
@@ -28,6 +30,7 @@ std::string version_text() {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (cohort::sandbox::is_warden(argc, argv)) return cohort::sandbox::serve_as_warden(argc, argv);
   CLI::App app("Reinforcement-learning post-training of language models, from rollouts and verified rewards to weights",
                "cohort");
   app.set_version_flag("--version", version_text, "Print version, commit, LibTorch, CPU features and GPU back end");
@@ -38,7 +41,7 @@ int main(int argc, char** argv) {
   cohort::add_rewards_commands(app);
   cohort::add_policy_commands(app);
   cohort::add_tasks_commands(app, cohort::unreadable_answer);
-  cohort::add_configs_commands(app);
+  cohort::add_configs_commands(app, cohort::examine_code_rewards);
   app.footer("Example: cohort doctor");  // set last: verbs inherit what is set before them
   return cohort::run_command_line(app, argc, argv);
 }

@@ -131,19 +131,6 @@ Finding check_cgroup() {
   return finding;
 }
 
-Finding check_compiler(const std::string& program, const std::string& language, const std::string& package) {
-  Finding finding{program};
-  if (const auto path = find_program(program)) {
-    finding.found = path->string();
-    return finding;
-  }
-  finding.status = Status::missing;
-  finding.found = "not on PATH";
-  finding.lost = "code rewards cannot judge " + language;
-  finding.remedy = "as root: apt-get install " + package;
-  return finding;
-}
-
 Finding check_port() {
   Finding finding{"port " + std::to_string(kDefaultPort)};
   finding.found = "free";
@@ -173,8 +160,9 @@ Json json_of_finding(const Finding& finding) {
   return object;
 }
 
-void run_doctor(bool json) {
-  const std::vector<Finding> findings = examine_machine();
+void run_doctor(bool json, std::vector<Finding> (*examine_more)()) {
+  std::vector<Finding> findings = examine_machine();
+  for (Finding& more : examine_more()) findings.push_back(std::move(more));
   if (!json) {
     std::for_each(findings.begin(), findings.end(), print_line);
     return;
@@ -200,19 +188,16 @@ std::vector<Finding> examine_machine() {
           check_namespaces(),
           check_seccomp(),
           check_cgroup(),
-          check_compiler("g++", "C++", "g++"),
-          check_compiler("javac", "Java", "default-jdk-headless"),
-          check_compiler("python3", "Python", "python3"),
           check_port()};
 }
 
-void add_configs_commands(CLI::App& app) {
+void add_configs_commands(CLI::App& app, std::vector<Finding> (*examine_more)()) {
   CLI::App* doctor =
       app.add_subcommand("doctor", "What this machine offers, and what is lost where it lacks something");
   const auto json = std::make_shared<bool>(false);
   doctor->add_flag("--json", *json, "one JSON object on stdout");
   doctor->footer("Example: cohort doctor");
-  doctor->callback([json] { run_doctor(*json); });
+  doctor->callback([json, examine_more] { run_doctor(*json, examine_more); });
 
   CLI::App* config = app.add_subcommand("config", "Configs of other programs");
   config->require_subcommand(1);

@@ -9,8 +9,6 @@ class App;
 
 namespace cohort {
 
-void add_configs_commands(CLI::App& app);
-
 struct Finding {
   enum class Status { ok, degraded, missing };
   std::string check;
@@ -20,7 +18,10 @@ struct Finding {
   std::string remedy;  // how to get it, where it can be got
 };
 
-/// What `doctor` prints, in its order.
+/// What `doctor` prints first, in its order.
 std::vector<Finding> examine_machine();
+
+/// `examine_more` adds what other folders know of.
+void add_configs_commands(CLI::App& app, std::vector<Finding> (*examine_more)());
 
 }  // namespace cohort

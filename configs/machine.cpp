@@ -171,17 +171,6 @@ Gpu gpu() {
   return gpu;
 }
 
-std::optional<fs::path> find_program(std::string_view name) {
-  const char* path = std::getenv("PATH");
-  std::istringstream folders(path ? path : "/usr/bin:/bin");
-  for (std::string folder; std::getline(folders, folder, ':');) {
-    const fs::path program = fs::path(folder.empty() ? "." : folder) / name;
-    std::error_code none;
-    if (fs::is_regular_file(program, none) && access(program.c_str(), X_OK) == 0) return program;
-  }
-  return std::nullopt;
-}
-
 bool can_isolate_processes() {
   const pid_t child = fork();
   if (child < 0) return false;

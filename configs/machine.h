@@ -44,9 +44,6 @@ struct Gpu {
 };
 Gpu gpu();
 
-/// The program's path, as a shell would find it.
-std::optional<std::filesystem::path> find_program(std::string_view name);
-
 bool can_isolate_processes();  // new user, mount, process and network namespaces
 bool can_filter_system_calls();
 bool is_port_free(uint16_t port);  // on 127.0.0.1

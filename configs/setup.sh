@@ -29,6 +29,7 @@ libgtest-dev gtest/gtest.h
 libboost-dev boost/multiprecision/cpp_int.hpp
 libpcre2-dev pcre2.h
 libutf8proc-dev utf8proc.h
+libseccomp-dev seccomp.h
 python3 python3'
 needed_for_pip='
 python3-pip pip3

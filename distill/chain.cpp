@@ -6,6 +6,7 @@
 
 #include "configs/durable_file.h"
 #include "configs/error.h"
+#include "configs/interrupts.h"
 #include "grpo/report/report.h"
 #include "tasks/task_set.h"
 

@@ -5,6 +5,7 @@
 
 #include "configs/durable_file.h"
 #include "configs/error.h"
+#include "configs/interrupts.h"
 #include "configs/progress.h"
 #include "rollout/evaluate.h"
 #include "tasks/task_json.h"

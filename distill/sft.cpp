@@ -1,6 +1,7 @@
 #include "distill/sft.h"
 
 #include "configs/error.h"
+#include "configs/interrupts.h"
 #include "configs/progress.h"
 #include "grpo/checkpoint.h"
 #include "grpo/report/report.h"

@@ -57,7 +57,7 @@ std::string commit_of(const std::string& version) {
 void print_header(const BenchContext& context) {
   std::printf("%d thread%s on %s, commit %s\n", context.threads, context.threads == 1 ? "" : "s",
               context.device.c_str(), context.commit.c_str());
-  std::printf("%-8s %-36s %10s %-9s %10s %6s  %s\n", "bench", "case", "value", "unit", "roof", "of it", "bound by");
+  std::printf("%-8s %-36s %10s %-11s %10s %6s  %s\n", "bench", "case", "value", "unit", "roof", "of it", "bound by");
 }
 
 std::string number_text(double x) {
@@ -69,7 +69,7 @@ std::string number_text(double x) {
 void print_row(const BenchCase& c) {
   char share[16] = "";
   if (c.roof) std::snprintf(share, sizeof share, "%.0f %%", 100 * *c.fraction_of_roof());
-  std::printf("%-8s %-36s %10s %-9s %10s %6s  %s\n", c.bench.c_str(), c.name.c_str(), number_text(c.value).c_str(),
+  std::printf("%-8s %-36s %10s %-11s %10s %6s  %s\n", c.bench.c_str(), c.name.c_str(), number_text(c.value).c_str(),
               c.unit.c_str(), c.roof ? number_text(*c.roof).c_str() : "", share, c.bound.c_str());
   if (c.peer_value)
     std::printf("%8s %.1f times as fast as %s %s, %s\n", "", *c.times_peer(), number_text(*c.peer_value).c_str(),

@@ -118,6 +118,8 @@ struct AnsweredTask {
 };
 /// Problems with worked answers in the forms that data sets and models write them; every fifth is wrong.
 std::vector<AnsweredTask> answered_tasks(int32_t count);
+/// Of bench_rewards: programs in boxes. This process has to be one that can be a warden (rewards/sandbox/warden.h).
+void bench_code(const Compute& compute, const BenchConfig& config, const BenchReport& report);
 void bench_rewards(const Compute& compute, const BenchConfig& config, const BenchReport& report);
 
 void add_bench(CLI::App& app);

@@ -1,4 +1,4 @@
-// Verdicts a second of the accuracy reward, on answers in the forms that data sets and models write them.
+// Verdicts a second of the rewards: accuracy on answers in the forms that data sets and models write them, and code.
 #include "grpo/bench.h"
 #include "rewards/compose.h"
 
@@ -69,6 +69,7 @@ void bench_rewards(const Compute& compute, const BenchConfig& config, const Benc
           .name = "accuracy, " + std::to_string(kRows) + " answers",
           .value = double(kRows) / taken,
           .unit = "rows/s"});
+  bench_code(compute, config, report);
 }
 
 }  // namespace cohort

@@ -1,8 +1,5 @@
 #include "grpo/run.h"
 
-#include <signal.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cinttypes>
@@ -16,12 +13,6 @@ namespace cohort {
 namespace {
 
 namespace fs = std::filesystem;
-
-volatile sig_atomic_t interrupts = 0;
-void on_interrupt(int) {
-  interrupts = interrupts + 1;
-  if (interrupts > 1) _exit(130);
-}
 
 const std::vector<std::string> kMayChange = {"max_steps",
                                              "save_steps",
@@ -179,16 +170,6 @@ void RunMetrics::log(const Json& row) {
   for (const auto& [key, value] : row.items())
     if (value.is_number() && key != "step") scalars.emplace_back(key, value.get<double>());
   events_.add_scalars(row.at("step"), wall_time(), scalars);
-}
-
-void watch_interrupts() {
-  struct sigaction action = {};
-  action.sa_handler = on_interrupt;
-  sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
-}
-bool interrupted() {
-  return interrupts > 0;
 }
 
 double wall_time() {

@@ -55,10 +55,6 @@ class RunMetrics {
   EventFile events_;
 };
 
-/// First SIGINT or SIGTERM: returns true from now on, so that the step is finished and saved. The second ends at once.
-void watch_interrupts();
-bool interrupted();
-
 double wall_time();  // seconds since the epoch
 
 /// Seconds from one lap to the next.

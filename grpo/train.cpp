@@ -5,6 +5,7 @@
 
 #include "configs/durable_file.h"
 #include "configs/error.h"
+#include "configs/interrupts.h"
 #include "configs/progress.h"
 #include "grpo/checkpoint.h"
 #include "grpo/report/report.h"
@@ -34,7 +35,7 @@ std::unique_ptr<CausalLM> copy_model(const CausalLM& model, const Compute& compu
 struct Job {
   Job(const TrainConfig& c, const RunRequest& request)
       : config(c),
-        scorer(reward_specs(c.rewards), threads()),
+        scorer(reward_specs(c.rewards), threads(), {}, on_verifier_error_from(c.on_verifier_error)),
         eval_scorer(reward_specs(c.eval_rewards.empty() ? std::vector<Json>{c.rewards[0]} : c.eval_rewards), threads()),
         tasks(open_task_set(c.tasks, c.seed)),
         eval_tasks(read_all_tasks(c.eval_tasks)),

@@ -36,6 +36,7 @@ struct TrainConfig {
   int32_t eval_num_generations = 1;
   double eval_temperature = 0.0;
   int64_t log_completions_steps = 10;
+  std::string on_verifier_error = "skip";
   double max_verifier_error_rate = 0.5;
   uint64_t seed = 0;
   int32_t threads = 0;
@@ -81,8 +82,11 @@ void visit_fields(V& v, TrainConfig& c) {
   v.field("eval_temperature", c.eval_temperature, "of the evaluation's sampling", at_least(0));
   v.field("log_completions_steps", c.log_completions_steps,
           "optimizer steps between stored samples of completions; 0: none", at_least(0));
+  v.field("on_verifier_error", c.on_verifier_error,
+          "a reward that fails is left out of its completion's score, counts as 0, or ends the run",
+          one_of({"skip", "zero", "abort"}));
   v.field("max_verifier_error_rate", c.max_verifier_error_rate,
-          "share of verdicts in error in one rollout above which the run stops", between(0, 1));
+          "share of completions of one rollout with a reward that failed above which the run stops", between(0, 1));
   v.field("seed", c.seed, "of task order and sampling");
   v.field("threads", c.threads, "threads; 0: all usable cores", between(0, 1024));
 }

@@ -59,7 +59,7 @@ void expect_working_verifiers(const TrainConfig& config, std::span<const Group> 
   for (const Group& group : groups)
     for (const Rollout& r : group.rollouts) {
       ++total;
-      if (r.score.status == Status::error) ++errors, reason = r.score.reason;
+      if (has_error(r.score)) ++errors, reason = r.score.reason;
     }
   if (total && double(errors) > config.max_verifier_error_rate * double(total))
     throw std::runtime_error(std::to_string(errors) + " of " + std::to_string(total) + " verdicts are errors (" +

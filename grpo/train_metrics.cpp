@@ -61,7 +61,7 @@ Json group_metrics(std::span<const Group> groups) {
         ++clipped;
       else
         terminated.add(tokens);
-      errors += r.score.status == Status::error;
+      errors += has_error(r.score);
       if (r.score.value) reward.add(*r.score.value);
       for (const auto& [name, value] : r.score.components) components[name].add(value);
     }

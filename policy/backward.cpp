@@ -80,11 +80,23 @@ void norm_gradient(const Step& st, int64_t offset, const float* x, int64_t x_row
   });
 }
 
+/// d_bias += Σ_t d_out[t], rows in order; nothing where there is no bias.
+void bias_gradient(const Step& st, int64_t offset, const float* d_out, int64_t n) {
+  if (offset < 0) return;
+  st.compute.pool.parallel_for(ceil_div(n, kKeyBlock), [&](int64_t i) {
+    for (int64_t t = 0; t < st.T; ++t)
+      st.compute.kernels->add_scaled(d_out + t * n + i * kKeyBlock, 1.0f,
+                                     std::min<int64_t>(kKeyBlock, n - i * kKeyBlock),
+                                     st.gradient + offset + i * kKeyBlock);
+  });
+}
+
 /// Shared expert or dense block: d_h2 (+)= through gate, up and down.
 void dense_gradient(const Step& st, const float* d_ffn, bool accumulate) {
   int32_t D = st.model.spec.dim, F = st.layer.ffn_dim();
   const LayerOffsets& o = st.layer.offsets;
   weight_gradient(st, o.down, d_ffn, D, D, st.s.act_T.data(), F, F);
+  bias_gradient(st, o.down_bias, d_ffn, D);
   st.b.d_act_T.resize(st.T * F), st.b.d_gate_up_T.resize(st.T * 2 * F);
   input_gradient(st, o.down, D, F, d_ffn, D, st.T, false, st.b.d_act_T.data(), F);
   for_rows(st.compute, st.T, [&](int64_t t) {
@@ -93,6 +105,7 @@ void dense_gradient(const Step& st, const float* d_ffn, bool accumulate) {
     st.compute.kernels->swiglu_backward(gate, gate + F, st.b.d_act_T.data() + t * F, F, d_gate, d_gate + F);
   });
   weight_gradient(st, o.gate_up, st.b.d_gate_up_T.data(), 2 * F, 2 * F, st.s.h2_TD.data(), D, D);
+  bias_gradient(st, o.gate_up_bias, st.b.d_gate_up_T.data(), 2 * F);
   input_gradient(st, o.gate_up, 2 * F, D, st.b.d_gate_up_T.data(), 2 * F, st.T, accumulate, st.b.d_h_TD.data(), D);
 }
 
@@ -160,34 +173,55 @@ void mixture_gradient(const Step& st, const float* d_ffn) {
   input_gradient(st, o.router, m.experts, D, st.b.d_scores_TE.data(), m.experts, st.T, true, st.b.d_h_TD.data(), D);
 }
 
+/// Neighbouring sequences whose probabilities are kept at once: they are read again, key block by key block, and should
+/// still be in the cache by then.
+struct Stretch {
+  std::span<const RowSpan> sequences;
+  int64_t first_row = 0, num_rows = 0;
+};
+constexpr int64_t kStretchRows = 256;  // at least, unless fewer are left
+
+std::vector<Stretch> stretches_of(std::span<const RowSpan> sequences) {
+  std::vector<Stretch> stretches;
+  for (size_t i = 0; i < sequences.size(); ++i) {
+    if (stretches.empty() || stretches.back().num_rows >= kStretchRows)
+      stretches.push_back({sequences.subspan(i, 0), sequences[i].first_row, 0});
+    Stretch& s = stretches.back();
+    s.sequences = {s.sequences.data(), s.sequences.size() + 1};
+    s.num_rows += sequences[i].num_rows;
+  }
+  return stretches;
+}
+
 /// Rows of every sequence that has `block` in its table at an index: (first row, count, index), sequences in order.
 struct Readers {
   int64_t first_row, count, index;
 };
-std::vector<std::vector<Readers>> readers_of_blocks(const Step& st) {
+std::vector<std::vector<Readers>> readers_of_blocks(const Step& st, const Stretch& stretch) {
   std::vector<std::vector<Readers>> readers(static_cast<size_t>(st.num_blocks));
-  for (const RowSpan& span : st.rows.sequences) {
-    int64_t last = span.first_position + span.num_rows - 1;
+  for (const RowSpan& span : stretch.sequences) {
+    int64_t last = span.first_position + span.num_rows - 1, window = st.layer.attention.window;
     for (int64_t index = 0; index <= last / kKeyBlock; ++index) {
-      int64_t skip =
-          std::max<int64_t>(0, index * kKeyBlock - span.first_position);  // rows before the block see none of it
-      readers[size_t(span.blocks[index])].push_back({span.first_row + skip, span.num_rows - skip, index});
+      // Rows before the block see none of it, nor do rows whose window begins behind it.
+      int64_t skip = std::max<int64_t>(0, index * kKeyBlock - span.first_position), end = span.num_rows;
+      if (window) end = std::min(end, index * kKeyBlock + kKeyBlock - 1 + window - span.first_position);
+      if (end > skip) readers[size_t(span.blocks[index])].push_back({span.first_row + skip, end - skip, index});
     }
   }
   return readers;
 }
 
 /// d_q of every row, and for the key side P and dS of every row.
-void attention_rows(const Step& st, const float* d_out, int64_t ld) {
+void attention_rows(const Step& st, const Stretch& stretch, const float* d_out, int64_t ld) {
   const AttentionSpec& a = st.layer.attention;
   int32_t G = a.kv_heads, heads = a.heads / G, key_dim = a.key_dim(), value_dim = a.value_dim();
   const Buffer& key_rows = a.latent ? st.kv.values : st.kv.key_rows;
   const Buffer& values_t = a.latent ? st.kv.keys : st.kv.values_t;
   int64_t value_t_block = int64_t(kKeyBlock) * (a.latent ? key_dim : value_dim);
-  st.compute.pool.parallel_for(ceil_div(st.T, 4) * G, [&](int64_t task) {
+  st.compute.pool.parallel_for(ceil_div(stretch.num_rows, 4) * G, [&](int64_t task) {
     int64_t g = task % G;
-    for (int64_t t = task / G * 4; t < std::min(st.T, (task / G + 1) * 4); ++t) {
-      int64_t head = t * a.heads + g * heads;
+    for (int64_t row = task / G * 4; row < std::min(stretch.num_rows, (task / G + 1) * 4); ++row) {
+      const int64_t t = stretch.first_row + row, head = t * a.heads + g * heads, kept = row * a.heads + g * heads;
       st.compute.kernels->attend_backward(
           {.forward = attend_row(a, st.rows, st.kv, st.s, st.sequence[t], st.position[t], t, g),
            .d_out = d_out + head * value_dim,
@@ -196,31 +230,27 @@ void attention_rows(const Step& st, const float* d_out, int64_t ld) {
            .value_t_stride = G * value_t_block,
            .key_row_stride = int64_t(G) * kKeyBlock * key_dim,
            .ld = ld,
-           .p = st.b.p.data() + head * ld,
-           .ds = st.b.ds.data() + head * ld,
+           .p = st.b.p.data() + kept * ld,
+           .ds = st.b.ds.data() + kept * ld,
            .d_q = st.b.d_q_THd.data() + head * key_dim});
     }
   });
 }
 
 /// d_keys and d_values of every block: each block sums over the rows that read it, sequences and rows in order.
-void attention_blocks(const Step& st, const float* d_out, int64_t ld) {
+void attention_blocks(const Step& st, const Stretch& stretch, const float* d_out, int64_t ld) {
   const AttentionSpec& a = st.layer.attention;
   int32_t G = a.kv_heads, heads = a.heads / G, key_dim = a.key_dim(), value_dim = a.value_dim(),
           value_row = a.latent ? key_dim : value_dim;
-  auto readers = readers_of_blocks(st);
-  st.b.d_keys.resize(st.num_blocks * G * kKeyBlock * key_dim);
-  if (!a.latent) st.b.d_values.resize(st.num_blocks * G * kKeyBlock * value_dim);
+  auto readers = readers_of_blocks(st, stretch);
   st.compute.pool.parallel_for(st.num_blocks * G, [&](int64_t task) {
     int64_t g = task % G;
     float* d_keys = st.b.d_keys.data() + task * kKeyBlock * key_dim;
     float* d_values =
         a.latent ? d_keys : st.b.d_values.data() + task * kKeyBlock * value_dim;  // a latent is key and value
-    std::fill_n(d_keys, kKeyBlock * key_dim, 0.0f);
-    if (!a.latent) std::fill_n(d_values, kKeyBlock * value_dim, 0.0f);
     for (const Readers& r : readers[size_t(task / G)]) {
-      int64_t head = r.first_row * a.heads + g * heads;
-      OuterSum sum{.coefficients = st.b.ds.data() + head * ld + r.index * kKeyBlock,
+      const int64_t head = r.first_row * a.heads + g * heads, kept = head - stretch.first_row * a.heads;
+      OuterSum sum{.coefficients = st.b.ds.data() + kept * ld + r.index * kKeyBlock,
                    .ld = ld,
                    .vectors = st.s.q_THd.data() + head * key_dim,
                    .vector_row = int64_t(a.heads) * key_dim,
@@ -232,13 +262,19 @@ void attention_blocks(const Step& st, const float* d_out, int64_t ld) {
                    .out = d_keys,
                    .out_row = key_dim};
       st.compute.kernels->outer_sum(sum);
-      sum.coefficients = st.b.p.data() + head * ld + r.index * kKeyBlock, sum.vectors = d_out + head * value_dim;
+      sum.coefficients = st.b.p.data() + kept * ld + r.index * kKeyBlock, sum.vectors = d_out + head * value_dim;
       sum.vector_row = int64_t(a.heads) * value_dim, sum.vector_head = value_dim, sum.dim = value_dim,
       sum.out = d_values, sum.out_row = value_row;
       st.compute.kernels->outer_sum(sum);
     }
   });
-  for (const TailCopy& copy : st.rows.copies)  // what the copies received belongs to the prompt's own rows
+}
+
+/// What the copies of a prompt's last block received belongs to the prompt's own rows.
+void gather_copies(const Step& st) {
+  const AttentionSpec& a = st.layer.attention;
+  const int32_t G = a.kv_heads, key_dim = a.key_dim(), value_dim = a.value_dim();
+  for (const TailCopy& copy : st.rows.copies)
     for (int32_t g = 0; g < G; ++g) {
       int64_t from = int64_t(copy.from) * G + g, to = int64_t(copy.to) * G + g;
       st.compute.kernels->add_scaled(st.b.d_keys.data() + to * kKeyBlock * key_dim, 1.0f, int64_t(copy.lanes) * key_dim,
@@ -250,22 +286,95 @@ void attention_blocks(const Step& st, const float* d_out, int64_t ld) {
     }
 }
 
+/// What the norm and the rotation of queries (or keys) took in and gave, for their gradients.
+struct Turned {
+  const Step& st;
+  int32_t heads, norms, norm_dim;
+  int64_t weight;         // of the norm
+  const float* x;         // [T], rows of in_rows(): before both
+  float* d_x;             // the same of d_in_T
+  float* d_y;             // [T, heads · head_dim], after both
+  const Buffer& inverse;  // [norms, T]
+  float* rotated;         // [T, heads · head_dim], where the norm comes after the rotation
+};
+
+void rotate_heads(const Turned& u, int64_t t, float* x, float direction) {
+  const int32_t d = u.st.layer.attention.head_dim;
+  for (int32_t h = 0; h < u.heads; ++h) rotate(u.st.model, u.st.position[t], x + h * d, direction);
+}
+
+void norm_backward(const Turned& u, int64_t t, const float* x, const float* d_y, float* d_x) {
+  for (int32_t n = 0; n < u.norms; ++n)
+    u.st.compute.kernels->rms_norm_backward(x + n * u.norm_dim, u.st.model.at(u.weight), u.inverse[n * u.st.T + t],
+                                            d_y + n * u.norm_dim, u.norm_dim, false, d_x + n * u.norm_dim);
+}
+
+/// Row t of d_x from row t of d_y; where the norm comes first, d_y becomes what its weight's gradient is read from.
+void turn_back(const Turned& u, int64_t t) {
+  const AttentionSpec& a = u.st.layer.attention;
+  const int64_t row = int64_t(u.heads) * a.head_dim;
+  const float* x = u.x + t * a.in_rows();
+  float *d_x = u.d_x + t * a.in_rows(), *d_y = u.d_y + t * row;
+  if (a.qk_norm == QkNorm::heads_after_rope) {
+    float* rotated = u.rotated + t * row;
+    std::memcpy(rotated, x, sizeof(float) * size_t(row));
+    rotate_heads(u, t, rotated, 1);
+    norm_backward(u, t, rotated, d_y, d_x);
+    rotate_heads(u, t, d_x, -1);
+    return;
+  }
+  rotate_heads(u, t, d_y, -1);
+  if (a.qk_norm == QkNorm::none)
+    std::memcpy(d_x, d_y, sizeof(float) * size_t(row));
+  else
+    norm_backward(u, t, x, d_y, d_x);
+}
+
+void norm_weight_gradient(const Turned& u) {
+  const AttentionSpec& a = u.st.layer.attention;
+  const bool after = a.qk_norm == QkNorm::heads_after_rope;
+  const int64_t row = int64_t(u.heads) * a.head_dim, x_row = after ? row : a.in_rows();
+  const float* x = after ? u.rotated : u.x;
+  u.st.compute.pool.parallel_for(ceil_div(u.norm_dim, 16), [&](int64_t i) {
+    for (int32_t n = 0; n < u.norms; ++n)
+      u.st.compute.kernels->rms_norm_weight_gradient(
+          x + n * u.norm_dim, x_row, u.inverse.data() + n * u.st.T, u.d_y + n * u.norm_dim, row, u.st.T, i * 16,
+          std::min<int64_t>(16, u.norm_dim - i * 16), u.st.gradient + u.weight);
+  });
+}
+
 void grouped_inputs(const Step& st) {
   const AttentionSpec& a = st.layer.attention;
-  int32_t d = a.head_dim, G = a.kv_heads;
+  const LayerOffsets& o = st.layer.offsets;
+  int32_t d = a.head_dim, G = a.kv_heads, in_rows = a.in_rows();
+  st.b.d_k_TGd.resize(st.T * G * d);
+  if (a.qk_norm == QkNorm::heads_after_rope) st.b.rotated.resize(st.T * (a.heads + G) * d);
+  const float* in = st.s.in_T.data();
+  float* d_in = st.b.d_in_T.data();
+  const Turned q{st, a.heads, a.q_norms(),         a.q_norm_dim(), o.q_norm,
+                 in, d_in,    st.b.d_q_THd.data(), st.s.q_inverse, st.b.rotated.data()};
+  const Turned k{st,
+                 G,
+                 a.k_norms(),
+                 a.k_norm_dim(),
+                 o.k_norm,
+                 in + a.heads * d,
+                 d_in + a.heads * d,
+                 st.b.d_k_TGd.data(),
+                 st.s.k_inverse,
+                 st.b.rotated.data() + st.T * a.heads * d};
   for_rows(st.compute, st.T, [&](int64_t t) {
-    float* d_in = st.b.d_in_T.data() + t * a.in_rows();
-    std::memcpy(d_in, st.b.d_q_THd.data() + t * a.heads * d, sizeof(float) * size_t(a.heads * d));
     int64_t at =
         (int64_t(block_of(st.rows, st.sequence, st.position, t)) * G * kKeyBlock + st.position[t] % kKeyBlock) * d;
     for (int32_t g = 0; g < G; ++g) {
-      std::memcpy(d_in + (a.heads + g) * d, st.b.d_keys.data() + at + int64_t(g) * kKeyBlock * d,
-                  sizeof(float) * size_t(d));
-      std::memcpy(d_in + (a.heads + G + g) * d, st.b.d_values.data() + at + int64_t(g) * kKeyBlock * d,
-                  sizeof(float) * size_t(d));
+      const int64_t key = at + int64_t(g) * kKeyBlock * d;
+      std::memcpy(st.b.d_k_TGd.data() + (t * G + g) * d, st.b.d_keys.data() + key, sizeof(float) * size_t(d));
+      std::memcpy(d_in + t * in_rows + (a.heads + G + g) * d, st.b.d_values.data() + key, sizeof(float) * size_t(d));
     }
-    for (int32_t h = 0; h < a.heads + G; ++h) rotate(st.model, st.position[t], d_in + h * d, -1);
+    turn_back(q, t);
+    turn_back(k, t);
   });
+  if (a.qk_norm != QkNorm::none) norm_weight_gradient(q), norm_weight_gradient(k);
 }
 
 void latent_inputs(const Step& st) {
@@ -317,12 +426,30 @@ void latent_inputs(const Step& st) {
                 a.q_lora_rank, false, st.b.d_in_T.data(), in_rows);
 }
 
+/// From the gradient of what attention returns to those of its queries, keys and values.
+void scores_gradient(const Step& st, const float* d_out, int64_t ld) {
+  const AttentionSpec& a = st.layer.attention;
+  const int64_t keys = st.num_blocks * a.kv_heads * kKeyBlock;
+  st.b.d_q_THd.resize(st.T * a.heads * a.key_dim());
+  st.b.d_keys.resize(keys * a.key_dim());
+  std::fill_n(st.b.d_keys.data(), keys * a.key_dim(), 0.0f);
+  if (!a.latent) st.b.d_values.resize(keys * a.value_dim());
+  if (!a.latent) std::fill_n(st.b.d_values.data(), keys * a.value_dim(), 0.0f);
+  for (const Stretch& stretch : stretches_of(st.rows.sequences)) {
+    st.b.p.resize(stretch.num_rows * a.heads * ld), st.b.ds.resize(stretch.num_rows * a.heads * ld);
+    attention_rows(st, stretch, d_out, ld);
+    attention_blocks(st, stretch, d_out, ld);
+  }
+  gather_copies(st);
+}
+
 /// d_mid [T, D] in; adds the attention's part of the gradient of the layer's input to it.
 void attention_gradient(const Step& st, float* d_x) {
   const AttentionSpec& a = st.layer.attention;
   const LayerOffsets& o = st.layer.offsets;
   int64_t D = st.model.spec.dim, A = int64_t(a.heads) * a.value_head_dim, r = a.kv_lora_rank;
   weight_gradient(st, o.o, d_x, D, D, st.s.attention_T.data(), A, A);
+  bias_gradient(st, o.o_bias, d_x, D);
   st.b.d_attention_T.resize(st.T * A);
   input_gradient(st, o.o, D, A, d_x, D, st.T, false, st.b.d_attention_T.data(), A);
   const float* d_out = st.b.d_attention_T.data();
@@ -341,19 +468,14 @@ void attention_gradient(const Step& st, float* d_x) {
   for (const RowSpan& span : st.rows.sequences)
     longest = std::max<int64_t>(longest, span.first_position + span.num_rows);
   int64_t ld = round_up(longest, kKeyBlock);
-  st.b.p.resize(st.T * a.heads * ld), st.b.ds.resize(st.T * a.heads * ld),
-      st.b.d_q_THd.resize(st.T * a.heads * a.key_dim());
-  attention_rows(st, d_out, ld);
-  attention_blocks(st, d_out, ld);
+  scores_gradient(st, d_out, ld);
   st.b.d_in_T.resize(st.T * a.in_rows());
   if (a.latent)
     latent_inputs(st);
   else
     grouped_inputs(st);
   weight_gradient(st, o.in, st.b.d_in_T.data(), a.in_rows(), a.in_rows(), st.s.h_TD.data(), D, D);
-  if (o.in_bias >= 0)
-    for (int64_t t = 0; t < st.T; ++t)
-      st.compute.kernels->add_scaled(st.b.d_in_T.data() + t * a.in_rows(), 1.0f, a.in_rows(), st.gradient + o.in_bias);
+  bias_gradient(st, o.in_bias, st.b.d_in_T.data(), a.in_rows());
   input_gradient(st, o.in, a.in_rows(), D, st.b.d_in_T.data(), a.in_rows(), st.T, false, st.b.d_h_TD.data(), D);
   norm_gradient(st, o.attention_norm, st.s.x_TD.data(), D, st.s.inverse_rms_T.data(), st.b.d_h_TD.data(), D, D, true,
                 d_x, D);

@@ -9,6 +9,7 @@ namespace cohort {
 struct BackwardState {
   Buffer weight_panels, input_panels;  // packed operands of the two products
   Buffer d_ffn_TD, d_h_TD, d_mid_T, d_act_T, d_gate_up_T;
+  Buffer d_k_TGd, rotated;  // grouped-query
   Buffer d_attention_T, d_latent_out, d_q_THd, d_in_T, d_q_a_T, p, ds, d_keys, d_values;
   Buffer d_expert_out, d_expert_act, d_expert_gate_up, d_expert_in, d_scores_TE;
 };

@@ -36,6 +36,10 @@ void project(const Step& st, const PackedMatrix& matrix, const float* a, int64_t
   gemm(st.compute, g, st.T);
 }
 
+const float* bias_at(const Step& st, int64_t offset) {
+  return offset >= 0 ? st.model.at(offset) : nullptr;
+}
+
 /// One product for each head: C[t, h] = A[t, h] · matrix[h].
 void project_heads(const Step& st, const PackedMatrix& matrix, const float* a, int64_t a_row, int64_t a_head, float* c,
                    int64_t c_row, int64_t c_head) {
@@ -48,7 +52,25 @@ void project_heads(const Step& st, const PackedMatrix& matrix, const float* a, i
   });
 }
 
-/// Grouped-query: rotates q and k; writes keys and values into their blocks.
+/// The norm of row t's queries or keys, in place: `norms` rows of `dim` elements; 1 / rms goes to inverse [norms, T].
+void norm_heads(const Step& st, int64_t t, int64_t weight, int32_t norms, int32_t dim, float* x, Buffer& inverse) {
+  for (int32_t n = 0; n < norms; ++n, x += dim)
+    inverse[n * st.T + t] = st.compute.kernels->rms_norm(x, st.model.at(weight), dim, st.model.spec.norm_epsilon, x);
+}
+
+/// Row t's queries from x [H, head_dim], in place: normed where the family does so, and rotated; keys alike.
+void turn(const Step& st, int64_t t, bool is_key, float* x) {
+  const AttentionSpec& a = st.layer.attention;
+  const int32_t heads = is_key ? a.kv_heads : a.heads, norms = is_key ? a.k_norms() : a.q_norms();
+  const int64_t weight = is_key ? st.layer.offsets.k_norm : st.layer.offsets.q_norm;
+  const bool has_norm = a.qk_norm != QkNorm::none, after = a.qk_norm == QkNorm::heads_after_rope;
+  Buffer& inverse = is_key ? st.s.k_inverse : st.s.q_inverse;
+  if (has_norm && !after) norm_heads(st, t, weight, norms, heads * a.head_dim / norms, x, inverse);
+  for (int32_t h = 0; h < heads; ++h) rotate(st.model, st.position[t], x + h * a.head_dim);
+  if (after) norm_heads(st, t, weight, norms, heads * a.head_dim / norms, x, inverse);
+}
+
+/// Grouped-query: norms and rotates q and k; writes keys and values into their blocks.
 void place_grouped(const Step& st) {
   const AttentionSpec& a = st.layer.attention;
   int32_t d = a.head_dim, G = a.kv_heads;
@@ -56,12 +78,13 @@ void place_grouped(const Step& st) {
     const float* in = st.s.in_T.data() + t * a.in_rows();
     float* q = st.s.q_THd.data() + t * a.heads * d;
     std::memcpy(q, in, sizeof(float) * size_t(a.heads * d));
-    for (int32_t h = 0; h < a.heads; ++h) rotate(st.model, st.position[t], q + h * d);
+    turn(st, t, false, q);
+    float* keys = st.s.k_TGd.data() + t * G * d;
+    std::memcpy(keys, in + a.heads * d, sizeof(float) * size_t(G * d));
+    turn(st, t, true, keys);
     int32_t block = block_of(st.rows, st.sequence, st.position, t), lane = st.position[t] % kKeyBlock;
     for (int32_t g = 0; g < G; ++g) {
-      float key[kMostHeadDim];
-      std::memcpy(key, in + (a.heads + g) * d, sizeof(float) * size_t(d));
-      rotate(st.model, st.position[t], key);
+      const float* key = keys + g * d;
       const float* value = in + (a.heads + G + g) * d;
       int64_t at = (int64_t(block) * G + g) * kKeyBlock * d;
       put_column(st.kv.keys.data() + at, lane, key, d);
@@ -138,7 +161,8 @@ void attention(const Step& st, Buffer& scratch) {
   for (const RowSpan& span : st.rows.sequences)
     longest = std::max<int64_t>(longest, span.first_position + span.num_rows);
   // Scratch is by task: a task is a few neighbouring rows of one key/value head.
-  int64_t per_task = heads * round_up(longest, kKeyBlock), rows_per_task = st.T >= 256 ? 8 : 1,
+  int64_t per_task = heads * round_up(longest, kKeyBlock),
+          rows_per_task = std::clamp<int64_t>(st.T / (8 * st.compute.pool.num_threads()), 1, 8),
           tasks = ceil_div(st.T, rows_per_task) * G;
   scratch.resize(per_task * tasks);
   st.compute.pool.parallel_for(tasks, [&](int64_t task) {
@@ -146,6 +170,10 @@ void attention(const Step& st, Buffer& scratch) {
     for (int64_t t = task / G * rows_per_task; t < std::min(st.T, (task / G + 1) * rows_per_task); ++t) {
       Attend row = attend_row(a, st.rows, st.kv, st.s, st.sequence[t], st.position[t], t, g);
       row.scores = scratch.data() + task * per_task;
+      if (t + 1 < st.T && st.sequence[t + 1] != st.sequence[t]) {  // decoding: every row has keys of its own
+        row.next_blocks = st.rows.sequences[size_t(st.sequence[t + 1])].blocks;
+        row.next_num_keys = st.position[t + 1] + 1;
+      }
       st.compute.kernels->attend(row);
     }
   });
@@ -162,7 +190,7 @@ void choose_experts(const MoeSpec& m, const float* scores, const float* bias, in
   bool open[kMostGroups];
   if (m.top_groups < m.groups) {
     float group_score[kMostGroups];
-    for (int32_t g = 0; g < m.groups; ++g) {  // a group is worth the sum of its two best
+    for (int32_t g = 0; g < m.groups; ++g) {
       float first = -1e30f, second = -1e30f;
       for (int32_t e = g * size; e < (g + 1) * size; ++e) {
         if (biased[e] > first)
@@ -170,7 +198,7 @@ void choose_experts(const MoeSpec& m, const float* scores, const float* bias, in
         else if (biased[e] > second)
           second = biased[e];
       }
-      group_score[g] = first + second, open[g] = false;
+      group_score[g] = m.group_by_best ? first : first + second, open[g] = false;
     }
     for (int32_t n = 0; n < m.top_groups; ++n) {
       int32_t best = -1;
@@ -252,12 +280,13 @@ void feed_forward(const Step& st, float* ffn_TD) {
   int32_t D = st.model.spec.dim, F = st.layer.ffn_dim();
   if (!st.layer.dense_dim) route(st), experts(st);
   if (F) {
-    project(st, st.packed.gate_up, st.s.h2_TD.data(), D, st.s.gate_up_T.data(), 2 * F);
+    const LayerOffsets& o = st.layer.offsets;
+    project(st, st.packed.gate_up, st.s.h2_TD.data(), D, st.s.gate_up_T.data(), 2 * F, bias_at(st, o.gate_up_bias));
     for_rows(st.compute, st.T, [&](int64_t t) {
       const float* gate = st.s.gate_up_T.data() + t * 2 * F;
       st.compute.kernels->swiglu(gate, gate + F, F, st.s.act_T.data() + t * F);
     });
-    project(st, st.packed.down, st.s.act_T.data(), F, ffn_TD, D);
+    project(st, st.packed.down, st.s.act_T.data(), F, ffn_TD, D, bias_at(st, o.down_bias));
   } else {
     std::memset(ffn_TD, 0, sizeof(float) * size_t(st.T * D));
   }
@@ -277,6 +306,8 @@ void resize(LayerState& s, const ModelSpec& spec, const LayerSpec& layer, int64_
   s.x_TD.resize(T * D), s.inverse_rms_T.resize(T), s.h_TD.resize(T * D), s.in_T.resize(T * a.in_rows());
   if (a.q_lora_rank) s.q_a_T.resize(T * (a.q_lora_rank + H * a.head_dim)), s.q_a_inverse_T.resize(T);
   if (a.latent) s.kv_inverse_T.resize(T), s.latent_out_THr.resize(T * H * a.value_dim());
+  if (!a.latent) s.k_TGd.resize(T * a.kv_heads * a.head_dim);
+  if (a.qk_norm != QkNorm::none) s.q_inverse.resize(T * a.q_norms()), s.k_inverse.resize(T * a.k_norms());
   s.q_THd.resize(T * H * a.key_dim()), s.max_TH.resize(T * H), s.sum_TH.resize(T * H),
       s.attention_T.resize(T * H * a.value_head_dim);
   s.mid_TD.resize(T * D), s.mid_inverse_rms_T.resize(T), s.h2_TD.resize(T * D);
@@ -299,15 +330,15 @@ void layer_forward(const Step& st, ForwardState& state, float* next_TD) {
     st.s.inverse_rms_T[t] = k.rms_norm(st.s.x_TD.data() + t * D, st.model.at(o.attention_norm), D,
                                        st.model.spec.norm_epsilon, st.s.h_TD.data() + t * D);
   });
-  project(st, st.packed.in, st.s.h_TD.data(), D, st.s.in_T.data(), a.in_rows(),
-          o.in_bias >= 0 ? st.model.at(o.in_bias) : nullptr);
+  project(st, st.packed.in, st.s.h_TD.data(), D, st.s.in_T.data(), a.in_rows(), bias_at(st, o.in_bias));
   if (a.latent)
     place_latent(st);
   else
     place_grouped(st);
   for (const TailCopy& copy : st.rows.copies) copy_lanes(st.kv, a, copy);
   attention(st, state.scores);
-  project(st, st.packed.o, st.s.attention_T.data(), int64_t(a.heads) * a.value_head_dim, st.s.mid_TD.data(), D);
+  project(st, st.packed.o, st.s.attention_T.data(), int64_t(a.heads) * a.value_head_dim, st.s.mid_TD.data(), D,
+          bias_at(st, o.o_bias));
   for_rows(st.compute, st.T, [&](int64_t t) {
     float* mid = st.s.mid_TD.data() + t * D;
     k.add(st.s.x_TD.data() + t * D, mid, D, mid);
@@ -356,6 +387,7 @@ Attend attend_row(const AttentionSpec& a, const Rows& rows, const KvStore::Layer
           .heads = heads,
           .key_dim = key_dim,
           .value_dim = value_dim,
+          .first_key = a.first_key(position),
           .num_keys = position + 1,
           .scale = a.scale,
           .out = out.data() + head * value_dim,

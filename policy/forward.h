@@ -33,10 +33,11 @@ void copy_lanes(KvStore& store, const ModelSpec& spec, const TailCopy& copy);  /
 /// What a layer computed, for the backward pass; without one, a single set serves all layers in turn.
 struct LayerState {
   Buffer x_TD, inverse_rms_T, h_TD, in_T, q_a_T, q_a_inverse_T, kv_inverse_T;
-  Buffer q_THd;           // [T, H, key_dim], rotated, absorbed
-  Buffer max_TH, sum_TH;  // softmax statistics
-  Buffer latent_out_THr;  // latent attention: before v_up
-  Buffer attention_T;     // [T, H·value_head_dim], what o_proj reads
+  Buffer q_inverse, k_inverse;  // [H, T], [G, T] (or [1, T]) of the norms of queries and keys
+  Buffer q_THd, k_TGd;          // [T, H, key_dim], rotated, absorbed; grouped-query: the keys alike
+  Buffer max_TH, sum_TH;        // softmax statistics
+  Buffer latent_out_THr;        // latent attention: before v_up
+  Buffer attention_T;           // [T, H·value_head_dim], what o_proj reads
   Buffer mid_TD, mid_inverse_rms_T, h2_TD;
   Buffer gate_up_T, act_T;                        // dense, or the shared expert
   Buffer scores_TE, weight_TK;                    // router: scores, weights of the chosen

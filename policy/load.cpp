@@ -253,13 +253,11 @@ LoadedModel load_with_tokenizer(const std::string& reference, const Compute& com
 }
 
 void save_model(const CausalLM& model, const Tokenizer* tokenizer, const fs::path& folder) {
-  static const std::map<std::string, std::string> architectures = {{"llama", "LlamaForCausalLM"},
-                                                                   {"deepseek_v3", "DeepseekV3ForCausalLM"}};
   Json config = model.spec.config;
-  config["architectures"] = Json::array({architectures.at(model.spec.model_type)});
+  config["architectures"] = Json::array({family_of(model.spec.model_type).architecture});
   config["dtype"] = "float32";
   config.erase("torch_dtype"), config.erase("quantization_config");
-  if (model.spec.model_type == "deepseek_v3")  // MLA ignores it, transformers' eager attention divides by it
+  if (model.spec.layers[0].attention.latent)  // MLA ignores it, transformers' eager attention divides by it
     config["num_key_value_heads"] = config.at("num_attention_heads");
   Json generation = Json::object();
   if (!model.spec.stop_ids.empty())

@@ -20,6 +20,9 @@ struct RopeSpec {
   float amplitude = 1;          // of cos and sin (YaRN)
 };
 
+/// RMS norm of queries and keys: of each head or of all heads as one row, before the rotation or after it.
+enum class QkNorm { none, heads, whole, heads_after_rope };
+
 struct AttentionSpec {
   bool latent = false;              // multi-head latent attention (DeepSeek-V2, arXiv 2405.04434), else grouped-query
   int32_t heads = 0, kv_heads = 0;  // latent: kv_heads is 1, all heads read the one latent
@@ -29,11 +32,19 @@ struct AttentionSpec {
   int32_t kv_lora_rank = 0;         // latent
   int32_t nope_dim = 0, rope_dim = 0;  // latent
   float scale = 1;                     // of the scores
+  int32_t window = 0;                  // grouped-query: last positions that a query sees, its own included; 0: all
+  QkNorm qk_norm = QkNorm::none;       // grouped-query
   float lora_norm_epsilon = 1e-6f;     // latent: of the q_a and kv_a norms
 
   int32_t key_dim() const { return latent ? kv_lora_rank + rope_dim : head_dim; }  // what one key holds
-  int32_t value_dim() const { return latent ? kv_lora_rank : value_head_dim; }     // what attention returns for a head
-  int32_t in_rows() const {                                                        // outputs of the first projection
+  int32_t first_key(int32_t position) const { return window && position >= window ? position - window + 1 : 0; }
+  // The norm of queries (keys alike) takes q_norms() rows of q_norm_dim() elements of a token.
+  int32_t q_norms() const { return qk_norm == QkNorm::whole ? 1 : heads; }
+  int32_t k_norms() const { return qk_norm == QkNorm::whole ? 1 : kv_heads; }
+  int32_t q_norm_dim() const { return heads * head_dim / q_norms(); }
+  int32_t k_norm_dim() const { return kv_heads * head_dim / k_norms(); }
+  int32_t value_dim() const { return latent ? kv_lora_rank : value_head_dim; }  // what attention returns for a head
+  int32_t in_rows() const {                                                     // outputs of the first projection
     return latent ? (q_lora_rank ? q_lora_rank : heads * head_dim) + kv_lora_rank + rope_dim
                   : (heads + 2 * kv_heads) * head_dim;
   }
@@ -45,6 +56,7 @@ struct MoeSpec {
   int32_t expert_dim = 0, shared_dim = 0;
   bool sigmoid_scores = true;  // else softmax over all experts
   bool normalize = true;       // chosen weights sum to 1, then × scale
+  bool group_by_best = false;  // a group is worth its best expert (DeepSeek-V2), else the sum of its two best
   float scale = 1;
   bool correction_bias = false;  // selection by score + bias (aux-loss-free balancing, arXiv 2408.15664)
 };
@@ -53,7 +65,9 @@ struct MoeSpec {
 /// reads are neighbours: q_a|kv_a, q|kv_a, q|k|v, gate|up.
 struct LayerOffsets {
   int64_t attention_norm = -1, in = -1, in_bias = -1, q_a_norm = -1, q_b = -1, kv_a_norm = -1, kv_b = -1, o = -1;
+  int64_t q_norm = -1, k_norm = -1, o_bias = -1;
   int64_t ffn_norm = -1, gate_up = -1, down = -1;  // dense, or the shared expert
+  int64_t gate_up_bias = -1, down_bias = -1;       // dense
   int64_t router = -1, router_bias = -1;
   std::vector<int64_t> expert_gate_up, expert_down;
 };

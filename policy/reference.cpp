@@ -21,26 +21,32 @@ Tensor rms_norm(const Tensor& x, const Tensor& weight, double epsilon) {
   return x * at::rsqrt(x.pow(2).mean(-1, true) + epsilon) * weight;
 }
 
-/// x [S, H, dim], rotated by position.
-Tensor rope(const Tensor& x, const RopeSpec& rope) {
-  int64_t S = x.size(0);
+/// x [S, H, dim], its first rope.dim dimensions rotated by position.
+Tensor rope(const Tensor& whole, const RopeSpec& rope) {
+  int64_t S = whole.size(0), rest = whole.size(-1) - rope.dim;
+  Tensor x = whole.narrow(-1, 0, rope.dim);
+  auto joined = [&](const Tensor& rotated) {
+    return rest ? at::cat({rotated, whole.narrow(-1, rope.dim, rest)}, -1) : rotated;
+  };
   Tensor frequency = at::tensor(at::ArrayRef<float>(rope.inv_freq));
   Tensor angle = at::arange(S).to(at::kFloat).unsqueeze(1) * frequency.unsqueeze(0);
   Tensor c = (angle.to(at::kDouble).cos().to(at::kFloat) * rope.amplitude).to(x.dtype()).unsqueeze(1);
   Tensor s = (angle.to(at::kDouble).sin().to(at::kFloat) * rope.amplitude).to(x.dtype()).unsqueeze(1);
   if (rope.interleaved) {
     Tensor pairs = x.reshape({S, x.size(1), -1, 2}), a = pairs.select(-1, 0), b = pairs.select(-1, 1);
-    return at::stack({a * c - b * s, b * c + a * s}, -1).reshape_as(x);
+    return joined(at::stack({a * c - b * s, b * c + a * s}, -1).reshape_as(x));
   }
   Tensor a = x.narrow(-1, 0, rope.dim / 2), b = x.narrow(-1, rope.dim / 2, rope.dim / 2);
-  return at::cat({a * c - b * s, b * c + a * s}, -1);
+  return joined(at::cat({a * c - b * s, b * c + a * s}, -1));
 }
 
-Tensor causal_attention(const Tensor& q_SHd, const Tensor& k_SHd, const Tensor& v_SHv, double scale) {
+Tensor causal_attention(const Tensor& q_SHd, const Tensor& k_SHd, const Tensor& v_SHv, double scale,
+                        int64_t window = 0) {
   int64_t S = q_SHd.size(0);
   Tensor scores = at::einsum("qhd,khd->hqk", {q_SHd, k_SHd}) * scale;
-  Tensor future = at::ones({S, S}, at::kBool).triu(1);
-  Tensor p = scores.masked_fill(future, -INFINITY).softmax(-1);
+  Tensor hidden = at::ones({S, S}, at::kBool).triu(1);
+  if (window) hidden = hidden.logical_or(at::ones({S, S}, at::kBool).tril(-window));
+  Tensor p = scores.masked_fill(hidden, -INFINITY).softmax(-1);
   return at::einsum("hqk,khv->qhv", {p, v_SHv}).reshape({S, -1});
 }
 
@@ -48,13 +54,20 @@ Tensor grouped_attention(const View& w, const AttentionSpec& a, const LayerOffse
   int64_t S = h.size(0), D = w.spec.dim;
   Tensor in = h.matmul(w.at(o.in, {a.in_rows(), D}).t());
   if (o.in_bias >= 0) in = in + w.at(o.in_bias, {a.in_rows()});
-  Tensor q = rope(in.narrow(1, 0, a.heads * a.head_dim).reshape({S, a.heads, a.head_dim}), w.spec.rope);
-  Tensor k = rope(in.narrow(1, a.heads * a.head_dim, a.kv_heads * a.head_dim).reshape({S, a.kv_heads, a.head_dim}),
-                  w.spec.rope);
+  auto turned = [&](Tensor x, int64_t heads, int64_t norm) {
+    const double epsilon = w.spec.norm_epsilon;
+    if (a.qk_norm == QkNorm::whole) x = rms_norm(x, w.at(norm, {heads * a.head_dim}), epsilon);
+    x = x.reshape({S, heads, a.head_dim});
+    if (a.qk_norm == QkNorm::heads) x = rms_norm(x, w.at(norm, {a.head_dim}), epsilon);
+    x = rope(x, w.spec.rope);
+    return a.qk_norm == QkNorm::heads_after_rope ? rms_norm(x, w.at(norm, {a.head_dim}), epsilon) : x;
+  };
+  Tensor q = turned(in.narrow(1, 0, a.heads * a.head_dim), a.heads, o.q_norm);
+  Tensor k = turned(in.narrow(1, a.heads * a.head_dim, a.kv_heads * a.head_dim), a.kv_heads, o.k_norm);
   Tensor v =
       in.narrow(1, (a.heads + a.kv_heads) * a.head_dim, a.kv_heads * a.head_dim).reshape({S, a.kv_heads, a.head_dim});
   int64_t repeat = a.heads / a.kv_heads;
-  return causal_attention(q, k.repeat_interleave(repeat, 1), v.repeat_interleave(repeat, 1), a.scale);
+  return causal_attention(q, k.repeat_interleave(repeat, 1), v.repeat_interleave(repeat, 1), a.scale, a.window);
 }
 
 Tensor latent_attention(const View& w, const AttentionSpec& a, const LayerOffsets& o, const Tensor& h) {
@@ -75,9 +88,15 @@ Tensor latent_attention(const View& w, const AttentionSpec& a, const LayerOffset
   return causal_attention(q_rotated, k, kv.narrow(2, a.nope_dim, a.value_head_dim), a.scale);
 }
 
-Tensor swiglu(const View& w, const Tensor& h, int64_t gate_up, int64_t down, int64_t ffn) {
-  Tensor both = h.matmul(w.at(gate_up, {2 * ffn, w.spec.dim}).t());
-  return (at::silu(both.narrow(1, 0, ffn)) * both.narrow(1, ffn, ffn)).matmul(w.at(down, {w.spec.dim, ffn}).t());
+Tensor with_bias(const View& w, const Tensor& x, int64_t bias) {
+  return bias >= 0 ? x + w.at(bias, {x.size(-1)}) : x;
+}
+
+Tensor swiglu(const View& w, const Tensor& h, int64_t gate_up, int64_t down, int64_t ffn, int64_t gate_up_bias = -1,
+              int64_t down_bias = -1) {
+  Tensor both = with_bias(w, h.matmul(w.at(gate_up, {2 * ffn, w.spec.dim}).t()), gate_up_bias);
+  Tensor act = at::silu(both.narrow(1, 0, ffn)) * both.narrow(1, ffn, ffn);
+  return with_bias(w, act.matmul(w.at(down, {w.spec.dim, ffn}).t()), down_bias);
 }
 
 Tensor mixture(const View& w, const LayerSpec& layer, const Tensor& h) {
@@ -89,7 +108,8 @@ Tensor mixture(const View& w, const LayerSpec& layer, const Tensor& h) {
   if (m.correction_bias) biased = biased + w.at(layer.offsets.router_bias, {m.experts}).detach();
   if (m.top_groups < m.groups) {
     Tensor grouped = biased.reshape({S, m.groups, -1});
-    Tensor best = std::get<1>(std::get<0>(grouped.topk(2, -1)).sum(-1).topk(m.top_groups, -1));
+    Tensor worth = std::get<0>(grouped.topk(m.group_by_best ? 1 : 2, -1)).sum(-1);
+    Tensor best = std::get<1>(worth.topk(m.top_groups, -1));
     Tensor closed =
         at::ones({S, m.groups}, at::kBool).scatter(1, best, false).unsqueeze(-1).expand_as(grouped).reshape({S, -1});
     biased = biased.masked_fill(closed, -INFINITY);
@@ -124,9 +144,10 @@ at::Tensor reference_logprobs(const ModelSpec& spec, const at::Tensor& parameter
     const AttentionSpec& a = layer.attention;
     Tensor h = rms_norm(x, w.at(o.attention_norm, {D}), spec.norm_epsilon);
     Tensor attended = a.latent ? latent_attention(w, a, o, h) : grouped_attention(w, a, o, h);
-    x = x + attended.matmul(w.at(o.o, {D, int64_t(a.heads) * a.value_head_dim}).t());
+    x = x + with_bias(w, attended.matmul(w.at(o.o, {D, int64_t(a.heads) * a.value_head_dim}).t()), o.o_bias);
     h = rms_norm(x, w.at(o.ffn_norm, {D}), spec.norm_epsilon);
-    x = x + (layer.dense_dim ? swiglu(w, h, o.gate_up, o.down, layer.dense_dim) : mixture(w, layer, h));
+    x = x + (layer.dense_dim ? swiglu(w, h, o.gate_up, o.down, layer.dense_dim, o.gate_up_bias, o.down_bias)
+                             : mixture(w, layer, h));
   }
   Tensor logits =
       rms_norm(x, w.at(spec.final_norm, {D}), spec.norm_epsilon).matmul(w.at(spec.head, {spec.vocab, D}).t()) /

@@ -12,6 +12,7 @@
 #include "configs/durable_file.h"
 #include "configs/error.h"
 #include "rewards/compose.h"
+#include "rewards/plugins/plugin.h"
 #include "rewards/rules.h"
 #include "tasks/rows.h"
 
@@ -24,6 +25,7 @@ struct ScoreFlags {
   std::string out = "-";
   int workers = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   double timeout = 10;  // seconds
+  std::string on_verifier_error = "skip";
   bool list = false;
   bool json = false;
 };
@@ -64,6 +66,13 @@ Messages prompt_of(const Json& json) {
   return messages;
 }
 
+// The reference of a row without "answer", by the names of TRL's and verl's rows.
+Json reference_of(const Json& row) {
+  if (row.contains("ground_truth")) return row["ground_truth"];
+  const Json model = row.value("reward_model", Json());
+  return model.is_object() ? model.value("ground_truth", Json()) : Json();
+}
+
 Row row_from(const Json& json, const std::string& where, const std::string& name) {
   if (!json.is_object())
     throw UsageError(where + ": expected an object with \"completion\", found " + excerpt(json.dump()));
@@ -72,12 +81,13 @@ Row row_from(const Json& json, const std::string& where, const std::string& name
   row.id = json.value("id", Json(name));
   row.task.id = text_of(row.id);
   row.task.prompt = prompt_of(json.value("prompt", Json()));
-  row.task.answer = text_of(json.value("answer", json.value("ground_truth", Json())));
   row.task.extra = Json::object();
   for (const auto& [key, value] : json.items()) {
-    if (key != "id" && key != "prompt" && key != "completion" && key != "answer" && key != "completion_ids")
+    const bool is_text_answer = key == "answer" && value.is_string();  // another type reaches plug-ins as it stands
+    if (key != "id" && key != "prompt" && key != "completion" && key != "completion_ids" && !is_text_answer)
       row.task.extra[key] = value;
   }
+  row.task.answer = text_of(json.value("answer", reference_of(json)));
   row.completion = completion_of(json["completion"], where);
   if (json.contains("completion_ids")) {
     const Json& ids = json["completion_ids"];
@@ -174,6 +184,13 @@ Json rule_json(const RewardRule& rule) {
   return {{"name", rule.name}, {"description", rule.description}, {"source", rule.source}, {"options", options}};
 }
 
+void list_plugins() {
+  std::cout << "Plug-ins, given as NAME or as {\"name\": …, \"options\": {…}}:\n";
+  for (const auto& [form, description] : plugin_forms()) std::cout << "  " << form << "  " << description << '\n';
+  for (const RewardOption& option : plugin_options())
+    std::cout << "    " << option.name << '=' << option.initial.dump() << "  " << option.description << '\n';
+}
+
 void list_rewards(bool json) {
   for (const RewardRule& rule : reward_rules()) {
     if (json) {
@@ -186,6 +203,7 @@ void list_rewards(bool json) {
                 << option.description << '\n';
     }
   }
+  if (!json) list_plugins();
 }
 
 void run_score(const ScoreFlags& flags) {
@@ -194,7 +212,8 @@ void run_score(const ScoreFlags& flags) {
   if (!(flags.timeout > 0)) throw UsageError("--timeout must be above 0 seconds");
   std::vector<RewardSpec> rewards;
   for (const std::string& text : flags.rewards) rewards.push_back(parse_reward(text));
-  const Scorer scorer(rewards, flags.workers, {.per_completion = std::chrono::duration<double>(flags.timeout)});
+  const Scorer scorer(rewards, flags.workers, {.per_completion = std::chrono::duration<double>(flags.timeout)},
+                      on_verifier_error_from(flags.on_verifier_error));
   if (flags.out != "-") expect_writable_file(flags.out);
   const std::vector<Row> rows = read_rows(flags.in);
   std::ostringstream lines;  // of a file, which is whole or absent
@@ -218,6 +237,11 @@ void add_rewards_commands(CLI::App& app) {
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   score->add_option("--workers", flags->workers, "threads that judge")->capture_default_str();
   score->add_option("--timeout", flags->timeout, "wall seconds for one verdict")->capture_default_str();
+  score
+      ->add_option("--on-verifier-error", flags->on_verifier_error,
+                   "a reward that fails is left out (skip), counts as 0 (zero), or ends the command (abort)")
+      ->type_name("WHAT")
+      ->capture_default_str();
   score->add_option("--out", flags->out, "where scores go, JSON lines; - is stdout")->capture_default_str();
   score->add_flag("--list", flags->list, "show the rewards by name, with options and source");
   score->add_flag("--json", flags->json, "machine-readable --list, or a summary object beside --out");

@@ -32,9 +32,38 @@ std::string seconds_text(double seconds) {
   return excerpt(std::to_string(seconds)).substr(1, 6) + " s";
 }
 
+// A value that is not finite, or that comes with an error, is none.
+void reject_unusable(Score& score) {
+  if (score.value && !std::isfinite(*score.value))
+    score = {.reason = "the value is not finite", .seconds = score.seconds};
+  if (score.value && score.status == Status::error) score.value.reset();
+}
+
+bool has_failed(const Score& part) {
+  return !part.value && part.status == Status::error;
+}
+
+// Calls `work` with 0 … count - 1 on at most num_threads threads, the caller's among them.
+void share_out(size_t count, size_t num_threads, const std::function<void(size_t)>& work) {
+  std::atomic<size_t> next{0};
+  const auto take = [&] {
+    for (size_t i = next++; i < count; i = next++) work(i);
+  };
+  std::vector<std::jthread> threads;
+  for (size_t t = 1; t < std::min(num_threads, count); ++t) threads.emplace_back(take);
+  take();
+}
+
 }  // namespace
 
-Score weigh(const std::vector<RewardSpec>& rewards, const std::vector<Score>& parts) {
+OnVerifierError on_verifier_error_from(std::string_view name) {
+  if (name == "skip") return OnVerifierError::skip;
+  if (name == "zero") return OnVerifierError::zero;
+  if (name == "abort") return OnVerifierError::abort;
+  throw UsageError("on_verifier_error is " + excerpt(name) + ", expected skip, zero or abort");
+}
+
+Score weigh(const std::vector<RewardSpec>& rewards, const std::vector<Score>& parts, OnVerifierError on_error) {
   Score score;
   std::vector<Status> statuses;
   double sum = 0;
@@ -45,9 +74,23 @@ Score weigh(const std::vector<RewardSpec>& rewards, const std::vector<Score>& pa
       score.reason +=
           (score.reason.empty() ? "" : "; ") + (rewards.size() > 1 ? rewards[i].name + ": " : "") + part.reason;
     }
-    if (!part.value) continue;
-    sum += rewards[i].weight * static_cast<double>(*part.value);
-    score.components[component_name(rewards, i)] = static_cast<double>(*part.value);
+    if (part.extra_logs.is_object()) {
+      if (score.extra_logs.is_null()) score.extra_logs = Json::object();
+      score.extra_logs.update(part.extra_logs);
+    }
+    std::optional<float> value = part.value;
+    if (has_failed(part)) {
+      ++score.num_errors;
+      if (on_error == OnVerifierError::abort)
+        throw std::runtime_error("reward " + rewards[i].name +
+                                 " failed, and on_verifier_error is abort: " + part.reason);
+      if (on_error == OnVerifierError::zero) value = 0.0F;
+    }
+    if (!value) continue;
+    sum += rewards[i].weight * static_cast<double>(*value);
+    const std::string name = component_name(rewards, i);
+    score.components[name] = static_cast<double>(*value);
+    for (const auto& [own, component] : part.components) score.components[name + "/" + own] = component;
     statuses.push_back(part.status);
   }
   if (!statuses.empty()) score.value = static_cast<float>(sum);
@@ -55,54 +98,69 @@ Score weigh(const std::vector<RewardSpec>& rewards, const std::vector<Score>& pa
   return score;
 }
 
-Score guarded(const RewardFn& reward, const Judged& judged, Deadline deadline) {
+Score guarded(const RewardFn& reward, const Judged& judged, Deadline deadline, bool bounds_tests) {
   const auto start = std::chrono::steady_clock::now();
-  Score score;
-  try {
-    std::vector<Score> scores = reward({&judged, 1}, deadline);
-    score = scores.size() == 1 ? std::move(scores[0])
-                               : no_score("answered " + std::to_string(scores.size()) + " scores for 1 completion");
-  } catch (const std::exception& error) {
-    score = no_score("the verifier failed: " + excerpt(error.what(), 200));
-  } catch (...) {
-    score = no_score("the verifier failed with something that is no std::exception");
-  }
+  Score score = std::move(guarded_batch(reward, {&judged, 1}, deadline)[0]);
   score.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  if (score.value && !std::isfinite(*score.value))
-    score = {.reason = "the value is not finite", .seconds = score.seconds};
-  if (score.value && score.status == Status::error) score.value.reset();
   const double limit = deadline.per_completion.count();
-  if (score.seconds > limit) {
+  if (score.seconds > limit && !bounds_tests) {
     score = {.reason = "the verdict took " + seconds_text(score.seconds) + ", the deadline is " + seconds_text(limit),
              .seconds = score.seconds};
   }
   return score;
 }
 
-Scorer::Scorer(std::vector<RewardSpec> rewards, int num_workers, Deadline deadline)
-    : rewards_(std::move(rewards)), num_workers_(num_workers), deadline_(deadline) {
+std::vector<Score> guarded_batch(const RewardFn& reward, std::span<const Judged> batch, Deadline deadline) {
+  const auto all_without = [&](const std::string& reason) {
+    return std::vector<Score>(batch.size(), no_score(reason));
+  };
+  std::vector<Score> scores;
+  try {
+    scores = reward(batch, deadline);
+  } catch (const std::exception& error) {
+    return all_without("the verifier failed: " + excerpt(error.what(), 200));
+  } catch (...) {
+    return all_without("the verifier failed with something that is no std::exception");
+  }
+  if (scores.size() != batch.size()) {
+    return all_without("answered " + std::to_string(scores.size()) + " scores for " + std::to_string(batch.size()) +
+                       (batch.size() == 1 ? " completion" : " completions"));
+  }
+  std::ranges::for_each(scores, reject_unusable);
+  return scores;
+}
+
+Scorer::Scorer(std::vector<RewardSpec> rewards, int num_workers, Deadline deadline, OnVerifierError on_error)
+    : rewards_(std::move(rewards)), num_workers_(num_workers), deadline_(deadline), on_error_(on_error) {
   if (rewards_.empty()) throw UsageError("no reward was given: name at least one, `cohort score --list` shows them");
   if (num_workers_ < 1) throw UsageError("workers must be at least 1, found " + std::to_string(num_workers_));
   for (const RewardSpec& spec : rewards_) functions_.push_back(make_reward(spec));
 }
 
-Score Scorer::judge_one(const Judged& judged) const {
-  std::vector<Score> parts;
-  for (const RewardFn& reward : functions_) parts.push_back(guarded(reward, judged, deadline_));
-  return weigh(rewards_, parts);
-}
-
 std::vector<Score> Scorer::judge(std::span<const Judged> batch) const {
-  std::vector<Score> scores(batch.size());
-  std::atomic<size_t> next{0};
-  const auto work = [&] {
-    for (size_t i = next++; i < batch.size(); i = next++) scores[i] = judge_one(batch[i]);
+  struct Piece {
+    size_t reward, first, count;
   };
-  std::vector<std::jthread> workers;
-  const size_t num_threads = std::min<size_t>(static_cast<size_t>(num_workers_), batch.size());
-  for (size_t t = 1; t < num_threads; ++t) workers.emplace_back(work);
-  work();
-  workers.clear();  // joins
+  std::vector<Piece> pieces;
+  for (size_t r = 0; r < functions_.size(); ++r) {
+    const size_t size = std::max<size_t>(1, functions_[r].batch_size);
+    for (size_t first = 0; first < batch.size(); first += size)
+      pieces.push_back({r, first, std::min(size, batch.size() - first)});
+  }
+  // Plug-ins first: a thread that waits for one leaves its core to those that compute.
+  std::ranges::stable_partition(pieces, [&](const Piece& piece) { return functions_[piece.reward].batch_size > 0; });
+  std::vector<std::vector<Score>> parts(batch.size(), std::vector<Score>(functions_.size()));
+  share_out(pieces.size(), static_cast<size_t>(num_workers_), [&](size_t i) {
+    const auto& [r, first, count] = pieces[i];
+    if (functions_[r].batch_size == 0) {
+      parts[first][r] = guarded(functions_[r].judge, batch[first], deadline_, functions_[r].bounds_tests);
+      return;
+    }
+    std::vector<Score> scores = guarded_batch(functions_[r].judge, batch.subspan(first, count), deadline_);
+    for (size_t k = 0; k < count; ++k) parts[first + k][r] = std::move(scores[k]);
+  });
+  std::vector<Score> scores;
+  for (const std::vector<Score>& one : parts) scores.push_back(weigh(rewards_, one, on_error_));
   return scores;
 }
 

@@ -6,19 +6,14 @@
 #include <cmath>
 
 #include "configs/error.h"
+#include "rewards/plugins/plugin.h"
 #include "rewards/rules.h"
 #include "tasks/rows.h"
 
 namespace cohort {
 namespace {
 
-constexpr std::array<std::string_view, 6> kPlugins = {"python:", "exec:", "http://", "https://", "openrlhf:", "lib:"};
-constexpr std::array<std::string_view, 3> kLater = {"code", "binary_code", "json_schema"};
-
-bool is_plugin(std::string_view name) {
-  return std::any_of(kPlugins.begin(), kPlugins.end(),
-                     [&](std::string_view prefix) { return name.starts_with(prefix); });
-}
+constexpr std::array<std::string_view, 1> kLater = {"json_schema"};
 
 // Number of one-character edits between two names.
 size_t edit_distance(std::string_view a, std::string_view b) {
@@ -90,6 +85,16 @@ Json option_value(std::string_view text) {
 std::vector<RewardOption> tags() {
   return {{"think", "think", "name of the tag around the thought"},
           {"answer", "answer", "name of the tag around the answer"}};
+}
+
+std::vector<RewardOption> code_options() {
+  return {{"timeout", 0.0, "wall seconds for one test; 0 is the deadline of the job (--timeout)"},
+          {"memory_mb", 1024, "of all processes of a program together, its files among them"},
+          {"output_kb", 16384, "standard output and standard error together"},
+          {"processes", 64, "processes and threads of a program"},
+          {"compile_timeout", 20.0, "wall seconds for compiling"},
+          {"compile_memory_mb", 2048, "for compiling"},
+          {"python", "/usr/bin/python3", "the interpreter"}};
 }
 
 }  // namespace
@@ -189,6 +194,10 @@ const std::vector<RewardRule>& reward_rules() {
        {{"extract", "answer_tag", "answer_tag, boxed, last_line or none"},
         {"format_score", 0.0, "value of a readable expression that is wrong"}},
        make_countdown},
+      {"code", "share of the tests that the completion's program passes, run in a sandbox (Python, C++, Java)",
+       "HumanEval, HumanEval-X, MBPP, APPS and open-r1 forms of tests", code_options(), make_code, true},
+      {"binary_code", "1 when the completion's program passes all tests, run in a sandbox (Python, C++, Java)",
+       "as code; stops at the first test that fails", code_options(), make_binary_code, true},
   };
   return rules;
 }
@@ -242,23 +251,28 @@ RewardSpec reward_from_json(const Json& json) {
   return spec;
 }
 
-RewardFn make_reward(const RewardSpec& spec) {
+const RewardRule* find_rule(std::string_view name) {
+  const auto& rules = reward_rules();
+  const auto rule = std::find_if(rules.begin(), rules.end(), [&](const RewardRule& r) { return r.name == name; });
+  return rule == rules.end() ? nullptr : &*rule;
+}
+
+Reward make_reward(const RewardSpec& spec) {
   if (!std::isfinite(spec.weight)) throw UsageError("reward " + excerpt(spec.name) + ": weight must be finite");
   if (is_plugin(spec.name)) {
-    throw MissingError("reward " + excerpt(spec.name) +
-                       " is a plug-in, which is not available yet: use a rule that `cohort score --list` shows");
+    const RewardRule plugin{.name = spec.name, .options = plugin_options()};
+    return make_plugin(spec.name, complete_options(plugin, spec.options));
   }
   if (std::find(kLater.begin(), kLater.end(), spec.name) != kLater.end()) {
     throw MissingError("reward \"" + spec.name +
                        "\" is not available yet: use a rule that `cohort score --list` shows");
   }
-  const auto& rules = reward_rules();
-  const auto rule = std::find_if(rules.begin(), rules.end(), [&](const RewardRule& r) { return r.name == spec.name; });
-  if (rule == rules.end()) {
-    throw UsageError("unknown reward " + excerpt(spec.name) + ", the nearest is \"" + nearest(spec.name, rules) +
+  const RewardRule* rule = find_rule(spec.name);
+  if (!rule) {
+    throw UsageError("unknown reward " + excerpt(spec.name) + ", the nearest is \"" + nearest(spec.name, reward_rules()) +
                      "\"; `cohort score --list` shows all");
   }
-  return rule->make(complete_options(*rule, spec.options));
+  return {.judge = rule->make(complete_options(*rule, spec.options)), .bounds_tests = rule->bounds_tests};
 }
 
 }  // namespace cohort

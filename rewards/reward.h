@@ -24,9 +24,17 @@ struct Score {
   std::string reason;                        // one line, valid UTF-8
   std::map<std::string, double> components;  // value of each reward that was weighed in
   double seconds = 0;                        // wall time of the verdict
+  Json extra_logs;                           // what a plug-in wants logged: an object, or null
+  int num_errors = 0;                        // of the rewards weighed in, those that failed
 };
 
-/// {"value", "status", "reason", "components", "seconds"}; score_from_json(to_json(s)) is s to the bit.
+/// Whether a reward failed: what an error rate counts.
+inline bool has_error(const Score& score) {
+  return score.status == Status::error || score.num_errors > 0;
+}
+
+/// {"value", "status", "reason", "components", "seconds"} and, where there are any, "extra_logs" and "num_errors";
+/// score_from_json(to_json(s)) is s to the bit.
 Json to_json(const Score& score);
 Score score_from_json(const Json& json);  // throws UsageError naming the field
 
@@ -35,6 +43,7 @@ struct Judged {
   std::string_view completion;              // text, special tokens left out
   std::span<const int32_t> completion_ids;  // empty when the text came from a file
   bool truncated = false;                   // ended by the length limit
+  int64_t step = 0;                         // optimizer steps of the run when it was sampled
 };
 
 struct Deadline {
@@ -43,6 +52,16 @@ struct Deadline {
 
 /// One batch in, one Score for each completion, in order. Thread-safe. Never throws for what a completion holds.
 using RewardFn = std::function<std::vector<Score>(std::span<const Judged>, Deadline)>;
+
+/// A reward that is ready to judge.
+struct Reward {
+  RewardFn judge;
+  size_t batch_size = 0;  // 0: one completion a call, under Scorer's deadline; else at most so many, under its own
+  bool bounds_tests = false;  // of one a call: the deadline is one for each test, a verdict takes as long as its tests
+  std::vector<Score> operator()(std::span<const Judged> batch, Deadline deadline) const {
+    return judge(batch, deadline);
+  }
+};
 
 /// A reward as a config or a command line names it.
 struct RewardSpec {
@@ -70,14 +89,17 @@ struct RewardRule {
   std::string_view source;
   std::vector<RewardOption> options;
   RewardFn (*make)(const Json& options);
+  bool bounds_tests = false;  // the deadline is one for each test: a verdict takes as long as its tests do
 };
 
 /// Why `accuracy` could not judge by the task's reference answer; empty where it could, or where there is none.
 std::string unreadable_answer(const Task& task);
 
 const std::vector<RewardRule>& reward_rules();
+const RewardRule* find_rule(std::string_view name);  // null where there is none, of a plug-in for instance
 
-/// Throws UsageError on an unknown name or option (naming the nearest) and MissingError on what is not there yet.
-RewardFn make_reward(const RewardSpec& spec);
+/// Throws UsageError on an unknown name or option (naming the nearest) and for a plug-in that cannot be one;
+/// MissingError on what this machine lacks or what is not there yet. A plug-in's first worker is started.
+Reward make_reward(const RewardSpec& spec);
 
 }  // namespace cohort

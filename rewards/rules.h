@@ -30,5 +30,7 @@ RewardFn make_last_number(const Json& options);
 RewardFn make_choice(const Json& options);
 RewardFn make_language_consistency(const Json& options);
 RewardFn make_countdown(const Json& options);
+RewardFn make_code(const Json& options);
+RewardFn make_binary_code(const Json& options);
 
 }  // namespace cohort

@@ -56,6 +56,8 @@ Json to_json(const Score& score) {
   json["reason"] = score.reason;
   json["components"] = score.components;
   json["seconds"] = score.seconds;
+  if (!score.extra_logs.is_null()) json["extra_logs"] = score.extra_logs;
+  if (score.num_errors) json["num_errors"] = score.num_errors;
   return json;
 }
 
@@ -80,6 +82,11 @@ Score score_from_json(const Json& json) {
   if (json.contains("seconds")) {
     if (!json["seconds"].is_number()) throw UsageError("score: seconds is not a number");
     score.seconds = json["seconds"].get<double>();
+  }
+  if (json.contains("extra_logs")) score.extra_logs = json["extra_logs"];
+  if (json.contains("num_errors")) {
+    if (!json["num_errors"].is_number_integer()) throw UsageError("score: num_errors is not an integer");
+    score.num_errors = json["num_errors"].get<int>();
   }
   return score;
 }

@@ -37,7 +37,7 @@ std::vector<Group> collect(Engine& engine, const CausalLM& model, const Tokenize
 /// Throws MissingError for a task that brings a reward of its own, which judging does not know yet.
 void expect_no_own_reward(const Task& task);
 
-/// Fills the scores of a group's rollouts.
-void judge(const Scorer& scorer, Group& group);
+/// Fills the scores of a group's rollouts; `step` is how many optimizer steps the run has taken.
+void judge(const Scorer& scorer, Group& group, int64_t step = 0);
 
 }  // namespace cohort

@@ -7,6 +7,7 @@
 #include "configs/durable_file.h"
 #include "configs/error.h"
 #include "rollout/evaluate.h"
+#include "rollout/serve.h"
 
 namespace cohort {
 namespace {
@@ -204,15 +205,31 @@ void add_eval(CLI::App& app) {
   verb->callback([o] { run_eval(*o); });
 }
 
+void add_serve(CLI::App& app) {
+  auto o = std::make_shared<ServeConfig>();
+  o->code.max_running = usable_cores();
+  CLI::App* verb = app.add_subcommand("serve", "HTTP service: the code sandbox (a model: not available yet)");
+  verb->add_option("-m,--model", o->model, "OpenAI's routes for a model: not available yet");
+  verb->add_flag("--sandbox", o->sandbox, "POST /run_code in SandboxFusion's form: python, cpp, java");
+  verb->add_option("--host", o->server.host, "address to listen on")->capture_default_str();
+  verb->add_option("--port", o->server.port, "0: any free one")->capture_default_str()->check(CLI::Range(0, 65535));
+  verb->add_option("--api-key-file", o->api_key_file, "keys, one a line: all but /health want one");
+  verb->add_flag("--insecure", o->insecure, "an address that other machines reach, without a key");
+  verb->add_option("--workers", o->code.max_running, "programs run at once; default: the cores")
+      ->check(CLI::Range(1, 1024));
+  verb->add_option("--max-waiting", o->code.max_waiting, "requests in line; those beyond are answered 429")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 100000));
+  verb->footer("Example:\n  cohort serve --sandbox --port 8080");
+  verb->callback([o] { serve(*o); });
+}
+
 }  // namespace
 
 void add_rollout_commands(CLI::App& app) {
   add_sample(app);
   add_eval(app);
-  CLI::App* serve = app.add_subcommand("serve", "OpenAI-compatible HTTP service: not available yet");
-  serve->allow_extras();
-  serve->footer("Example (once it is there):\n  cohort serve -m runs/demo/grpo/final --port 8000");
-  serve->callback([] { throw MissingError("serve is not available yet in this version: use cohort sample"); });
+  add_serve(app);
 }
 
 }  // namespace cohort

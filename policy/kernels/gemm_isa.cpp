@@ -14,7 +14,9 @@ constexpr int kTileRows = 6, kTileVectors = 1;  // AVX2: 12 accumulators of 16 r
 template <int R, int NV, class B, bool kUnitStep>
 inline void tile(const Gemm& g, const float* const* a, const B* b, int64_t row, int64_t column, int last_count) {
   Lanes acc[R][NV];
+#pragma GCC unroll 16
   for (int r = 0; r < R; ++r)
+#pragma GCC unroll 16
     for (int v = 0; v < NV; ++v) {
       const float* c = g.c + (row + r) * g.c_row + column + v * kLanes;
       int count = v == NV - 1 ? last_count : kLanes;
@@ -28,13 +30,18 @@ inline void tile(const Gemm& g, const float* const* a, const B* b, int64_t row, 
   const int64_t step = kUnitStep ? 1 : g.a_k;
   for (int64_t k = 0; k < g.k; ++k, b += kBlock) {
     Lanes w[NV];
+#pragma GCC unroll 16
     for (int v = 0; v < NV; ++v) w[v] = load(b + v * kLanes);
+#pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
       Lanes x = broadcast(a[r][k * step]);
+#pragma GCC unroll 16
       for (int v = 0; v < NV; ++v) acc[r][v] = fma(x, w[v], acc[r][v]);
     }
   }
+#pragma GCC unroll 16
   for (int r = 0; r < R; ++r)
+#pragma GCC unroll 16
     for (int v = 0; v < NV; ++v) {
       float* c = g.c + (row + r) * g.c_row + column + v * kLanes;
       if (v == NV - 1 && last_count < kLanes)

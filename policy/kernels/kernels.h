@@ -42,6 +42,9 @@ struct Attend {
   float* out = nullptr;     // [H, value_dim]
   float* max = nullptr;     // [H] largest scaled score, and
   float* sum = nullptr;     // [H] sum of exp(score − max); both may be null
+  // The row that this thread attends next, whose keys are fetched meanwhile; null: none. Values do not depend on it.
+  const int32_t* next_blocks = nullptr;
+  int32_t next_num_keys = 0;
 };
 
 /// Gradients of Attend for one row: fills P and dS (the scratch of the key-side pass) and dQ.

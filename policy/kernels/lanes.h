@@ -15,6 +15,11 @@ namespace cohort::COHORT_ISA {
 
 constexpr int kLanes = 16;
 
+/// Into the second cache.
+inline void prefetch(const float* p) {
+  __builtin_prefetch(p, 0, 2);
+}
+
 #if defined(COHORT_ISA_avx512)
 
 struct Lanes {

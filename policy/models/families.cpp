@@ -96,8 +96,8 @@ void expect_only(const Json& config, const char* key, const Json& only) {
                      ", which this version does not compute: only " + only.dump());
 }
 
-float norm_epsilon(const Json& config) {
-  const float epsilon = config.value("rms_norm_eps", 1e-6f);
+float norm_epsilon(const Json& config, float otherwise) {
+  const float epsilon = config.value("rms_norm_eps", otherwise);
   if (!(epsilon >= 0)) throw UsageError("config.json has a rms_norm_eps below 0");
   return epsilon;
 }
@@ -111,10 +111,14 @@ Json rope_scaling(const Json& config) {
 RopeSpec rope_spec(const Json& config, int32_t dim, bool interleaved) {
   double theta = theta_of(config);
   std::vector<double> frequency;
-  for (int32_t j = 0; j < dim / 2; ++j) frequency.push_back(1.0 / std::pow(theta, 2.0 * j / dim));
-  RopeSpec rope{.dim = dim, .interleaved = interleaved};
   Json scaling = rope_scaling(config);
   std::string type = rope_type(scaling);
+  if (type == "dynamic" && scaling.value("alpha", 0.0) != 0) {  // Hunyuan: a longer base, whatever the length
+    theta *= std::pow(scaling["alpha"].get<double>(), dim / (dim - 2.0));
+    type = "default";
+  }
+  for (int32_t j = 0; j < dim / 2; ++j) frequency.push_back(1.0 / std::pow(theta, 2.0 * j / dim));
+  RopeSpec rope{.dim = dim, .interleaved = interleaved};
   if (type == "llama3")
     apply_llama3(scaling, frequency);
   else if (type == "yarn")
@@ -149,7 +153,7 @@ static void check_sizes(const ModelSpec& spec) {
       throw UsageError(std::string("config.json: ") + what + " is " + std::to_string(value) +
                        ", this version goes up to " + std::to_string(most));
   };
-  if (spec.rope.dim % 2)
+  if (spec.rope.dim < 2 || spec.rope.dim % 2)
     throw UsageError("config.json: the rotated dimensions of a head are " + std::to_string(spec.rope.dim) +
                      ", expected an even number");
   for (const LayerSpec& layer : spec.layers) {
@@ -158,6 +162,9 @@ static void check_sizes(const ModelSpec& spec) {
       throw UsageError("config.json: num_attention_heads " + std::to_string(a.heads) +
                        " is no multiple of num_key_value_heads " + std::to_string(a.kv_heads));
     at_most("the heads of one key", a.heads / a.kv_heads, kMostHeadsOfAKey);
+    if (!a.latent && spec.rope.dim > a.head_dim)
+      throw UsageError("config.json: " + std::to_string(spec.rope.dim) + " dimensions of a head are rotated, it has " +
+                       std::to_string(a.head_dim));
     at_most(a.latent ? "kv_lora_rank + qk_rope_head_dim" : "head_dim", a.key_dim(),
             a.latent ? kMostLatent : kMostHeadDim);
     if (layer.dense_dim) continue;
@@ -174,15 +181,34 @@ void expect_stop_ids(const ModelSpec& spec) {
                        std::to_string(spec.vocab));
 }
 
+constexpr Family kFamilies[] = {
+    {"deepseek_v2", "DeepseekV2ForCausalLM", deepseek_v2_spec},
+    {"deepseek_v3", "DeepseekV3ForCausalLM", deepseek_v3_spec},
+    {"glm4_moe", "Glm4MoeForCausalLM", glm4_moe_spec},
+    {"hunyuan_v1_dense", "HunYuanDenseV1ForCausalLM", hunyuan_v1_dense_spec},
+    {"hunyuan_v1_moe", "HunYuanMoEV1ForCausalLM", hunyuan_v1_moe_spec},
+    {"kimi_k2", "DeepseekV3ForCausalLM", deepseek_v3_spec},
+    {"llama", "LlamaForCausalLM", llama_spec},
+    {"minimax_m2", "MiniMaxM2ForCausalLM", minimax_m2_spec},
+    {"mistral", "MistralForCausalLM", mistral_spec},
+    {"mixtral", "MixtralForCausalLM", mixtral_spec},
+    {"qwen2", "Qwen2ForCausalLM", qwen2_spec},
+    {"qwen3", "Qwen3ForCausalLM", qwen3_spec},
+    {"qwen3_moe", "Qwen3MoeForCausalLM", qwen3_moe_spec},
+};
+
+const Family& family_of(const std::string& model_type) {
+  std::string known;
+  for (const Family& family : kFamilies) {
+    if (model_type == family.model_type) return family;
+    known += (known.empty() ? "" : ", ") + std::string(family.model_type);
+  }
+  throw UsageError("config.json has model_type \"" + model_type + "\"; this version knows " + known);
+}
+
 static ModelSpec family_spec(const Json& config) {
-  std::string type = config.value("model_type", "");
-  ModelSpec spec;
-  if (type == "llama")
-    spec = llama_spec(config);
-  else if (type == "deepseek_v3")
-    spec = deepseek_v3_spec(config);
-  else
-    throw UsageError("config.json has model_type \"" + type + "\"; this version knows llama and deepseek_v3");
+  const std::string type = config.value("model_type", "");
+  ModelSpec spec = family_of(type).spec(config);
   spec.model_type = type;
   spec.config = config;
   if (config.contains("eos_token_id")) {

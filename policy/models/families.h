@@ -5,7 +5,26 @@
 namespace cohort {
 
 ModelSpec llama_spec(const Json& config);
+ModelSpec mistral_spec(const Json& config);
+ModelSpec mixtral_spec(const Json& config);
+ModelSpec qwen2_spec(const Json& config);
+ModelSpec qwen3_spec(const Json& config);
+ModelSpec qwen3_moe_spec(const Json& config);
+ModelSpec glm4_moe_spec(const Json& config);
+ModelSpec minimax_m2_spec(const Json& config);
+ModelSpec hunyuan_v1_dense_spec(const Json& config);
+ModelSpec hunyuan_v1_moe_spec(const Json& config);
+ModelSpec deepseek_v2_spec(const Json& config);
 ModelSpec deepseek_v3_spec(const Json& config);
+
+/// A family: model_type of config.json, what transformers calls its causal model, and its mapping.
+struct Family {
+  const char* model_type;
+  const char* architecture;
+  ModelSpec (*spec)(const Json& config);
+};
+/// Throws UsageError naming those there are.
+const Family& family_of(const std::string& model_type);
 
 /// Adds a parameter behind those there are; returns its offset.
 int64_t add_parameter(ModelSpec& spec, const std::string& name, std::vector<int64_t> shape, bool gradient = true);
@@ -15,8 +34,8 @@ int32_t required_int(const Json& config, const char* key, int32_t least = 1);
 int32_t optional_int(const Json& config, const char* key, int32_t otherwise, int32_t least = 1);
 /// Refuses a key that asks for arithmetic other than the one there is.
 void expect_only(const Json& config, const char* key, const Json& only);
-/// rms_norm_eps, 1e-6 where it is absent.
-float norm_epsilon(const Json& config);
+/// rms_norm_eps, or `otherwise` where it is absent.
+float norm_epsilon(const Json& config, float otherwise);
 /// Refuses stop ids outside the vocabulary.
 void expect_stop_ids(const ModelSpec& spec);
 /// Plain, llama3 and yarn rope from config.json in its old and new spelling; `dim` dimensions are rotated.

@@ -54,12 +54,34 @@ struct Case {
   const char* name;
   Json config;
 };
+Json deepseek_v2(bool has_groups) {
+  Json config = tiny_deepseek();
+  config["model_type"] = "deepseek_v2";
+  config["topk_method"] = has_groups ? "group_limited_greedy" : "greedy";
+  if (has_groups) config["n_group"] = 4, config["topk_group"] = 2;
+  config["norm_topk_prob"] = has_groups;
+  return config;
+}
+
 std::vector<Case> cases() {
   return {{"llama", tiny_llama()},
           {"llama untied", tiny_llama(false)},
           {"deepseek", tiny_deepseek()},
           {"deepseek q_lora", tiny_deepseek(24)},
-          {"deepseek groups", tiny_deepseek(0, 4)}};
+          {"deepseek groups", tiny_deepseek(0, 4)},
+          {"llama biases", tiny_family("llama", {{"attention_bias", true}, {"mlp_bias", true}, {"head_dim", 16}})},
+          {"mistral window", tiny_family("mistral", {{"sliding_window", 11}})},
+          {"mixtral", tiny_family("mixtral", tiny_mixture())},
+          {"qwen2 windows",
+           tiny_family("qwen2", {{"use_sliding_window", true}, {"sliding_window", 7}, {"max_window_layers", 1}})},
+          {"qwen3", tiny_family("qwen3", {{"head_dim", 12}})},
+          {"qwen3_moe", tiny_family("qwen3_moe", tiny_mixture({{"mlp_only_layers", {0}}}))},
+          {"glm4_moe", tiny_family("glm4_moe", tiny_mixture({{"use_qk_norm", true}, {"head_dim", 16}}))},
+          {"minimax_m2", tiny_family("minimax_m2", tiny_mixture({{"head_dim", 16}, {"rotary_dim", 8}}))},
+          {"hunyuan dense", tiny_family("hunyuan_v1_dense")},
+          {"hunyuan moe", tiny_family("hunyuan_v1_moe", tiny_mixture())},
+          {"deepseek_v2", deepseek_v2(false)},
+          {"deepseek_v2 groups", deepseek_v2(true)}};
 }
 
 /// Hidden rows that predict the tokens of completion i after the first, and their targets.
@@ -116,7 +138,8 @@ TEST(Forward, AgreesWithPlainOperationsAndAutograd) {
       at::Tensor a = ours.narrow(0, p.offset, p.size()), b = theirs.narrow(0, p.offset, p.size());
       double scale = std::max(1e-3, b.abs().max().item<double>());
       EXPECT_LT((a - b).abs().max().item<double>() / scale, 2e-3) << c.name << " " << p.name;
-      EXPECT_GT(b.abs().max().item<double>(), 0) << c.name << " " << p.name;
+      const bool may_be_idle = p.name.find(".experts.") != std::string::npos;  // an expert that no row chose
+      EXPECT_TRUE(may_be_idle || b.abs().max().item<double>() > 0) << c.name << " " << p.name;
     }
   }
 }
@@ -223,8 +246,7 @@ TEST(ModelSpec, SizesThatNoModelHasAreRefusedByName) {
   const std::vector<std::pair<Json, const char*>> grouped = {{{{"num_attention_heads", 0}}, "num_attention_heads"},
                                                              {{{"num_key_value_heads", 4}}, "num_key_value_heads"},
                                                              {{{"head_dim", 1024}}, "head_dim"},
-                                                             {{{"attention_bias", true}}, "attention_bias"},
-                                                             {{{"mlp_bias", true}}, "mlp_bias"},
+                                                             {{{"model_type", "gpt2"}}, "qwen3_moe"},
                                                              {{{"num_hidden_layers", 0}}, "num_hidden_layers"},
                                                              {{{"intermediate_size", 2.5}}, "intermediate_size"}};
   for (const auto& [changes, word] : grouped)

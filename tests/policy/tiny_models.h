@@ -1,5 +1,7 @@
 // Small random models of every block variant, for tests.
 #pragma once
+#include <cmath>
+
 #include "policy/model.h"
 
 namespace cohort {
@@ -41,9 +43,34 @@ inline Json tiny_deepseek(int q_lora = 0, int groups = 1) {
   return config;
 }
 
+/// The small llama as another family, with what that family has.
+inline Json tiny_family(const char* model_type, const Json& changes = {}) {
+  Json config = tiny_llama(false);
+  config["model_type"] = model_type;
+  for (const auto& [key, value] : changes.items()) config[key] = value;
+  return config;
+}
+
+/// The keys of a small mixture.
+inline Json tiny_mixture(const Json& changes = {}) {
+  Json keys = {
+      {"num_experts", 8}, {"num_local_experts", 8},      {"n_routed_experts", 8},      {"num_experts_per_tok", 3},
+      {"moe_topk", 3},    {"moe_intermediate_size", 40}, {"first_k_dense_replace", 1}, {"routed_scaling_factor", 1.8}};
+  for (const auto& [key, value] : changes.items()) keys[key] = value;
+  return keys;
+}
+
+/// Vectors get values of their own as well, so that norms and biases show in what comes out; correction biases stay 0.
+inline void shake_vectors(CausalLM& model) {
+  for (const ParameterSpec& p : model.spec.parameters)
+    for (int64_t i = 0; p.gradient && p.shape.size() == 1 && i < p.size(); ++i)
+      *model.at(p.offset + i) += 0.2f * std::sin(float(7 * (p.offset + i) % 1009));
+}
+
 inline CausalLM random_model(const Json& config, const Compute& compute, uint64_t seed = 1, bool bf16 = false) {
   CausalLM model = make_model(model_spec(config), bf16);
   initialize(model, seed);
+  shake_vectors(model);
   repack(model, compute);
   extend_rope(model, 512);
   return model;

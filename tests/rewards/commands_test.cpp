@@ -129,7 +129,8 @@ TEST_F(ScoreIntegration, WrongUsageIsRefusedBeforeAnyWork) {
   EXPECT_THROW(run({"--in", in, "--reward", "accuracy", "--workers", "0"}), UsageError);
   EXPECT_THROW(run({"--in", in, "--reward", "accuracy", "--out", in + "/below.jsonl"}), UsageError);
   EXPECT_THROW(run({"--in", in, "--reward", "accuracy", "--out", path("")}), UsageError);
-  EXPECT_THROW(run({"--in", in, "--reward", "python:my.py:f"}), MissingError);
+  EXPECT_THROW(run({"--in", in, "--reward", "python:my.py:f"}), UsageError);
+  EXPECT_THROW(run({"--in", in, "--reward", "accuracy", "--on-verifier-error", "retry"}), UsageError);
 }
 
 TEST_F(ScoreIntegration, ABrokenLineIsNamed) {

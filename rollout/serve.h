@@ -1,0 +1,23 @@
+// The HTTP service: what the routes of each folder have in common.
+#pragma once
+#include <string>
+
+#include "rewards/code/service.h"
+#include "rewards/http/server.h"
+
+namespace cohort {
+
+struct ServeConfig {
+  std::string model;     // empty: none
+  bool sandbox = false;  // POST /run_code
+  http::ServerOptions server;
+  std::string api_key_file;  // empty: no key is wanted
+  bool insecure = false;     // an address that others reach, without a key
+  code::ServiceOptions code;
+};
+
+/// Serves until SIGINT or SIGTERM, then finishes what runs. Throws UsageError, MissingError, std::runtime_error where
+/// the port is taken.
+void serve(ServeConfig config);
+
+}  // namespace cohort

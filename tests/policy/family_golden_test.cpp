@@ -1,0 +1,73 @@
+// Every family against transformers: log-probabilities of tiny models over the switches that change the numbers
+// (tests/policy/golden/make_families.py).
+#include <gtest/gtest.h>
+
+#include <boost/crc.hpp>
+#include <cmath>
+#include <fstream>
+#include <set>
+
+#include "policy/forward.h"
+#include "policy/model.h"
+
+namespace cohort {
+namespace {
+
+/// The generator's weights: a function of the tensor's name and the element's index.
+void fill(CausalLM& model) {
+  for (const ParameterSpec& p : model.spec.parameters) {
+    boost::crc_32_type crc;
+    crc.process_bytes(p.name.data(), p.name.size());
+    const double seed = crc.checksum() % 10007;
+    const bool is_norm = p.name.find("norm") != std::string::npos;
+    const double scale = p.shape.size() > 1                               ? 2.0 / std::sqrt(double(p.shape.back()))
+                         : p.name.find("correction") != std::string::npos ? 0.02
+                                                                          : 0.3;
+    for (int64_t i = 0; i < p.size(); ++i) {
+      double value = std::sin(12.9898 * (double(i) + seed)) * 43758.5453;
+      value = (value - std::floor(value) - 0.5) * scale;
+      *model.at(p.offset + i) = float(p.shape.size() == 1 && is_norm ? 1.0 + value : value);
+    }
+  }
+}
+
+std::vector<float> logprobs_of(const CausalLM& model, const Compute& compute, const std::vector<int32_t>& tokens) {
+  std::vector<int32_t> blocks;
+  for (int64_t b = 0; b < ceil_div(int64_t(tokens.size()), kKeyBlock); ++b) blocks.push_back(int32_t(b));
+  const std::vector<RowSpan> spans = {{0, int64_t(tokens.size()), 0, blocks.data()}};
+  KvStore kv(model.spec, int64_t(blocks.size()), false);
+  ForwardState state;
+  forward(model, compute, {tokens, spans, {}}, kv, false, state);
+  const int64_t V = model.spec.vocab, N = int64_t(tokens.size()) - 1;
+  Buffer logits_NV(N * V);
+  logits(model, compute, state.hidden_TD.data(), nullptr, N, logits_NV.data());
+  std::vector<float> found;
+  for (int64_t n = 0; n < N; ++n)
+    found.push_back(
+        compute.kernels->token_statistics(logits_NV.data() + n * V, V, 1.0f, tokens[size_t(n + 1)]).logprob);
+  return found;
+}
+
+TEST(FamilyGolden, LogprobsAreThoseOfTransformers) {
+  std::ifstream file(COHORT_SOURCE_DIR "/tests/policy/golden/families.json");
+  const Json golden = Json::parse(file);
+  const auto tokens = golden["tokens"].get<std::vector<int32_t>>();
+  Compute compute(2);
+  std::set<std::string> families;
+  for (const Json& c : golden["cases"]) {
+    CausalLM model = make_model(model_spec(c["config"]));
+    families.insert(model.spec.model_type);
+    fill(model);
+    repack(model, compute);
+    extend_rope(model, 64);
+    const std::vector<float> found = logprobs_of(model, compute, tokens);
+    double worst = 0;
+    for (size_t i = 0; i < found.size(); ++i)
+      worst = std::max(worst, std::abs(double(found[i]) - c["logprobs"][i].get<double>()));
+    EXPECT_LT(worst, 2e-4) << c["case"];
+  }
+  EXPECT_EQ(families.size(), 12u);
+}
+
+}  // namespace
+}  // namespace cohort

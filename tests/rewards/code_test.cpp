@@ -1,0 +1,185 @@
+// The rewards `code` and `binary_code`: every form of row, every language, every status.
+#include <gtest/gtest.h>
+
+#include "configs/error.h"
+#include "tests/rewards/judging.h"
+
+namespace cohort {
+namespace {
+
+/// Limits that a busy machine meets.
+Score score_code(const Json& row, const std::string& completion, const char* options = "timeout=60",
+                 const char* reward = "code") {
+  Task task;
+  task.extra = row;
+  return score_with(make_reward(parse_reward(std::string(reward) + ":compile_timeout=120," + options)), task,
+                    completion);
+}
+
+Status status_of(const Json& row, const std::string& completion, const char* options = "timeout=60") {
+  const Score score = score_code(row, completion, options);
+  EXPECT_EQ(score.value.has_value(), score.status != Status::error) << score.reason;
+  EXPECT_FALSE(score.reason.empty());
+  return score.status;
+}
+
+Json inputs_row(const char* language) {
+  return {{"tests", {{"language", language}, {"inputs", {"1 2\n", "20 22\n"}}, {"outputs", {"3\n", "42"}}}}};
+}
+
+const char* const kPythonSum = "print(sum(map(int, input().split())))";
+const char* const kCppSum = "#include <iostream>\nint main() { int a, b; std::cin >> a >> b; std::cout << a + b; }";
+const char* const kJavaSum =
+    "import java.util.*;\npublic class Main { public static void main(String[] x) { Scanner in = new "
+    "Scanner(System.in); System.out.println(in.nextInt() + in.nextInt()); } }";
+
+// ---- languages
+
+TEST(CodeIntegration, InputsInEveryLanguage) {
+  EXPECT_EQ(status_of(inputs_row("python"), kPythonSum), Status::correct);
+  EXPECT_EQ(status_of(inputs_row("python"), "print(3)"), Status::partial);
+  EXPECT_EQ(status_of(inputs_row("python"), "print(4)"), Status::wrong);
+  EXPECT_EQ(status_of(inputs_row("python"), "print(3"), Status::wrong);
+  for (const char* name : {"cpp", "C++"}) EXPECT_EQ(status_of(inputs_row(name), kCppSum), Status::correct);
+  EXPECT_EQ(status_of(inputs_row("cpp"), "#include <cstdio>\nint main() { puts(\"42\"); }"), Status::partial);
+  EXPECT_EQ(status_of(inputs_row("cpp"), "int main() { return a; }"), Status::wrong);
+  EXPECT_EQ(status_of(inputs_row("java"), kJavaSum), Status::correct);
+  EXPECT_EQ(
+      status_of(inputs_row("java"), "class A { public static void main(String[] x) { System.out.print(\"3 \"); } }"),
+      Status::partial);
+  EXPECT_EQ(status_of(inputs_row("java"), "public class Main {"), Status::wrong);
+}
+
+/// HumanEval-X: a continuation of the prompt, or a whole program; a test that asserts.
+TEST(CodeIntegration, AssertionsInEveryLanguage) {
+  const Json python = {
+      {"task_id", "HumanEval/1"},
+      {"prompt", "def twice(x):\n    \"\"\"Doubles.\"\"\"\n"},
+      {"entry_point", "twice"},
+      {"test", "def check(candidate):\n    assert candidate(2) == 4\n    assert candidate('a') == 'aa'"}};
+  EXPECT_EQ(status_of(python, "    return x * 2"), Status::correct);
+  EXPECT_EQ(status_of(python, "```python\ndef twice(x):\n    return x + x\n```"), Status::correct);
+  EXPECT_EQ(status_of(python, "    return x"), Status::wrong);
+  const char* cpp_head = "#include <string>\nusing namespace std;\nstring twice(string x){\n";
+  const Json cpp = {{"task_id", "CPP/1"},
+                    {"prompt", cpp_head},
+                    {"declaration", cpp_head},
+                    {"test", "#undef NDEBUG\n#include <assert.h>\nint main() { assert(twice(\"a\") == \"aa\"); }"}};
+  EXPECT_EQ(status_of(cpp, "    return x + x;\n}"), Status::correct);
+  EXPECT_EQ(status_of(cpp, "```cpp\n" + std::string(cpp_head) + "    return x + x;\n}\n```"), Status::correct);
+  EXPECT_EQ(status_of(cpp, "    return x;\n}"), Status::wrong);
+  const char* java_head = "class Solution {\n    public String twice(String x) {\n";
+  const Json java = {{"task_id", "Java/1"},
+                     {"prompt", java_head},
+                     {"declaration", java_head},
+                     {"test",
+                      "public class Main { public static void main(String[] a) { if (!new "
+                      "Solution().twice(\"a\").equals(\"aa\")) throw new AssertionError(); } }"}};
+  EXPECT_EQ(status_of(java, "        return x + x;\n    }\n}"), Status::correct);
+  EXPECT_EQ(status_of(java, "        return x;\n    }\n}"), Status::wrong);
+}
+
+// ---- forms of rows
+
+TEST(CodeIntegration, CallsOfAFunction) {
+  const Json row = {{"tests", {{"fn_name", "add"}, {"inputs", {{1, 2}, {"a", "b"}}}, {"outputs", {3, "ab"}}}}};
+  EXPECT_EQ(status_of(row, "def add(a, b): return a + b"), Status::correct);
+  EXPECT_EQ(status_of(row, "class Solution:\n  def add(self, a, b): return a + b"), Status::correct);
+  EXPECT_EQ(status_of(row, "def add(a, b): return 3"), Status::partial);
+  EXPECT_EQ(status_of(row, "def sub(a, b): return 3"), Status::wrong);
+  const Json lines = {{"tests", {{"fn_name", "add"}, {"inputs", {"1\n[2]", "[]"}}, {"outputs", {"[2, 1]", "null"}}}}};
+  EXPECT_EQ(status_of(lines, "def add(a, b=0): return b + [a] if b else None"), Status::correct);  // LiveCodeBench
+}
+
+TEST(CodeIntegration, RowsOfOtherNames) {
+  const Json cases = {{{"type", "stdin_stdout"}, {"input", "1 2"}, {"output", "3"}}};
+  EXPECT_EQ(status_of({{"verification_info", {{"language", "python"}, {"test_cases", cases}}}}, kPythonSum),
+            Status::correct);
+  EXPECT_EQ(status_of({{"verification_info", Json{{"language", "cpp"}, {"test_cases", cases}}.dump()}}, kCppSum),
+            Status::correct);
+  const Json calls = {{{"type", "function_call"}, {"fn_name", "add"}, {"input", {1, 2}}, {"output", 3}}};
+  EXPECT_EQ(status_of({{"verification_info", {{"language", "python"}, {"test_cases", calls}}}},
+                      "def add(a, b): return a + b"),
+            Status::correct);
+  EXPECT_EQ(status_of({{"tests", inputs_row("python")["tests"].dump()}}, kPythonSum), Status::correct);
+  const Json mbpp = {{"text", "Adds."},
+                     {"test_setup_code", "start = 1"},
+                     {"test_list", {"assert add(1, 2) == 3", "assert add(start, 1) == 2"}}};
+  EXPECT_EQ(status_of(mbpp, "def add(a, b): return a + b"), Status::correct);
+  EXPECT_EQ(status_of(mbpp, "def add(a, b): return 3"), Status::wrong);
+  for (const Json& asserts : {Json("assert add(1, 2) == 3"), Json{"assert add(1, 2) == 3", "assert add(0, 0) == 0"}}) {
+    EXPECT_EQ(status_of({{"tests", {{"assert_case", asserts}}}}, "def add(a, b): return a + b"), Status::correct);
+    EXPECT_EQ(status_of({{"tests", {{"assert_case", asserts}}}}, "def add(a, b): return a - b"), Status::wrong);
+  }
+}
+
+/// What a prompt column became is what a bare continuation continues.
+TEST(CodeIntegration, AContinuationOfTheTasksPrompt) {
+  Task task;
+  task.prompt = {{.role = "user", .content = "def twice(x):\n"}};
+  task.extra = {{"entry_point", "twice"}, {"test", "def check(f):\n    assert f(2) == 4"}};
+  const RewardFn reward = make_reward(parse_reward("code:timeout=60"));
+  EXPECT_EQ(score_with(reward, task, "    return 2 * x").status, Status::correct);
+  EXPECT_EQ(score_with(reward, task, "    return x").status, Status::wrong);
+}
+
+TEST(CodeIntegration, TheProgramInACompletion) {
+  const Json row = inputs_row("python");
+  const std::string fence = "```", good = fence + "python\n" + kPythonSum + "\n" + fence;
+  EXPECT_EQ(status_of(row, "<think>" + fence + "python\nprint(0)\n" + fence + "</think>Here:\n" + good),
+            Status::correct);
+  EXPECT_EQ(status_of(row, fence + "python\nprint(0)\n" + fence + "\nBetter:\n" + good), Status::correct);
+  EXPECT_EQ(status_of(row, good + "\nRun it:\n" + fence + "bash\npython3 a.py\n" + fence), Status::correct);
+  EXPECT_EQ(status_of(row, fence + "py\n" + kPythonSum), Status::correct);
+  EXPECT_EQ(status_of(row, good + "\n" + fence + "python\nprint(0)\n" + fence), Status::wrong);
+}
+
+// ---- statuses
+
+TEST(CodeIntegration, EveryStatus) {
+  const Json row = inputs_row("python");
+  EXPECT_EQ(status_of(row, "   \n"), Status::unparsable);
+  EXPECT_EQ(status_of(row, "while True: pass", "timeout=1"), Status::timeout);
+  EXPECT_EQ(status_of(row,
+                      "import os, time\nfor i in range(8):\n  if os.fork() == 0:\n    a = b'a' * (30 << 20)\n    "
+                      "time.sleep(60)\ntime.sleep(60)",
+                      "timeout=60,memory_mb=128"),
+            Status::memory);
+  const Json calls = {{"tests", {{"fn_name", "f"}, {"inputs", {{1}}}, {"outputs", {2}}}}};
+  EXPECT_EQ(status_of(calls, "class A:\n  def __eq__(self, o): return True\ndef f(x): return A()"), Status::hack);
+  EXPECT_EQ(status_of({{"question", "no tests"}}, kPythonSum), Status::error);
+  EXPECT_EQ(
+      status_of({{"tests", {{"language", "cpp"}, {"fn_name", "f"}, {"inputs", {{1}}}, {"outputs", {1}}}}}, "int f;"),
+      Status::error);
+  const Json unplain = {{"tests", {{"assert_case", "assert f(lambda: 1) == 1"}}}};
+  EXPECT_EQ(status_of(unplain, "def f(g): return g()"), Status::error);
+}
+
+TEST(CodeIntegration, LimitsAreTheOptions) {
+  const Json row = {{"tests", {{"inputs", {""}}, {"outputs", {"done"}}}}};
+  EXPECT_EQ(status_of(row, "import sys\nsys.stderr.write('a' * 30000)\nprint('done')"), Status::correct);
+  EXPECT_EQ(status_of(row, "import sys\nsys.stderr.write('a' * 30000)\nprint('done')", "timeout=60,output_kb=16"),
+            Status::wrong);
+  const char* forks = "import os, time\nfor i in range(12):\n  if os.fork() == 0:\n    time.sleep(60)\nprint('done')";
+  EXPECT_EQ(status_of(row, forks), Status::correct);
+  EXPECT_EQ(status_of(row, forks, "timeout=60,processes=6"), Status::wrong);
+}
+
+TEST(CodeIntegration, BinaryStopsAtTheFirstTestThatFails) {
+  const Score all = score_code(inputs_row("python"), kPythonSum, "timeout=60", "binary_code");
+  EXPECT_EQ(all.status, Status::correct);
+  EXPECT_EQ(all.value, 1.0F);
+  const Score some = score_code(inputs_row("python"), "print(42)", "timeout=60", "binary_code");
+  EXPECT_EQ(some.status, Status::wrong);
+  EXPECT_EQ(some.value, 0.0F);
+  EXPECT_NE(some.reason.find("test 1"), std::string::npos) << some.reason;
+  EXPECT_EQ(score_code(inputs_row("python"), "print(42)").value, 0.5F);
+}
+
+TEST(CodeRewards, RefuseLimitsThatAreNone) {
+  for (const char* options : {"memory_mb=0", "output_kb=-1", "processes=0", "compile_timeout=0", "compile_memory_mb=0"})
+    EXPECT_THROW(make_reward(parse_reward(std::string("code:") + options)), UsageError) << options;
+}
+
+}  // namespace
+}  // namespace cohort
