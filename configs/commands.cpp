@@ -181,14 +181,8 @@ void import_config(const std::string& file) {
 }  // namespace
 
 std::vector<Finding> examine_machine() {
-  return {check_cpu(),
-          check_cores(),
-          check_memory(),
-          check_gpu(),
-          check_namespaces(),
-          check_seccomp(),
-          check_cgroup(),
-          check_port()};
+  return {check_cpu(),        check_cores(),   check_memory(), check_gpu(),
+          check_namespaces(), check_seccomp(), check_cgroup(), check_port()};
 }
 
 void add_configs_commands(CLI::App& app, std::vector<Finding> (*examine_more)()) {

@@ -148,7 +148,8 @@ std::vector<Score> Scorer::judge(std::span<const Judged> batch) const {
       pieces.push_back({r, first, std::min(size, batch.size() - first)});
   }
   // Plug-ins first: a thread that waits for one leaves its core to those that compute.
-  std::ranges::stable_partition(pieces, [&](const Piece& piece) { return functions_[piece.reward].batch_size > 0; });
+  std::stable_partition(pieces.begin(), pieces.end(),
+                        [&](const Piece& piece) { return functions_[piece.reward].batch_size > 0; });
   std::vector<std::vector<Score>> parts(batch.size(), std::vector<Score>(functions_.size()));
   share_out(pieces.size(), static_cast<size_t>(num_workers_), [&](size_t i) {
     const auto& [r, first, count] = pieces[i];

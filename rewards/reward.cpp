@@ -269,8 +269,8 @@ Reward make_reward(const RewardSpec& spec) {
   }
   const RewardRule* rule = find_rule(spec.name);
   if (!rule) {
-    throw UsageError("unknown reward " + excerpt(spec.name) + ", the nearest is \"" + nearest(spec.name, reward_rules()) +
-                     "\"; `cohort score --list` shows all");
+    throw UsageError("unknown reward " + excerpt(spec.name) + ", the nearest is \"" +
+                     nearest(spec.name, reward_rules()) + "\"; `cohort score --list` shows all");
   }
   return {.judge = rule->make(complete_options(*rule, spec.options)), .bounds_tests = rule->bounds_tests};
 }

@@ -56,7 +56,7 @@ using RewardFn = std::function<std::vector<Score>(std::span<const Judged>, Deadl
 /// A reward that is ready to judge.
 struct Reward {
   RewardFn judge;
-  size_t batch_size = 0;  // 0: one completion a call, under Scorer's deadline; else at most so many, under its own
+  size_t batch_size = 0;      // 0: one completion a call, under Scorer's deadline; else at most so many, under its own
   bool bounds_tests = false;  // of one a call: the deadline is one for each test, a verdict takes as long as its tests
   std::vector<Score> operator()(std::span<const Judged> batch, Deadline deadline) const {
     return judge(batch, deadline);

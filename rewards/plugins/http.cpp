@@ -1,17 +1,12 @@
 #include "rewards/plugins/http.h"
 
 #include <algorithm>
-#include <utility>  // boost/asio/awaitable.hpp of Boost 1.74 uses std::exchange without it
-
-#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/connect.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/use_future.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
-#include <exception>
-#include <optional>
 #include <stdexcept>
 
 #include "configs/error.h"
@@ -23,17 +18,11 @@ namespace {
 namespace asio = boost::asio;
 namespace beast = boost::beast;
 namespace http = beast::http;
-using asio::use_awaitable;
+using Clock = std::chrono::steady_clock;
 
 constexpr uint64_t kLargestAnswer = 64U << 20U;  // bytes
 
-asio::awaitable<HttpAnswer> post(HttpUrl url, std::string body, std::chrono::nanoseconds timeout) {
-  const auto executor = co_await asio::this_coro::executor;
-  asio::ip::tcp::resolver resolver(executor);
-  beast::tcp_stream stream(executor);
-  const auto places = co_await resolver.async_resolve(url.host, url.port, use_awaitable);
-  stream.expires_after(timeout);
-  co_await stream.async_connect(places, use_awaitable);
+http::request<http::string_body> request_for(const HttpUrl& url, std::string body) {
   http::request<http::string_body> request(http::verb::post, url.target, 11);
   request.set(http::field::host, url.host + ":" + url.port);
   request.set(http::field::content_type, "application/json");
@@ -41,12 +30,32 @@ asio::awaitable<HttpAnswer> post(HttpUrl url, std::string body, std::chrono::nan
   request.set(http::field::connection, "close");
   request.body() = std::move(body);
   request.prepare_payload();
-  co_await http::async_write(stream, request, use_awaitable);
+  return request;
+}
+
+// Waits for one asynchronous step: the synchronous ones know no deadline.
+template <class Result>
+Result wait_for(asio::io_context& context, std::future<Result> step, Clock::time_point deadline) {
+  context.restart();
+  context.run_until(deadline);
+  if (step.wait_for(std::chrono::seconds(0)) != std::future_status::ready)
+    throw boost::system::system_error(beast::error::timeout);
+  return step.get();
+}
+
+HttpAnswer post(const HttpUrl& url, std::string body, Clock::time_point deadline) {
+  asio::io_context context(1);
+  asio::ip::tcp::resolver resolver(context);
+  asio::ip::tcp::socket socket(context);
+  const auto places = wait_for(context, resolver.async_resolve(url.host, url.port, asio::use_future), deadline);
+  wait_for(context, asio::async_connect(socket, places, asio::use_future), deadline);
+  const auto request = request_for(url, std::move(body));
+  wait_for(context, http::async_write(socket, request, asio::use_future), deadline);
   beast::flat_buffer buffer;
   http::response_parser<http::string_body> parser;
   parser.body_limit(kLargestAnswer);
-  co_await http::async_read(stream, buffer, parser, use_awaitable);
-  co_return HttpAnswer{int(parser.get().result_int()), std::move(parser.get().body())};
+  wait_for(context, http::async_read(socket, buffer, parser, asio::use_future), deadline);
+  return {int(parser.get().result_int()), std::move(parser.get().body())};
 }
 
 }  // namespace
@@ -80,25 +89,15 @@ HttpUrl parse_http_url(std::string_view text) {
 }
 
 HttpAnswer post_json(const HttpUrl& url, std::string body, std::chrono::duration<double> timeout) {
-  asio::io_context context(1);
-  std::optional<HttpAnswer> answer;
-  std::exception_ptr failure;
-  const auto limit = std::chrono::duration_cast<std::chrono::nanoseconds>(
+  const auto limit = std::chrono::duration_cast<Clock::duration>(
       std::min(timeout, std::chrono::duration<double>(1e8)));  // years: more would overflow
-  asio::co_spawn(context, post(url, std::move(body), limit), [&](std::exception_ptr error, HttpAnswer got) {
-    failure = std::move(error);
-    answer = std::move(got);
-  });
-  context.run_for(limit + std::chrono::milliseconds(500));  // names are looked up without a deadline of their own
   const std::string place = url.host + ":" + url.port;
-  if (!failure && !answer) throw std::runtime_error(place + " did not answer in time");
   try {
-    if (failure) std::rethrow_exception(failure);
+    return post(url, std::move(body), Clock::now() + limit);
   } catch (const boost::system::system_error& error) {
     if (error.code() == beast::error::timeout) throw std::runtime_error(place + " did not answer in time");
     throw std::runtime_error(place + ": " + error.code().message());
   }
-  return std::move(*answer);
 }
 
 }  // namespace cohort
