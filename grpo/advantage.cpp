@@ -28,6 +28,39 @@ std::vector<double> rewards_of(const Group& group) {
   return values;
 }
 
+/// Adds weight · (component − mean) / (std + 1e-4) to the advantages of the rollouts that have both it and a value.
+void add_normalized(Group& group, const std::string& component, double weight, std::span<double> sums) {
+  const auto value_of = [&](const Rollout& r) -> std::optional<double> {
+    const auto found = r.score.components.find(component);
+    if (!r.score.value || found == r.score.components.end()) return std::nullopt;
+    return found->second;
+  };
+  std::vector<double> values;
+  for (const Rollout& r : group.rollouts)
+    if (auto value = value_of(r)) values.push_back(*value);
+  const Moments m = moments(values);
+  for (size_t i = 0; i < group.rollouts.size(); ++i)
+    if (auto value = value_of(group.rollouts[i])) sums[i] += weight * (*value - m.mean) / (m.std + 1e-4);
+}
+
+void normalize_then_sum(std::span<Group> groups, const std::map<std::string, double>& weights) {
+  std::vector<std::vector<double>> sums;  // [group][rollout]
+  std::vector<double> all;
+  for (Group& group : groups) {
+    sums.emplace_back(group.rollouts.size(), 0.0);
+    for (const auto& [component, weight] : weights) add_normalized(group, component, weight, sums.back());
+    for (size_t i = 0; i < group.rollouts.size(); ++i)
+      if (group.rollouts[i].score.value) all.push_back(sums.back()[i]);
+  }
+  const double divisor = moments(all).std + 1e-4;
+  // The mean of the batch is 0: each component's terms sum to 0 in each group.
+  for (size_t g = 0; g < groups.size(); ++g)
+    for (size_t i = 0; i < groups[g].rollouts.size(); ++i) {
+      Rollout& r = groups[g].rollouts[i];
+      r.advantage = r.score.value ? float(sums[g][i] / divisor) : 0.0f;
+    }
+}
+
 }  // namespace
 
 bool has_zero_std(const Group& group) {
@@ -45,7 +78,9 @@ void penalize_length(std::span<Group> groups, const OverlongConfig& config, int6
     }
 }
 
-void compute_advantages(std::span<Group> groups, const AdvantageConfig& config) {
+void compute_advantages(std::span<Group> groups, const AdvantageConfig& config,
+                        const std::map<std::string, double>& weights) {
+  if (config.multi_objective_aggregation == "normalize_then_sum") return normalize_then_sum(groups, weights);
   std::vector<double> all;
   for (const Group& group : groups)
     for (double value : rewards_of(group)) all.push_back(value);

@@ -115,7 +115,7 @@ void sample(Job& job, Progress& progress) {
       });
   penalize_length(job.groups, c.overlong, c.sampling.max_completion_length);
   expect_working_verifiers(c, job.groups);
-  compute_advantages(job.groups, c.advantage);
+  compute_advantages(job.groups, c.advantage, component_weights(c));
 }
 
 Keep kept(const TrainConfig& c) {

@@ -69,6 +69,12 @@ void expect_working_verifiers(const TrainConfig& config, std::span<const Group> 
                              "max_verifier_error_rate");
 }
 
+std::map<std::string, double> component_weights(const TrainConfig& config) {
+  std::map<std::string, double> weights = component_weights(reward_specs(config.rewards));
+  if (config.overlong.soft_cache > 0) weights["overlong"] = 1;
+  return weights;
+}
+
 std::vector<Group> read_frozen_groups(const TrainConfig& config) {
   const std::string& file = config.groups;
   if (file.empty()) return {};
@@ -85,7 +91,18 @@ std::vector<Group> read_frozen_groups(const TrainConfig& config) {
     throw UsageError(
         "--groups " + file +
         " has no score: each rollout needs {\"score\": {\"value\", \"status\"}}, as cohort eval --out writes it");
-  compute_advantages(groups, config.advantage);
+  const auto weights = component_weights(config);
+  const bool is_weighed = std::any_of(weights.begin(), weights.end(), [&](const auto& named) {
+    return std::any_of(groups.begin(), groups.end(), [&](const Group& g) {
+      return std::any_of(g.rollouts.begin(), g.rollouts.end(),
+                         [&](const Rollout& r) { return r.score.components.contains(named.first); });
+    });
+  });
+  if (config.advantage.multi_objective_aggregation == "normalize_then_sum" && !is_weighed)
+    throw UsageError("--groups " + file +
+                     " has no component of the config's rewards, which normalize_then_sum "
+                     "normalises one by one: name the rewards that scored it");
+  compute_advantages(groups, config.advantage, weights);
   return groups;
 }
 

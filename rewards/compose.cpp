@@ -98,6 +98,12 @@ Score weigh(const std::vector<RewardSpec>& rewards, const std::vector<Score>& pa
   return score;
 }
 
+std::map<std::string, double> component_weights(const std::vector<RewardSpec>& rewards) {
+  std::map<std::string, double> weights;
+  for (size_t i = 0; i < rewards.size(); ++i) weights[component_name(rewards, i)] = rewards[i].weight;
+  return weights;
+}
+
 Score guarded(const RewardFn& reward, const Judged& judged, Deadline deadline, bool bounds_tests) {
   const auto start = std::chrono::steady_clock::now();
   Score score = std::move(guarded_batch(reward, {&judged, 1}, deadline)[0]);

@@ -16,6 +16,9 @@ OnVerifierError on_verifier_error_from(std::string_view name);  // throws UsageE
 Score weigh(const std::vector<RewardSpec>& rewards, const std::vector<Score>& parts,
             OnVerifierError on_error = OnVerifierError::skip);
 
+/// The weight of each reward by the name its component goes by.
+std::map<std::string, double> component_weights(const std::vector<RewardSpec>& rewards);
+
 /// Judges batches with `num_workers` threads (the caller's among them). Thread-safe.
 class Scorer {
  public:

@@ -124,14 +124,16 @@ def loss_goldens():
 
 
 class Grouped:
-    """Stands where the trainer would sample: one token a completion, rewards as given."""
+    """Stands where the trainer would sample: one token a completion, rewards as given, [completion][reward]."""
 
-    def __init__(self, rewards, group, scale):
+    def __init__(self, rewards, group, scale, weights=(1.0,), aggregation="sum_then_normalize"):
         count, nothing = len(rewards), collections.defaultdict(list)
-        table = torch.tensor([[float("nan") if r is None else r] for r in rewards], dtype=torch.float64)
+        table = torch.tensor([[float("nan") if r is None else r for r in row] for row in rewards], dtype=torch.float64)
+        names = ["reward"] if len(weights) == 1 else [f"reward{i}" for i in range(len(weights))]
         self.trainer = stand_in(
             environment_factories=None, environments=None, tools=None, scale_rewards=scale, num_generations=group, num_iterations=1, chat_template_kwargs={},
-            multi_objective_aggregation="sum_then_normalize", reward_weights=torch.ones(1, dtype=torch.float64), reward_func_names=["reward"], reward_funcs=[None],
+            multi_objective_aggregation=aggregation, reward_weights=torch.tensor(weights, dtype=torch.float64), reward_func_names=names,
+            reward_funcs=[None] * len(weights),
             mask_truncated_completions=False, pad_to_multiple_of=None, _tokenizer=types.SimpleNamespace(pad_token_id=0), eos_token_ids=[0],
             args=types.SimpleNamespace(per_device_train_batch_size=count, steps_per_generation=1, gradient_accumulation_steps=1, gradient_checkpointing_kwargs=None),
             _generate=lambda prompts: ([[1]] * count, [[0]] * count, None, [""] * count, None, {}, None, None),
@@ -159,10 +161,25 @@ def advantage_goldens():
     cases = []
     for name, (group, values) in rewards.items():
         for scale in ["group", "batch", "none"]:
-            grouped = Grouped(values, group, scale)
+            grouped = Grouped([[v] for v in values], group, scale)
             cases.append({"name": name, "scale_rewards": scale, "num_generations": group, "rewards": values,
                           "advantages": digits(grouped.advantages().tolist()), "metrics": grouped.metrics()})
-    return {"source": VERSIONS, "cases": cases}
+    return {"source": VERSIONS, "cases": cases, "objectives": objective_goldens(draw)}
+
+
+def objective_goldens(draw):
+    """Several rewards of their own weights, [completion][reward]; None where a reward does not apply."""
+    real = [[round(v, 6) for v in row] for row in torch.randn(12, 3, generator=draw).tolist()]
+    rewards = {
+        "accuracy and format": (4, [1.0, 0.5], [[1, 1], [0, 1], [0, 0], [1, 1], [0, 1], [0, 0], [0, 0], [0, 1]]),
+        "real": (4, [1.0, -0.5, 2.0], real),
+        "one does not apply": (3, [1.0, 1.0], [[1, None], [0, None], [1, None], [None, 0.5], [1, 0.25], [0, 1]]),
+        "some unscored": (4, [1.0, 0.3], [[1, 0], [None, None], [0, 0.5], [0, 1], [None, None], [1, 1], [1, None], [0, 0.2]]),
+        "one alike": (2, [1.0, 3.0], [[1, 0.1], [0, 0.1], [1, 0.1], [1, 0.1], [0.5, 0.1], [0, 0.1]]),
+    }
+    return [{"name": name, "aggregation": aggregation, "num_generations": group, "weights": weights, "rewards": values,
+             "advantages": digits(Grouped(values, group, "group", weights, aggregation).advantages().tolist())}
+            for name, (group, weights, values) in rewards.items() for aggregation in ["sum_then_normalize", "normalize_then_sum"]]
 
 
 def adamw_goldens():

@@ -4,6 +4,7 @@
 #include "grpo/advantage.h"
 #include "grpo/loss.h"
 #include "grpo/train_metrics.h"
+#include "rewards/compose.h"
 #include "tests/grpo/golden_file.h"
 #include "tests/grpo/token_batch.h"
 
@@ -116,6 +117,34 @@ TEST(AdvantageGolden, AreTrls) {
           << expected.at("name") << " " << expected.at("scale_rewards") << " " << i;
   }
   EXPECT_EQ(golden.at("cases").size(), 15u);
+}
+
+TEST(AdvantageGolden, OfSeveralRewardsAreTrls) {
+  Json cases = read_golden("trl_advantage.json").at("objectives");
+  for (const Json& expected : cases) {
+    std::map<std::string, double> weights;
+    std::vector<RewardSpec> specs;
+    for (const Json& weight : expected.at("weights")) {
+      specs.push_back({.name = "reward" + std::to_string(specs.size()), .weight = weight});
+      weights[specs.back().name] = weight;
+    }
+    const size_t size = expected.at("num_generations");
+    std::vector<Group> groups(expected.at("rewards").size() / size);
+    for (size_t i = 0; i < expected.at("rewards").size(); ++i) {
+      std::vector<Score> parts;
+      for (const Json& value : expected.at("rewards")[i]) {
+        Score part{.status = Status::wrong};
+        if (!value.is_null()) part.value = value.get<float>();
+        parts.push_back(part);
+      }
+      groups[i / size].rollouts.push_back({.completion = {.tokens = {1}}, .score = weigh(specs, parts)});
+    }
+    compute_advantages(groups, {.multi_objective_aggregation = expected.at("aggregation")}, weights);
+    for (size_t i = 0; i < expected.at("rewards").size(); ++i)
+      EXPECT_NEAR(groups[i / size].rollouts[i % size].advantage, expected.at("advantages")[i].get<double>(), 5e-6)
+          << expected.at("name") << " " << expected.at("aggregation") << " " << i;
+  }
+  EXPECT_EQ(cases.size(), 10u);
 }
 
 TEST(AdvantageGolden, RewardMetricsAreTrls) {
