@@ -13,8 +13,6 @@
 namespace cohort {
 namespace {
 
-constexpr std::array<std::string_view, 1> kLater = {"json_schema"};
-
 // Number of one-character edits between two names.
 size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<size_t> row(b.size() + 1);
@@ -39,12 +37,17 @@ std::string nearest(std::string_view name, const std::vector<Named>& known) {
   return std::string(std::min_element(known.begin(), known.end(), closer)->name);
 }
 
-bool same_type(const Json& a, const Json& b) {
-  return (a.is_number() && b.is_number()) || (a.is_boolean() && b.is_boolean()) || (a.is_string() && b.is_string());
+// An object may also come as text: its own, or the path of a file that holds it.
+bool fits(const Json& option, const Json& value) {
+  return (option.is_number() && value.is_number()) || (option.is_boolean() && value.is_boolean()) ||
+         (option.is_string() && value.is_string()) || (option.is_object() && (value.is_object() || value.is_string()));
 }
 
 std::string type_name(const Json& json) {
-  return json.is_number() ? "a number" : json.is_boolean() ? "true or false" : "a string";
+  return json.is_number()    ? "a number"
+         : json.is_boolean() ? "true or false"
+         : json.is_object()  ? "an object or a path"
+                             : "a string";
 }
 
 // JSON for a message, whatever bytes a command line put into it.
@@ -67,7 +70,7 @@ Json complete_options(const RewardRule& rule, const Json& given) {
     Json& option = options[name];
     if (option.is_string() && (value.is_number() || value.is_boolean())) {
       option = value.dump();  // NAME:pattern=42 on a command line
-    } else if (same_type(option, value)) {
+    } else if (fits(option, value)) {
       option = value;
     } else {
       throw UsageError("reward " + std::string(rule.name) + ": option " + name + " must be " + type_name(option) +
@@ -188,6 +191,12 @@ const std::vector<RewardRule>& reward_rules() {
        {{"language", "en", "en, zh, ja, ko, ru, ar, hi, th, he or el, told apart by script"},
         {"think", "think", "name of the tag around the thought"}},
        make_language_consistency},
+      {"json_schema",
+       "1 when the completion is JSON of the schema's form; NaN, a key twice and text behind it are none",
+       "JSON Schema, draft 2020-12",
+       {{"schema", Json::object(), "the schema, or the path of its file; none: the row's column json_schema"},
+        {"extract", "fence", "fence (the last block, or all), answer_tag, boxed, last_line or none; after </think>"}},
+       make_json_schema},
       {"countdown",
        "1 when the equation uses exactly the given numbers and gives the target",
        "Countdown, as in TinyZero",
@@ -262,10 +271,6 @@ Reward make_reward(const RewardSpec& spec) {
   if (is_plugin(spec.name)) {
     const RewardRule plugin{.name = spec.name, .options = plugin_options()};
     return make_plugin(spec.name, complete_options(plugin, spec.options));
-  }
-  if (std::find(kLater.begin(), kLater.end(), spec.name) != kLater.end()) {
-    throw MissingError("reward \"" + spec.name +
-                       "\" is not available yet: use a rule that `cohort score --list` shows");
   }
   const RewardRule* rule = find_rule(spec.name);
   if (!rule) {

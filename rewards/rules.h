@@ -25,6 +25,7 @@ RewardFn make_soft_overlong(const Json& options);
 RewardFn make_cosine(const Json& options);
 RewardFn make_repetition(const Json& options);
 RewardFn make_regex(const Json& options);
+RewardFn make_json_schema(const Json& options);
 RewardFn make_exact(const Json& options);
 RewardFn make_last_number(const Json& options);
 RewardFn make_choice(const Json& options);

@@ -10,7 +10,8 @@
 namespace cohort {
 namespace {
 
-constexpr std::array<std::string_view, 5> kExtracts = {"none", "answer_tag", "boxed", "last_line", "last_number"};
+constexpr std::array<std::string_view, 6> kExtracts = {"none",      "answer_tag",  "boxed",
+                                                       "last_line", "last_number", "fence"};
 
 bool is_digit(char c) {
   return c >= '0' && c <= '9';
@@ -199,19 +200,47 @@ std::optional<size_t> after_answer_phrase(std::string_view text) {
   return std::nullopt;
 }
 
+std::vector<Fence> fences_of(std::string_view text) {
+  std::vector<Fence> fences;
+  std::string_view open;  // the fence that has to close
+  std::string_view label;
+  size_t begin = 0;
+  for (size_t at = 0; at <= text.size();) {
+    const size_t line_end = std::min(text.find('\n', at), text.size());
+    const std::string_view line = text.substr(at, line_end - at), bare = trim(line);
+    const size_t marks = std::min(bare.find_first_not_of(bare.empty() ? ' ' : bare[0]), bare.size());
+    const bool is_mark = marks >= 3 && (bare[0] == '`' || bare[0] == '~');
+    if (is_mark && open.empty()) {
+      open = bare.substr(0, marks);
+      label = trim(bare.substr(marks));
+      begin = std::min(line_end + 1, text.size());
+    } else if (is_mark && bare.size() == marks && bare[0] == open[0] && marks >= open.size()) {
+      fences.push_back({label, text.substr(begin, at > begin ? at - begin : 0)});
+      open = {};
+    }
+    at = line_end + 1;
+  }
+  if (!open.empty()) fences.push_back({label, text.substr(begin)});
+  return fences;
+}
+
 std::optional<std::string_view> extract_by(std::string_view how, std::string_view text) {
   if (how == "none") return trim(text);
   if (how == "answer_tag") return last_tag(text, "answer");
   if (how == "boxed") return last_boxed(text);
   if (how == "last_line") return last_line(text);
   if (how == "last_number") return last_number(text);
+  if (how == "fence") {
+    const std::vector<Fence> fences = fences_of(text);
+    return trim(fences.empty() ? text : fences.back().text);
+  }
   throw UsageError("unknown extract " + excerpt(how));
 }
 
 void check_extract(std::string_view how, std::string_view rule) {
   if (std::find(kExtracts.begin(), kExtracts.end(), how) != kExtracts.end()) return;
   throw UsageError("reward " + std::string(rule) + ": extract " + excerpt(how) +
-                   " is not one of none, answer_tag, boxed, last_line, last_number");
+                   " is not one of none, answer_tag, boxed, last_line, last_number, fence");
 }
 
 }  // namespace cohort

@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace cohort {
 
@@ -26,7 +27,14 @@ std::optional<std::string_view> last_number(std::string_view text);
 /// Where the last phrase that announces an answer ends: "answer is", "final answer", "answer:" in any case, "答案".
 std::optional<size_t> after_answer_phrase(std::string_view text);
 
-/// What a rule judges, by the name of its `extract` option: none, answer_tag, boxed, last_line, last_number.
+struct Fence {
+  std::string_view label, text;
+};
+/// Blocks between ``` or ~~~ at the start of a line, in order; the last may be unclosed.
+std::vector<Fence> fences_of(std::string_view text);
+
+/// What a rule judges, by the name of its `extract` option: none, answer_tag, boxed, last_line, last_number, fence (the
+/// last block, or all where there is none).
 /// Throws UsageError on another name.
 std::optional<std::string_view> extract_by(std::string_view how, std::string_view text);
 void check_extract(std::string_view how, std::string_view rule);

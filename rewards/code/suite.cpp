@@ -5,6 +5,7 @@
 
 #include "configs/error.h"
 #include "rewards/rules.h"
+#include "rewards/text.h"
 
 namespace cohort::code {
 namespace {
@@ -104,35 +105,6 @@ Suite from_mbpp(const Json& row) {
   suite.setup = text_at(row, "test_setup_code");
   if (trim(suite.test).empty()) throw UsageError("test_list asserts nothing");
   return suite;
-}
-
-struct Fence {
-  std::string_view label, text;
-};
-
-/// ``` or ~~~ fences at the start of a line; the last may be unclosed.
-std::vector<Fence> fences_of(std::string_view text) {
-  std::vector<Fence> fences;
-  std::string_view open;  // the fence that has to close
-  std::string_view label;
-  size_t begin = 0;
-  for (size_t at = 0; at <= text.size();) {
-    const size_t line_end = std::min(text.find('\n', at), text.size());
-    const std::string_view line = text.substr(at, line_end - at), bare = trim(line);
-    const size_t marks = std::min(bare.find_first_not_of(bare.empty() ? ' ' : bare[0]), bare.size());
-    const bool is_mark = marks >= 3 && (bare[0] == '`' || bare[0] == '~');
-    if (is_mark && open.empty()) {
-      open = bare.substr(0, marks);
-      label = trim(bare.substr(marks));
-      begin = std::min(line_end + 1, text.size());
-    } else if (is_mark && bare.size() == marks && bare[0] == open[0] && marks >= open.size()) {
-      fences.push_back({label, text.substr(begin, at > begin ? at - begin : 0)});
-      open = {};
-    }
-    at = line_end + 1;
-  }
-  if (!open.empty()) fences.push_back({label, text.substr(begin)});
-  return fences;
 }
 
 /// Whether a continuation is a program of its own: it defines what the prompt's last line begins.
