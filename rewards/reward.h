@@ -76,6 +76,9 @@ RewardSpec parse_reward(std::string_view text);
 /// "NAME[:…]" or {"name", "weight"?, "options"?}; unknown keys are refused.
 RewardSpec reward_from_json(const Json& json);
 
+/// Whether a name is a plug-in's: "python:…", "exec:…", "http://…", "openrlhf:…", "lib:…".
+bool is_plugin(std::string_view name);
+
 struct RewardOption {
   std::string_view name;
   Json initial;  // the default; its type is the option's type

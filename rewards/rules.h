@@ -16,6 +16,8 @@ Score no_score(std::string reason);    // null: our side, or the row, lacks some
 /// At most `limit` bytes of text in quotes for a reason: one line, valid UTF-8 whatever the text holds.
 std::string excerpt(std::string_view text, size_t limit = 60);
 
+std::string json_text(const Json& json);  // bytes that are no UTF-8 are replaced
+
 std::string_view trim(std::string_view text);  // ASCII white space off both ends
 
 RewardFn make_accuracy(const Json& options);

@@ -98,8 +98,7 @@ std::string bare(std::string_view text) {
 
 /// A value in a reason: texts in quotes, anything else as JSON, cut when long.
 std::string shown(const Json& value) {
-  return value.is_string() ? excerpt(value.get_ref<const std::string&>())
-                           : bare(value.dump(-1, ' ', false, Json::error_handler_t::replace));
+  return value.is_string() ? excerpt(value.get_ref<const std::string&>()) : bare(json_text(value));
 }
 
 /// %41 of a reference's fragment.

@@ -125,6 +125,10 @@ std::string excerpt(std::string_view text, size_t limit) {
   return out + (at < text.size() ? "…\"" : "\"");
 }
 
+std::string json_text(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
 std::string_view trim(std::string_view text) {
   const size_t first = text.find_first_not_of(" \t\r\n\f\v");
   if (first == std::string_view::npos) return {};

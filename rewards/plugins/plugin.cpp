@@ -155,10 +155,6 @@ void check(const std::string& name, const Json& options) {
 
 }  // namespace
 
-bool is_plugin(std::string_view name) {
-  return form_of(name) != nullptr;
-}
-
 std::vector<RewardOption> plugin_options() {
   return {{"batch_size", 8, "completions of one request at most"},
           {"workers", 0, "processes at most (python, exec, lib); 0: one a core"},

@@ -11,8 +11,6 @@
 
 namespace cohort {
 
-bool is_plugin(std::string_view name);
-
 /// What {name, weight, options} of a plug-in may hold.
 std::vector<RewardOption> plugin_options();
 
