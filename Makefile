@@ -52,6 +52,7 @@ demo: build
 	{ status=$$?; [ $$status != 2 ] || echo "make demo: DEMO_FLAGS=--overwrite begins anew" >&2; exit $$status; }
 
 test: deps
+	@configs/setup.sh tests
 	$(call build_in,$(BUILD),$(torch_option))
 	$(call test_in,$(BUILD))
 
@@ -66,6 +67,7 @@ sanitize:
 	build-thread/rewards_tests --gtest_filter='*Concurrent*'
 
 fuzz:
+	@configs/setup.sh tests
 	@JOBS=$(JOBS) tests/fuzz.sh $(FUZZ_SECONDS)
 
 install: build

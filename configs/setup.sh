@@ -3,6 +3,7 @@
 # command to run as root and exits 3), and LibTorch into .deps. With nothing to do it takes a moment.
 # Tried on Debian 12. Ubuntu 24.04 takes the same way and is untested.
 #   configs/setup.sh packages                the system packages alone
+#   configs/setup.sh tests                   and what only tests take; what cannot be had is named, its tests are skipped
 #   configs/setup.sh pip                     and pip, which fetches LibTorch and models
 #   COHORT_TORCH_DIR=DIR configs/setup.sh    uses the LibTorch in DIR (include/ and lib/, 2.9 or newer) and downloads none
 set -euo pipefail
@@ -34,6 +35,10 @@ python3 python3'
 needed_for_pip='
 python3-pip pip3
 ca-certificates update-ca-certificates'
+# Fuzz targets are built by clang; rewards of Java code take a JDK.
+needed_for_tests='
+clang clang++
+default-jdk-headless javac'
 # These make the build faster and nothing else: installed along with the others, missed by nobody.
 welcome='
 ccache ccache
@@ -53,10 +58,18 @@ absent() {
   done <<<"$1"
 }
 
+may_install() {
+  [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null
+}
+
 install_packages() {
   local missing
   missing=$(absent "$needed")
   { [ "$wanted" != pip ] && has_libtorch; } || missing+=$(absent "$needed_for_pip")
+  if [ "$wanted" = tests ]; then
+    missing+=$(absent "$needed_for_tests")
+    [ -z "$missing" ] || may_install || { echo "setup: tests that take these are skipped: $missing" >&2 && return 0; }
+  fi
   [ -n "$missing" ] || return 0
   missing+=$(absent "$welcome")
   command -v apt-get >/dev/null || fail "missing: $missing(names of Debian packages; install them with this system's package manager)"
@@ -79,7 +92,7 @@ nvidia-cuda-cupti==13.0.85 --hash=sha256:4eb01c08e859bf924d222250d2e8f8b8ff6d3db
 stamp=.deps/libtorch-2.11.0.complete
 
 has_libtorch() {
-  [ "$wanted" = packages ] || [ -n "${COHORT_TORCH_DIR:-}" ] || { [ -e "$stamp" ] && [ -e .deps/torch/lib/libtorch_cpu.so ]; }
+  [ "$wanted" = packages ] || [ "$wanted" = tests ] || [ -n "${COHORT_TORCH_DIR:-}" ] || { [ -e "$stamp" ] && [ -e .deps/torch/lib/libtorch_cpu.so ]; }
 }
 
 # Under the lock: downloads beside .deps/torch, then renames, then stamps.
