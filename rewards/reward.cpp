@@ -160,7 +160,7 @@ const std::vector<RewardRule>& reward_rules() {
       {"exact",
        "1 when the answer is the reference, character by character",
        "own",
-       {{"extract", "none", "none (the trimmed completion), answer_tag, boxed, last_line or last_number"},
+       {{"extract", "none", "none (the trimmed completion), answer_tag, boxed, last_line, last_number or fence"},
         {"ignore_case", false, ""}},
        make_exact},
       {"last_number",
