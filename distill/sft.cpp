@@ -6,6 +6,7 @@
 #include "grpo/checkpoint.h"
 #include "grpo/report/report.h"
 #include "policy/load.h"
+#include "policy/save.h"
 #include "policy/text/chat_template.h"
 #include "tasks/task_set.h"
 

@@ -11,6 +11,7 @@
 #include "policy/files/dequantize.h"
 #include "policy/files/safetensors.h"
 #include "policy/load.h"
+#include "policy/save.h"
 
 namespace cohort {
 namespace {

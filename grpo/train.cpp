@@ -14,6 +14,7 @@
 #include "grpo/train_metrics.h"
 #include "grpo/train_options.h"
 #include "policy/load.h"
+#include "policy/save.h"
 #include "rollout/evaluate.h"
 #include "tasks/task_set.h"
 

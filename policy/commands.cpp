@@ -6,9 +6,11 @@
 #include <iostream>
 
 #include "configs/config.h"
+#include "configs/durable_file.h"
 #include "configs/error.h"
 #include "policy/forward.h"
 #include "policy/load.h"
+#include "policy/save.h"
 #include "policy/text/chat_template.h"
 
 namespace cohort {
@@ -155,6 +157,29 @@ void run_inspect(const InspectOptions& o) {
     });
 }
 
+struct ExportOptions {
+  std::string model, out, dtype = "f32", format = "hf";
+  std::vector<int32_t> layers;
+  int64_t shard_bytes = SaveOptions().shard_bytes;
+};
+
+void run_export(const ExportOptions& o) {
+  if (o.format == "gguf")
+    throw MissingError(
+        "export --format gguf is not available yet: export an HF folder, llama.cpp's converter takes it");
+  const std::filesystem::path out = o.out;
+  if (std::filesystem::exists(out)) throw UsageError("--out " + o.out + " is there already: name a new folder");
+  make_writable_folder(std::filesystem::absolute(out).parent_path());
+  LoadedModel loaded = load_model(o.model, Compute(usable_cores()));
+  if (!o.layers.empty()) loaded.model = keep_layers(loaded.model, o.layers);
+  const DType dtype = o.dtype == "bf16" ? DType::bf16 : o.dtype == "f16" ? DType::f16 : DType::f32;
+  write_folder_durably(out, [&](const std::filesystem::path& folder) {
+    save_model(loaded.model, loaded.tokenizer.get(), folder, {.dtype = dtype, .shard_bytes = o.shard_bytes});
+  });
+  std::cerr << "exported " << loaded.model.spec.num_parameters << " parameters as " << o.dtype << " to " << o.out
+            << "\n";
+}
+
 }  // namespace
 
 void add_policy_commands(CLI::App& app) {
@@ -175,14 +200,22 @@ void add_policy_commands(CLI::App& app) {
   verb->footer("Example:\n  cohort inspect init:configs/models/demo-moe.json --tensors");
   verb->callback([o] { run_inspect(*o); });
 
-  CLI::App* exporting = app.add_subcommand("export", "write a model for other programs: not available yet");
-  exporting->allow_extras();
-  exporting->footer("Example (once it is there):\n  cohort export -m runs/demo/grpo/final --out exported");
-  exporting->callback([] {
-    throw MissingError(
-        "export is not available yet in this version: final/ of a run folder already is an HF folder that transformers "
-        "loads");
-  });
+  auto e = std::make_shared<ExportOptions>();
+  CLI::App* exporting = app.add_subcommand("export", "write a model as a folder that other programs load");
+  exporting->add_option("-m,--model", e->model, "an HF folder, a .gguf file, or init:CONFIG.json?seed=N")->required();
+  exporting->add_option("--out", e->out, "folder, which may not exist yet")->required();
+  exporting->add_option("--dtype", e->dtype, "of the weights")
+      ->check(CLI::IsMember({"f32", "bf16", "f16"}))
+      ->capture_default_str();
+  exporting->add_option("--format", e->format, "hf (gguf: not available yet)")
+      ->check(CLI::IsMember({"hf", "gguf"}))
+      ->capture_default_str();
+  exporting->add_option("--keep-layers", e->layers, "numbers from 0: the model of these layers alone")->delimiter(',');
+  exporting->add_option("--shard-bytes", e->shard_bytes, "largest file of weights")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  exporting->footer("Example:\n  cohort export -m runs/demo/grpo/final --out exported --dtype bf16");
+  exporting->callback([e] { run_export(*e); });
 }
 
 }  // namespace cohort

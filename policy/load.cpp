@@ -207,7 +207,8 @@ ModelSpec load_spec(const std::string& reference) {
   config.erase("tokenizer");
   ModelSpec spec = model_spec(config);
   if (r.kind == Reference::Kind::folder && fs::exists(r.path / "generation_config.json"))
-    add_stop_ids(spec, parse_config_file(r.path / "generation_config.json").value("eos_token_id", Json()));
+    add_stop_ids(
+        spec, (spec.generation = parse_config_file(r.path / "generation_config.json")).value("eos_token_id", Json()));
   return spec;
 }
 
@@ -250,29 +251,6 @@ LoadedModel load_with_tokenizer(const std::string& reference, const Compute& com
   LoadedModel loaded = load_model(reference, compute, bf16);
   if (!loaded.tokenizer) refuse_without_tokenizer(reference);
   return loaded;
-}
-
-void save_model(const CausalLM& model, const Tokenizer* tokenizer, const fs::path& folder) {
-  Json config = model.spec.config;
-  config["architectures"] = Json::array({family_of(model.spec.model_type).architecture});
-  config["dtype"] = "float32";
-  config.erase("torch_dtype"), config.erase("quantization_config");
-  if (model.spec.layers[0].attention.latent)  // MLA ignores it, transformers' eager attention divides by it
-    config["num_key_value_heads"] = config.at("num_attention_heads");
-  Json generation = Json::object();
-  if (!model.spec.stop_ids.empty())
-    config["eos_token_id"] = generation["eos_token_id"] =
-        model.spec.stop_ids.size() == 1 ? Json(model.spec.stop_ids[0]) : Json(model.spec.stop_ids);
-  write_durably(folder / "config.json", config.dump(2) + "\n");
-  write_durably(folder / "generation_config.json", generation.dump(2) + "\n");
-  std::vector<TensorView> tensors;
-  for (const ParameterSpec& p : model.spec.parameters)
-    tensors.push_back({p.name,
-                       DType::f32,
-                       p.shape,
-                       {reinterpret_cast<const std::byte*>(model.at(p.offset)), size_t(p.size()) * sizeof(float)}});
-  write_safetensors(folder / "model.safetensors", tensors);
-  if (tokenizer) save_tokenizer(*tokenizer, folder);
 }
 
 void load_parameters(CausalLM& model, const fs::path& folder, const Compute& compute) {

@@ -1,4 +1,4 @@
-// Models in and out of files. A model reference is an HF folder, a .gguf file, or init:CONFIG.json[?seed=N].
+// Models out of files. A model reference is an HF folder, a .gguf file, or init:CONFIG.json[?seed=N].
 #pragma once
 #include <filesystem>
 #include <memory>
@@ -27,10 +27,6 @@ ModelSpec load_spec(const std::string& reference);
 /// The tokenizer alone; null where the source has none.
 std::unique_ptr<Tokenizer> tokenizer_of(const std::string& reference);
 Tokenizer expect_tokenizer(const std::string& reference);  // UsageError where there is none
-
-/// Writes an HF folder's files into `folder` (which exists): config.json, generation_config.json, model.safetensors in
-/// fp32, tokenizer files.
-void save_model(const CausalLM& model, const Tokenizer* tokenizer, const std::filesystem::path& folder);
 
 /// Reads the parameters of `folder`/model.safetensors into a model of the same shape, and packs them.
 void load_parameters(CausalLM& model, const std::filesystem::path& folder, const Compute& compute);

@@ -104,6 +104,7 @@ struct ModelSpec {
   int64_t num_parameters = 0;                          // elements of the flat vector
   std::vector<int32_t> stop_ids;                       // eos_token_id of config.json and generation_config.json
   Json config;                                         // config.json as read
+  Json generation = Json::object();                    // generation_config.json as read
 
   int32_t moe_layers() const {
     int32_t n = 0;

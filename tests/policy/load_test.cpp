@@ -8,6 +8,7 @@
 
 #include "configs/error.h"
 #include "policy/files/safetensors.h"
+#include "policy/save.h"
 #include "tests/policy/tiny_models.h"
 
 namespace cohort {

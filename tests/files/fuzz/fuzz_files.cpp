@@ -22,7 +22,7 @@ namespace fs = std::filesystem;
 
 const fs::path& folder() {
   static const fs::path path = [] {
-    fs::path made = fs::temp_directory_path() / ("fuzz_files_" + std::to_string(getpid()));
+    fs::path made = fs::path("/dev/shm") / ("fuzz_files_" + std::to_string(getpid()));
     fs::create_directories(made);
     return made;
   }();
