@@ -135,7 +135,7 @@ TrainResult run_stage(const Json& config, const StageConfig& stage, const RunReq
 Json evaluate_stage(const EvalConfig& config, const fs::path& stage_folder) {
   std::vector<Task> tasks = read_all_tasks(config.tasks);
   Compute compute(config.threads ? config.threads : usable_cores());
-  LoadedModel loaded = load_with_tokenizer(config.model, compute, config.bf16);
+  LoadedModel loaded = load_with_tokenizer(config.model, compute, config.bf16, Weights::packed);
   std::vector<Group> groups = evaluate(loaded, compute, config, tasks);
   write_groups(stage_folder / "evaluation.jsonl", groups);
   Evaluation strict = summarize(groups);

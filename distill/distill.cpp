@@ -66,7 +66,7 @@ Sampled sample_traces(const DistillConfig& config, Run& run) {
   TaskSet tasks = open_task_set(config.tasks, config.seed);
   std::vector<Task> all = tasks.next(config.num_prompts);
   Compute compute(config.threads ? config.threads : usable_cores());
-  LoadedModel teacher = load_with_tokenizer(config.teacher, compute);
+  LoadedModel teacher = load_with_tokenizer(config.teacher, compute, false, Weights::packed);
   Scorer scorer(reward_specs(config.rewards), compute.pool.num_threads());
   std::unique_ptr<Engine> engine =
       engine_for(teacher.model, compute, *teacher.tokenizer, all, config.sampling, config.engine);

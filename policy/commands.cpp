@@ -125,7 +125,7 @@ void describe(const InspectOptions& o) {
 void run_inspect(const InspectOptions& o) {
   if (o.encode.empty() && o.decode.empty() && o.chat.empty() && o.logprobs.empty()) return describe(o);
   Compute compute(usable_cores());
-  LoadedModel loaded = load_model(o.model, compute);
+  LoadedModel loaded = load_model(o.model, compute, false, Weights::packed);
   if (!o.logprobs.empty()) {
     Json ids = parse_config_file(o.logprobs == "-" ? "/dev/stdin" : o.logprobs), out = Json::array();
     const bool is_list = ids.is_object() && ids.contains("ids") && ids["ids"].is_array() &&
@@ -170,7 +170,7 @@ void run_export(const ExportOptions& o) {
   const std::filesystem::path out = o.out;
   if (std::filesystem::exists(out)) throw UsageError("--out " + o.out + " is there already: name a new folder");
   make_writable_folder(std::filesystem::absolute(out).parent_path());
-  LoadedModel loaded = load_model(o.model, Compute(usable_cores()));
+  LoadedModel loaded = load_model(o.model, Compute(usable_cores()), false, Weights::parameters);
   if (!o.layers.empty()) loaded.model = keep_layers(loaded.model, o.layers);
   const DType dtype = o.dtype == "bf16" ? DType::bf16 : o.dtype == "f16" ? DType::f16 : DType::f32;
   write_folder_durably(out, [&](const std::filesystem::path& folder) {

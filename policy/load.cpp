@@ -2,7 +2,8 @@
 
 #include <charconv>
 #include <cstdio>
-#include <cstring>
+#include <functional>
+#include <map>
 #include <set>
 
 #include "configs/config.h"
@@ -73,19 +74,107 @@ void warn_of_unused(const CausalLM& model, const SafetensorsFolder& files, const
                  unused.size(), folder.c_str(), unused[0].c_str(), unused.size() > 1 ? ", …" : "");
 }
 
-void read_safetensors(CausalLM& model, const fs::path& folder) {
-  SafetensorsFolder files = open_safetensors(folder);
+/// Fills `out` with rows of a parameter, from `first` on, a multiple of kRowsAtOnce. Called by several threads; must
+/// not throw.
+using ReadRows = std::function<void(const ParameterSpec&, int64_t first, std::span<float> out)>;
+constexpr int64_t kRowsAtOnce = 128;  // a row of blocks of DeepSeek's FP8 files
+
+int64_t row_size(const ParameterSpec& p) {
+  return p.size() / p.shape[0];
+}
+
+void read_parameter(CausalLM& model, const Compute& compute, const ParameterSpec& p, const ReadRows& read) {
+  compute.pool.parallel_for(ceil_div(p.shape[0], kRowsAtOnce), [&](int64_t piece) {
+    const int64_t first = piece * kRowsAtOnce, rows = std::min(kRowsAtOnce, p.shape[0] - first);
+    read(p, first, {model.at(p.offset + first * row_size(p)), size_t(rows * row_size(p))});
+  });
+}
+
+/// Where the parameters of what is packed together begin: embedding, layers, final norm and head; and the end of all.
+std::vector<int64_t> part_begins(const ModelSpec& spec) {
+  std::vector<int64_t> begins = {0};
+  for (const LayerSpec& layer : spec.layers) begins.push_back(layer.offsets.attention_norm);
+  begins.push_back(spec.final_norm);
+  begins.push_back(spec.num_parameters);
+  return begins;
+}
+
+void pack_part(CausalLM& model, const Compute& compute, size_t part) {
+  const size_t num_layers = model.spec.layers.size();
+  if (part >= 1 && part <= num_layers) repack_layer(model, compute, part - 1);
+  if (part == (model.spec.tied_embeddings ? 0 : num_layers + 1)) repack_head(model, compute);
+}
+
+/// The matrices from parameter `begin` to `end` were packed: nothing reads them again but an embedding of its own.
+void discard_matrices(CausalLM& model, size_t begin, size_t end) {
+  const ModelSpec& spec = model.spec;
+  int64_t first = 0, last = 0;  // of neighbours, given back together
+  for (size_t i = begin; i < end; ++i) {
+    const ParameterSpec& p = spec.parameters[i];
+    const bool is_kept = p.shape.size() < 2 || (p.offset == spec.embedding && !spec.tied_embeddings);
+    if (is_kept) continue;
+    if (p.offset != last) model.parameters.discard(first, last - first), first = p.offset;
+    last = p.offset + p.size();
+  }
+  model.parameters.discard(first, last - first);
+}
+
+/// Reads, packs and, for decoding alone, gives back one part after the other: memory holds the weights about once.
+void read_parameters(CausalLM& model, const Compute& compute, const ReadRows& read) {
+  const ModelSpec& spec = model.spec;
+  const std::vector<int64_t> begins = part_begins(spec);
+  size_t next = 0;
+  for (size_t part = 0; part + 1 < begins.size(); ++part) {
+    const size_t first = next;
+    for (; next < spec.parameters.size() && spec.parameters[next].offset < begins[part + 1]; ++next)
+      read_parameter(model, compute, spec.parameters[next], read);
+    if (model.weights == Weights::parameters) continue;
+    pack_part(model, compute, part);
+    if (model.weights == Weights::packed) discard_matrices(model, first, next);
+  }
+}
+
+TensorView rows_of(const TensorView& tensor, int64_t first, int64_t count) {
+  TensorView rows = tensor;
+  const size_t bytes = tensor.bytes.size() / size_t(tensor.shape[0]);
+  rows.shape[0] = count;
+  rows.bytes = tensor.bytes.subspan(size_t(first) * bytes, size_t(count) * bytes);
+  return rows;
+}
+
+/// Throws what dequantize would, before threads call it.
+void expect_readable(const TensorView& tensor, const TensorView* scale_inv) {
+  if (scale_inv) return expect_fp8_blocks(tensor, *scale_inv);
+  dequantize(rows_of(tensor, 0, 0), {});
+}
+
+struct StoredWeight {
+  const TensorView* weight = nullptr;
+  const TensorView* scale_inv = nullptr;  // of FP8 blocks
+};
+
+void read_safetensors(CausalLM& model, const fs::path& folder, const Compute& compute) {
+  const SafetensorsFolder files = open_safetensors(folder);
+  std::map<std::string, StoredWeight> stored;
   for (const ParameterSpec& p : model.spec.parameters) {
-    const TensorView* tensor = files.find(p.name);
-    if (!tensor) throw UsageError(folder.string() + " has no tensor " + p.name + ", which its config.json asks for");
-    expect_shape(p, *tensor, folder.string());
-    const std::span<float> out(model.at(p.offset), size_t(p.size()));
-    if (const TensorView* scale_inv = files.find(p.name + "_scale_inv"))
-      dequantize_fp8_blocks(*tensor, *scale_inv, out);
-    else
-      dequantize(*tensor, out);
+    const StoredWeight found{files.find(p.name), files.find(p.name + "_scale_inv")};
+    if (!found.weight)
+      throw UsageError(folder.string() + " has no tensor " + p.name + ", which its config.json asks for");
+    expect_shape(p, *found.weight, folder.string());
+    expect_readable(*found.weight, found.scale_inv);
+    stored[p.name] = found;
   }
   warn_of_unused(model, files, folder);
+  read_parameters(model, compute, [&](const ParameterSpec& p, int64_t first, std::span<float> out) {
+    const auto& [weight, scale_inv] = stored.at(p.name);
+    const int64_t count = int64_t(out.size()) / row_size(p);
+    const TensorView rows = rows_of(*weight, first, count);
+    if (scale_inv)
+      dequantize_fp8_blocks(rows, rows_of(*scale_inv, first / kRowsAtOnce, ceil_div(count, kRowsAtOnce)), out);
+    else
+      dequantize(rows, out);
+    forget_mapped(rows.bytes);
+  });
 }
 
 /// The HF config that a llama GGUF's metadata amounts to.
@@ -140,31 +229,41 @@ std::string gguf_name(const std::string& hf) {
   return "blk." + layer + "." + (found == names.end() ? rest : found->second);
 }
 
-/// llama.cpp stores q and k rows for rope over neighbouring pairs: row 2j+h of a head goes back to h·dim/2 + j.
-void undo_rope_permutation(float* weight, int64_t rows, int64_t columns, int64_t head_dim) {
-  std::vector<float> head(static_cast<size_t>(head_dim * columns));
-  for (int64_t first = 0; first < rows; first += head_dim) {
-    std::memcpy(head.data(), weight + first * columns, head.size() * sizeof(float));
-    for (int64_t r = 0; r < head_dim; ++r)
-      std::memcpy(weight + (first + (r % 2) * head_dim / 2 + r / 2) * columns, head.data() + r * columns,
-                  sizeof(float) * size_t(columns));
-  }
+/// llama.cpp stores q and k rows for rope over neighbouring pairs: row h·dim/2 + j of a head stands at 2j + h.
+int64_t row_in_gguf(int64_t row, int64_t head_dim) {
+  const int64_t in_head = row % head_dim;
+  return row - in_head + in_head % (head_dim / 2) * 2 + in_head / (head_dim / 2);
 }
 
-void read_gguf(CausalLM& model, const GgufFile& gguf, const std::string& file) {
+void read_gguf(CausalLM& model, const GgufFile& gguf, const std::string& file, const Compute& compute) {
   if (gguf.find("rope_freqs.weight"))
     throw UsageError(file +
                      " has rope_freqs.weight, scaled rope as Llama 3.1 has it, which this version does not read "
                      "from GGUF: use the model's safetensors folder");
-  int64_t head_dim = model.spec.layers[0].attention.head_dim;
+  std::map<std::string, const TensorView*> stored;
   for (const ParameterSpec& p : model.spec.parameters) {
-    const TensorView* tensor = gguf.find(gguf_name(p.name));
+    const TensorView* tensor = stored[p.name] = gguf.find(gguf_name(p.name));
     if (!tensor) throw UsageError(file + " has no tensor " + gguf_name(p.name));
     expect_shape(p, *tensor, file);
-    dequantize(*tensor, {model.at(p.offset), size_t(p.size())});
-    if (p.name.ends_with("q_proj.weight") || p.name.ends_with("k_proj.weight"))
-      undo_rope_permutation(model.at(p.offset), p.shape[0], p.shape[1], head_dim);
+    expect_readable(*tensor, nullptr);
   }
+  const int64_t head_dim = model.spec.layers[0].attention.head_dim;
+  read_parameters(model, compute, [&](const ParameterSpec& p, int64_t first, std::span<float> out) {
+    const TensorView& tensor = *stored.at(p.name);
+    const int64_t size = row_size(p), count = int64_t(out.size()) / size;
+    if (!p.name.ends_with("q_proj.weight") && !p.name.ends_with("k_proj.weight")) {
+      dequantize(rows_of(tensor, first, count), out);
+      return forget_mapped(rows_of(tensor, first, count).bytes);
+    }
+    for (int64_t r = 0; r < count; ++r)
+      dequantize(rows_of(tensor, row_in_gguf(first + r, head_dim), 1), out.subspan(size_t(r * size), size_t(size)));
+  });
+}
+
+void draw_parameters(CausalLM& model, uint64_t seed, const Compute& compute) {
+  read_parameters(model, compute, [&](const ParameterSpec& p, int64_t first, std::span<float> out) {
+    initial_values(model.spec, p, seed, first * row_size(p), out);
+  });
 }
 
 /// Stop ids of generation_config.json join those of config.json.
@@ -176,7 +275,7 @@ void add_stop_ids(ModelSpec& spec, const Json& eos) {
   expect_stop_ids(spec);
 }
 
-void finish_loading(LoadedModel& loaded, const Compute& compute, const std::string& reference) {
+void finish_loading(LoadedModel& loaded, const std::string& reference) {
   CausalLM& model = loaded.model;
   if (loaded.tokenizer) {
     if (loaded.tokenizer->size() > model.spec.vocab)
@@ -184,7 +283,6 @@ void finish_loading(LoadedModel& loaded, const Compute& compute, const std::stri
                        " ids, the model's vocabulary " + std::to_string(model.spec.vocab));
     if (loaded.tokenizer->special_tokens().eos) add_stop_ids(model.spec, *loaded.tokenizer->special_tokens().eos);
   }
-  repack(model, compute);
   extend_rope(model, std::min<int64_t>(model.spec.max_position, 2048));
 }
 
@@ -233,29 +331,28 @@ Tokenizer expect_tokenizer(const std::string& reference) {
   return std::move(*tokenizer);
 }
 
-LoadedModel load_model(const std::string& reference, const Compute& compute, bool bf16) {
+LoadedModel load_model(const std::string& reference, const Compute& compute, bool bf16, Weights weights) {
   Reference r = parse_reference(reference);
-  LoadedModel loaded{make_model(load_spec(reference), bf16), nullptr};
+  LoadedModel loaded{make_model(load_spec(reference), bf16, weights), nullptr};
   if (r.kind == Reference::Kind::gguf)
-    read_gguf(loaded.model, open_gguf(r.path), r.path.string());
+    read_gguf(loaded.model, open_gguf(r.path), r.path.string(), compute);
   else if (r.kind == Reference::Kind::folder)
-    read_safetensors(loaded.model, r.path);
+    read_safetensors(loaded.model, r.path, compute);
   else
-    initialize(loaded.model, r.seed);
+    draw_parameters(loaded.model, r.seed, compute);
   loaded.tokenizer = tokenizer_of(reference);
-  finish_loading(loaded, compute, reference);
+  finish_loading(loaded, reference);
   return loaded;
 }
 
-LoadedModel load_with_tokenizer(const std::string& reference, const Compute& compute, bool bf16) {
-  LoadedModel loaded = load_model(reference, compute, bf16);
+LoadedModel load_with_tokenizer(const std::string& reference, const Compute& compute, bool bf16, Weights weights) {
+  LoadedModel loaded = load_model(reference, compute, bf16, weights);
   if (!loaded.tokenizer) refuse_without_tokenizer(reference);
   return loaded;
 }
 
 void load_parameters(CausalLM& model, const fs::path& folder, const Compute& compute) {
-  read_safetensors(model, folder);
-  repack(model, compute);
+  read_safetensors(model, folder, compute);
 }
 
 }  // namespace cohort

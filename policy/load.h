@@ -16,10 +16,12 @@ struct LoadedModel {
 };
 
 /// Throws UsageError naming file and tensor or key. An init: config may hold "tokenizer": {"bytes": [special tokens]}.
-LoadedModel load_model(const std::string& reference, const Compute& compute, bool bf16 = false);
+LoadedModel load_model(const std::string& reference, const Compute& compute, bool bf16 = false,
+                       Weights weights = Weights::all);
 
 /// The same, for what cannot do without a tokenizer.
-LoadedModel load_with_tokenizer(const std::string& reference, const Compute& compute, bool bf16 = false);
+LoadedModel load_with_tokenizer(const std::string& reference, const Compute& compute, bool bf16 = false,
+                                Weights weights = Weights::all);
 
 /// config.json alone of a reference, weights untouched.
 ModelSpec load_spec(const std::string& reference);

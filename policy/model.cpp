@@ -82,11 +82,16 @@ float normal(uint64_t seed, uint64_t index) {
 }  // namespace
 
 CausalLM make_model(ModelSpec spec, bool bf16) {
-  CausalLM model{.spec = std::move(spec), .bf16 = bf16};
+  return make_model(std::move(spec), bf16, Weights::all);
+}
+
+CausalLM make_model(ModelSpec spec, bool bf16, Weights weights) {
+  CausalLM model{.spec = std::move(spec), .weights = weights, .bf16 = bf16};
   Layout layout;
   for (const LayerSpec& layer : model.spec.layers) model.layers.push_back(plan_layer(layout, model.spec, layer));
   model.head = layout.add(model.spec.vocab, model.spec.dim);
   model.parameters.resize(model.spec.num_parameters);
+  if (weights == Weights::parameters) return model;
   if (bf16)
     model.packed_bf16.resize(layout.size);
   else
@@ -94,20 +99,29 @@ CausalLM make_model(ModelSpec spec, bool bf16) {
   return model;
 }
 
+void initial_values(const ModelSpec& spec, const ParameterSpec& p, uint64_t seed, int64_t first, std::span<float> out) {
+  const float range = spec.config.value("initializer_range", 0.02f);
+  const bool is_norm = p.shape.size() == 1 && p.name.find("norm") != std::string::npos;
+  for (size_t i = 0; i < out.size(); ++i)
+    out[i] = p.shape.size() > 1 ? range * normal(seed, uint64_t(p.offset + first) + i) : is_norm ? 1.0f : 0.0f;
+}
+
 void initialize(CausalLM& model, uint64_t seed) {
-  float range = model.spec.config.value("initializer_range", 0.02f);
-  for (const ParameterSpec& p : model.spec.parameters) {
-    bool is_norm = p.shape.size() == 1 && p.name.find("norm") != std::string::npos;
-    for (int64_t i = 0; i < p.size(); ++i)
-      *model.at(p.offset + i) = p.shape.size() > 1 ? range * normal(seed, uint64_t(p.offset + i))
-                                : is_norm          ? 1.0f
-                                                   : 0.0f;
-  }
+  for (const ParameterSpec& p : model.spec.parameters)
+    initial_values(model.spec, p, seed, 0, {model.at(p.offset), size_t(p.size())});
+}
+
+void repack_layer(CausalLM& model, const Compute& compute, size_t layer) {
+  pack_layer(model, compute, model.layers[layer], model.spec.layers[layer]);
+}
+
+void repack_head(CausalLM& model, const Compute& compute) {
+  pack_rows(model, compute, model.head, model.spec.head);
 }
 
 void repack(CausalLM& model, const Compute& compute) {
-  for (size_t l = 0; l < model.layers.size(); ++l) pack_layer(model, compute, model.layers[l], model.spec.layers[l]);
-  pack_rows(model, compute, model.head, model.spec.head);
+  for (size_t l = 0; l < model.layers.size(); ++l) repack_layer(model, compute, l);
+  repack_head(model, compute);
 }
 
 void extend_rope(CausalLM& model, int64_t count) {
@@ -143,6 +157,12 @@ Gemm product(const CausalLM& model, const PackedMatrix& matrix, int64_t index) {
 
 void embed(const CausalLM& model, int32_t token, float* out) {
   const ModelSpec& spec = model.spec;
+  if (spec.tied_embeddings) {  // a row of the head
+    const int64_t first = model.head.offset + token / kBlock * spec.dim * kBlock + token % kBlock;
+    for (int64_t d = 0; d < spec.dim; ++d)
+      out[d] = model.bf16 ? to_float(model.packed_bf16[first + d * kBlock]) : model.packed[first + d * kBlock];
+    return;
+  }
   const float* row = model.at(spec.embedding) + int64_t(token) * spec.dim;
   for (int32_t d = 0; d < spec.dim; ++d) out[d] = model.bf16 ? to_float(to_bfloat16(row[d])) : row[d];
 }

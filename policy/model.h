@@ -2,6 +2,7 @@
 // training alike. Whoever changes the parameters repacks them; the version tells which weights sampled a token.
 #pragma once
 #include <filesystem>
+#include <span>
 
 #include "policy/kernels/buffer.h"
 #include "policy/kernels/kernels.h"
@@ -20,8 +21,13 @@ struct PackedLayer {
   std::vector<PackedMatrix> expert_gate_up, expert_down;
 };
 
+/// What is in memory of the weights: decoding needs the packed store and, of the parameters, norms, biases and an
+/// embedding that is not the head; learning needs both; writing a model the parameters alone.
+enum class Weights { all, packed, parameters };
+
 struct CausalLM {
   ModelSpec spec;
+  Weights weights = Weights::all;
   Buffer parameters;               // [num_parameters] fp32 masters
   bool bf16 = false;               // the packed store holds bfloat16; arithmetic is fp32 all the same
   Buffer packed;                   // the store, when fp32
@@ -38,10 +44,15 @@ struct CausalLM {
 
 /// Memory for the parameters (values unspecified) and the layout of the packed store.
 CausalLM make_model(ModelSpec spec, bool bf16 = false);
+CausalLM make_model(ModelSpec spec, bool bf16, Weights weights);
 /// Normal(0, initializer_range or 0.02) weights, ones in norms, zeros in biases; a function of the seed alone.
 void initialize(CausalLM& model, uint64_t seed);
+/// Values first … first + out.size() − 1 of that parameter.
+void initial_values(const ModelSpec& spec, const ParameterSpec& p, uint64_t seed, int64_t first, std::span<float> out);
 /// Rewrites the packed store from the parameters.
 void repack(CausalLM& model, const Compute& compute);
+void repack_layer(CausalLM& model, const Compute& compute, size_t layer);
+void repack_head(CausalLM& model, const Compute& compute);
 /// cos and sin for positions [0, count).
 void extend_rope(CausalLM& model, int64_t count);
 /// Turns the pairs of one head by the angles of its position; direction −1 turns them back.

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <map>
 #include <span>
+#include <stdexcept>
 #include <utility>
 
 #include "configs/durable_file.h"
@@ -130,6 +131,7 @@ Json config_of_layers(const ModelSpec& spec, const std::vector<int32_t>& kept) {
 }  // namespace
 
 void save_model(const CausalLM& model, const Tokenizer* tokenizer, const fs::path& folder, const SaveOptions& options) {
+  if (model.weights == Weights::packed) throw std::logic_error("save_model: the parameters were given back");
   save_configs(model.spec, options.dtype, folder);
   save_parameters(model, options, folder);
   if (tokenizer) save_tokenizer(*tokenizer, folder);
@@ -150,7 +152,7 @@ CausalLM keep_layers(const CausalLM& model, const std::vector<int32_t>& kept) {
     if (spec.layers[i].attention.window != from.layers[size_t(kept[i])].attention.window)
       throw UsageError("layers to keep: layer " + std::to_string(kept[i]) + " has another window than place " +
                        std::to_string(i) + " of a " + from.model_type + " has");
-  CausalLM left = make_model(std::move(spec), model.bf16);
+  CausalLM left = make_model(std::move(spec), model.bf16, Weights::parameters);
   for (const ParameterSpec& p : left.spec.parameters) {
     const auto [layer, rest] = layer_of(p.name);
     const auto source =

@@ -19,7 +19,7 @@ struct SaveOptions {
 void save_model(const CausalLM& model, const Tokenizer* tokenizer, const std::filesystem::path& folder,
                 const SaveOptions& options = {});
 
-/// The model that is left of the layers `kept` (numbers from 0, ascending), weights as they were. Throws UsageError
+/// The parameters of the model that is left of the layers `kept` (numbers from 0, ascending). Throws UsageError
 /// where the family cannot say so in its config.json.
 CausalLM keep_layers(const CausalLM& model, const std::vector<int32_t>& kept);
 

@@ -66,7 +66,7 @@ void run_sample(const SampleOptions& o) {
   load_spec(o.model);
   if (o.out != "-") expect_writable_file(o.out);
   Compute compute(o.threads ? o.threads : usable_cores());
-  LoadedModel loaded = load_with_tokenizer(o.model, compute, o.bf16);
+  LoadedModel loaded = load_with_tokenizer(o.model, compute, o.bf16, Weights::packed);
   std::unique_ptr<Engine> engine = engine_for(loaded.model, compute, *loaded.tokenizer, tasks, o.sampling, o.engine);
   CollectJob job{.tasks = tasks, .num_generations = o.n, .sampling = o.sampling, .seed = o.seed, .step = 0};
   std::vector<Group> groups = collect(*engine, loaded.model, *loaded.tokenizer, nullptr, job);
@@ -135,7 +135,7 @@ void run_eval(EvalOptions& o) {
   Evaluation before;
   if (!o.against.empty()) before = same_tasks(read_groups(o.against), tasks, o.against);
   Compute compute(o.config.threads ? o.config.threads : usable_cores());
-  LoadedModel loaded = load_with_tokenizer(o.config.model, compute, o.config.bf16);
+  LoadedModel loaded = load_with_tokenizer(o.config.model, compute, o.config.bf16, Weights::packed);
   std::vector<Group> groups = evaluate(loaded, compute, o.config, tasks);
   if (o.out == "-") return print_groups(groups);
   if (!o.out.empty()) write_groups(o.out, groups);

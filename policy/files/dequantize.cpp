@@ -8,6 +8,8 @@
 namespace cohort {
 namespace {
 
+constexpr int64_t kBlockSide = 128;  // of FP8 weights that share a scale
+
 template <class T>
 T load(const std::byte* at) {
   T value;
@@ -137,23 +139,27 @@ void dequantize(const TensorView& tensor, std::span<float> out) {
   }
 }
 
-void dequantize_fp8_blocks(const TensorView& weight, const TensorView& scale_inv, std::span<float> out) {
-  constexpr int64_t block = 128;
+void expect_fp8_blocks(const TensorView& weight, const TensorView& scale_inv) {
   const auto refuse = [&](const std::string& what) {
     throw UsageError("Tensor " + quote_name(weight.name) + ": " + what);
   };
   if (weight.dtype != DType::f8_e4m3 || weight.shape.size() != 2)
     refuse("block scales need a matrix of F8_E4M3, found " + std::string(to_string(weight.dtype)) + " with " +
            std::to_string(weight.shape.size()) + " dimensions.");
-  const int64_t rows = weight.shape[0], columns = weight.shape[1];
-  const std::vector<int64_t> scale_shape{(rows + block - 1) / block, (columns + block - 1) / block};
+  const std::vector<int64_t> scale_shape{(weight.shape[0] + kBlockSide - 1) / kBlockSide,
+                                         (weight.shape[1] + kBlockSide - 1) / kBlockSide};
   if (scale_inv.dtype != DType::f32 || scale_inv.shape != scale_shape)
     refuse("its scales " + quote_name(scale_inv.name) + " must be F32 of shape [" + std::to_string(scale_shape[0]) +
            ", " + std::to_string(scale_shape[1]) + "], one for each block of 128 x 128.");
+}
+
+void dequantize_fp8_blocks(const TensorView& weight, const TensorView& scale_inv, std::span<float> out) {
+  expect_fp8_blocks(weight, scale_inv);
   check_size(weight, out);
+  const int64_t rows = weight.shape[0], columns = weight.shape[1], scales = scale_inv.shape[1];
   for (int64_t row = 0; row < rows; ++row)
     for (int64_t column = 0; column < columns; ++column) {
-      const int64_t scale = row / block * scale_shape[1] + column / block, element = row * columns + column;
+      const int64_t scale = row / kBlockSide * scales + column / kBlockSide, element = row * columns + column;
       out[element] = f32_from_f8_e4m3(static_cast<uint8_t>(weight.bytes[element])) *
                      load<float>(scale_inv.bytes.data() + scale * sizeof(float));
     }

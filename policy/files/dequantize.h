@@ -15,6 +15,8 @@ void dequantize(const TensorView& tensor, std::span<float> out);
 /// DeepSeek's block-scaled weights: weight [N, K] F8_E4M3, scale_inv [ceil(N/128), ceil(K/128)] F32,
 /// out[n, k] = weight[n, k] * scale_inv[n / 128, k / 128]. Throws UsageError naming the tensor when types or shapes
 /// differ.
+/// expect_fp8_blocks is the check alone.
 void dequantize_fp8_blocks(const TensorView& weight, const TensorView& scale_inv, std::span<float> out);
+void expect_fp8_blocks(const TensorView& weight, const TensorView& scale_inv);
 
 }  // namespace cohort

@@ -22,4 +22,8 @@ class MappedFile {
   std::span<const std::byte> bytes_;
 };
 
+/// Bytes of a mapping that were read and are not needed now: this process's memory no longer counts them. They can be
+/// read again.
+void forget_mapped(std::span<const std::byte> bytes);
+
 }  // namespace cohort

@@ -55,6 +55,33 @@ TEST_F(LoadedFolder, GivesBackWhatWasSaved) {
                          loaded.model.parameters.data()));
 }
 
+/// Decoding reads the packed store, norms, and rows of the embedding: they stay when the other parameters go.
+TEST_F(LoadedFolder, DecodingKeepsWhatItReads) {
+  for (const Json& config : {tiny_llama(true), tiny_llama(false), tiny_deepseek(16)}) {
+    for (bool bf16 : {false, true}) {
+      save_model(random_model(config, compute), nullptr, folder);
+      const LoadedModel all = load_model(folder.string(), compute, bf16);
+      const LoadedModel decoding = load_model(folder.string(), compute, bf16, Weights::packed);
+      ASSERT_EQ(all.model.packed.size(), decoding.model.packed.size());
+      EXPECT_TRUE(std::equal(all.model.packed.data(), all.model.packed.data() + all.model.packed.size(),
+                             decoding.model.packed.data()));
+      for (const ParameterSpec& p : all.model.spec.parameters)
+        if (p.shape.size() == 1)
+          EXPECT_TRUE(
+              std::equal(all.model.at(p.offset), all.model.at(p.offset) + p.size(), decoding.model.at(p.offset)))
+              << p.name;
+      std::vector<float> row(size_t(all.model.spec.dim)), other(row.size());
+      for (int32_t token : {0, 1, 63, 64, all.model.spec.vocab - 1}) {
+        embed(all.model, token, row.data()), embed(decoding.model, token, other.data());
+        EXPECT_EQ(row, other);
+        const float expected = all.model.at(all.model.spec.embedding)[int64_t(token) * all.model.spec.dim + 1];
+        EXPECT_EQ(row[1], bf16 ? to_float(to_bfloat16(expected)) : expected);
+      }
+      EXPECT_THROW(save_model(decoding.model, nullptr, folder), std::logic_error);
+    }
+  }
+}
+
 /// transformers' eager attention divides the heads by num_key_value_heads, whose default is 128.
 TEST_F(LoadedFolder, AnMlaModelSaysThatEveryHeadHasItsKeys) {
   save_model(random_model(tiny_deepseek(), compute), nullptr, folder);
