@@ -52,6 +52,7 @@ Expr Parser::primary() {
     case TokenKind::word:
       if (auto based = based_letters()) return *based;
       if (auto chosen = combination()) return *chosen;
+      if (auto event = probability()) return *event;
       return token.kind == TokenKind::word ? word() : (++at_, symbol(tokens_[at_ - 1].text));
     case TokenKind::command:
       return command();
@@ -65,7 +66,7 @@ Expr Parser::primary() {
   if (token.text == "(" || token.text == "[" || token.text == "]") return bracket(token.text);
   if (token.text == "{") return braces();
   if (token.text == "\\{") return set();
-  if (token.text == "|" || token.text == "\\|") return bars(token.text);
+  if (token.text == "|" || token.text == "\\|" || token.text == "\\mid") return bars(token.text);
   if (token.text == "...") return ++at_, Expr{.kind = Kind::symbol, .name = "..."};
   throw ParseFailure{};
 }
@@ -114,6 +115,26 @@ Expr Parser::symbol(std::string name) {
     ++at_;
   }
   return tail.empty() ? named(name) : Expr{.kind = Kind::symbol, .name = bound + tail};
+}
+
+// P(X = 2), P(A | B): the name of a probability, which no reading of its brackets would help.
+std::optional<Expr> Parser::probability() {
+  if (peek().text != "P" || !is_op("(", 1) || peek(1).spaced) return std::nullopt;
+  static constexpr std::string_view kEvents = " = | < > <= >= \\mid mid le leq ge geq cap cup ne neq in ";
+  std::string name = "P";
+  bool event = false;
+  size_t end = 1;
+  for (int depth = 0; end < 40; ++end) {
+    const Token& token = peek(end);
+    if (token.kind == TokenKind::end) return std::nullopt;
+    name += token.text == "\\mid" ? "|" : token.text;
+    depth += is_op("(", end) ? 1 : is_op(")", end) ? -1 : 0;
+    event = event || (token.kind != TokenKind::word && kEvents.find(" " + token.text + " ") != std::string_view::npos);
+    if (depth == 0) break;
+  }
+  if (!event || end == 40) return std::nullopt;
+  at_ += end + 1;
+  return Expr{.kind = Kind::symbol, .name = name};
 }
 
 // The variable of a sum or an integral around by its depth, #0, #1, …: whatever it is called. Other names as they are.
@@ -172,8 +193,10 @@ Expr Parser::set() {
   expect("\\{");
   if (take_op("\\}")) return {.kind = Kind::named_set, .name = "empty"};
   if (take_command("begin")) {
-    Expr rows = environment();
-    return take_op("\\}") ? rows : system_of(rows);
+    const bool closed = closes_set();
+    Expr rows = environment(!closed);
+    if (closed) expect("\\}");
+    return rows;
   }
   const int bars = std::exchange(bars_, 1);  // a | here is "such that"
   const bool in_set = std::exchange(in_set_, true);
@@ -326,7 +349,7 @@ Expr Parser::half_set(const std::string& name) {
   at_ += mark + 1;
   if (peek().kind == TokenKind::number && peek().text == "0") ++at_;
   if (mark > script) expect("}");
-  if (name != "R") return {.kind = Kind::named_set, .name = name + (positive ? "+" : "-") + (closed ? "0" : "")};
+  if (name != "R") return {.kind = Kind::named_set, .name = (name == "N" && positive && !closed ? "Z" : name) + (positive ? "+" : "-") + (closed ? "0" : "")};
   const Expr infinity{.kind = Kind::constant, .name = "inf"};
   if (positive) return make_two(Kind::tuple, make_number(0), infinity, closed ? "[)" : "()");
   return make_two(Kind::tuple, make_one(Kind::negate, infinity), make_number(0), closed ? "(]" : "()");

@@ -48,6 +48,7 @@ class Parser {
   bool is_letter_ratio(const Expr& left) const;
   bool goes_on_with_number(const Expr& left) const;
   bool take_degree_letter();
+  bool take_temperature(Expr& left);
 
   // parser_words.cpp
   void take_unit(Expr& expr);
@@ -68,6 +69,7 @@ class Parser {
   Expr number();
   Expr repeating(const Token& token);
   std::optional<Expr> based_letters();
+  std::optional<Expr> in_named_base(const std::string& digits);
   Expr bracketed_period(const Token& token);
   std::optional<Expr> mixed_fraction(const Expr& whole);
   std::optional<Expr> combination();
@@ -76,6 +78,7 @@ class Parser {
   // parser_primary.cpp
   Expr primary();
   Expr symbol(std::string name);
+  std::optional<Expr> probability();
   Expr named(const std::string& name) const;
   std::string as_bound(const std::string& name) const;
   std::string subscript();
@@ -110,7 +113,8 @@ class Parser {
   std::optional<Expr> derivative();
 
   // parser_environment.cpp
-  Expr environment();
+  Expr environment(bool branches = false);
+  bool closes_set() const;
   std::string environment_name();
   Expr rows(bool matrix);
   Expr condition();
