@@ -31,12 +31,28 @@ bool says_where(const Expr& expr) {
          (set.kind == Kind::symbol && (set.name == "Z" || set.name == "N"));
 }
 
+// What a formula leaves out of its domain, x ≠ 2, or where its index starts, n >= 1.
+bool bounds_domain(const Expr& expr) {
+  if (expr.kind != Kind::relation || expr.operators.size() != 1 || expr.args[0].kind != Kind::symbol ||
+      has_symbols(expr.args[1]))
+    return false;
+  const bool index = expr.args[0].name == "n" || expr.args[0].name == "k" || expr.args[0].name == "m";
+  return expr.operators[0] == "!=" || (index && (expr.operators[0] == ">=" || expr.operators[0] == ">"));
+}
+
+// A formula in a symbol, which conditions beside it are about.
+bool is_formula(const Expr& expr) {
+  if (expr.kind == Kind::relation) return expr.operators == std::vector<std::string>{"="} && is_formula(expr.args[1]);
+  return expr.kind < Kind::list && expr.kind != Kind::symbol && has_symbols(expr);
+}
+
 }  // namespace
 
-// x = k, k ∈ Z as x = k. A list of nothing else stays.
+// x = k, k ∈ Z as x = k; 2/(x - 1), x ≠ 1 as 2/(x - 1). A list of nothing else stays.
 Expr without_memberships(Expr expr) {
   if (expr.kind != Kind::list || std::all_of(expr.args.begin(), expr.args.end(), says_where)) return expr;
   std::erase_if(expr.args, says_where);
+  if (expr.args.size() == 2 && is_formula(expr.args[0]) && bounds_domain(expr.args[1])) expr.args.pop_back();
   return expr.args.size() == 1 ? Expr(expr.args[0]) : expr;
 }
 

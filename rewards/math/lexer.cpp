@@ -33,7 +33,7 @@ bool is_fraction_name(std::string_view name) {
 }
 
 // Short runs of letters that are words or units, never products of symbols.
-constexpr std::array<std::string_view, 134> kShortWords = {
+constexpr std::array<std::string_view, 148> kShortWords = {
     "pct", "mm",  "cm",  "dm",  "km",  "in",  "ft",  "yd",  "mi",  "mg",  "kg",  "lb",  "lbs", "oz",  "ml",
     "mL",  "kl",  "sec", "min", "hr",  "hrs", "am",  "pm",  "AM",  "PM",  "mph", "kph", "gal", "sq",  "cu",
     "deg", "rad", "USD", "usd", "EUR", "RMB", "kmh", "kW",  "kWh", "MW",  "Hz",  "kHz", "mol", "kPa", "Pa",
@@ -43,7 +43,7 @@ constexpr std::array<std::string_view, 134> kShortWords = {
     "The", "GB",  "km2", "st",  "nd",  "rd",  "th",  "We",  "He",  "It",  "She", "get", "Get", "got", "has",
     "had", "was", "can", "its", "our", "his", "her", "you", "You", "let", "Let", "see", "use", "but", "But",
     "now", "Now", "how", "who", "put", "add", "did", "For", "If",  "One", "Two", "Six", "Ten",
-    "set"};
+    "set", "old", "men", "bag", "box", "car", "dog", "egg", "cup", "pie", "jar", "row", "way", "yen", "pen"};
 
 template <size_t N>
 bool among(const std::array<std::string_view, N>& names, std::string_view name) {

@@ -201,6 +201,7 @@ Expr Parser::set_expression() {
 
 Expr Parser::whole() {
   Expr expr = list(false);
+  if (take_command("over")) expr = make_two(Kind::divide, std::move(expr), list(false));
   while (is_op(".") || is_op(",") || is_op("。") || is_op("!") || is_op("?") || is_op(":") || is_op("*")) ++at_;
   if (peek().kind != TokenKind::end) throw ParseFailure{};
   return expr;

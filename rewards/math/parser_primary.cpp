@@ -105,6 +105,9 @@ std::string Parser::subscript() {
 }
 
 Expr Parser::symbol(std::string name) {
+  const size_t sign = is_op("{", 1) ? 2 : 1;
+  const bool half = is_op("^") && (is_op("*", sign) || is_op("+", sign)) && (sign == 1 || is_op("}", 3));
+  if (half && (name == "R" || name == "Z" || name == "N" || name == "Q")) return half_set(name);
   std::string tail = subscript();
   if (name == "\\top" || name == "\\intercal") name = "T";
   if (name == "\\varphi" || name == "\\varepsilon" || name == "\\vartheta" || name == "\\varrho") name.erase(1, 3);
@@ -183,6 +186,7 @@ Expr Parser::braces() {
   else if (take_command("over"))
     inside = make_two(Kind::divide, std::move(inside), sum());
   bars_ = bars;
+  if (is_op(".") && is_op("}", 1)) ++at_;
   expect("}");
   if (inside.kind == Kind::list && inside.name == ",") inside.kind = Kind::set, inside.name = "";
   return inside;
@@ -344,7 +348,14 @@ Expr Parser::half_set(const std::string& name) {
   const std::string& sign = peek(mark).text;
   const bool positive = sign == "+" || sign == ">" || sign == ">=" || sign == "ge" || sign == "geq";
   const bool negative = sign == "-" || sign == "<" || sign == "<=" || sign == "le" || sign == "leq";
-  if (script == 0 || !(positive || negative)) return {.kind = Kind::named_set, .name = name};
+  if (script == 0 || !(positive || negative || sign == "*" || sign == "ast")) return {.kind = Kind::named_set, .name = name};
+  if (sign == "*" || sign == "ast") {  // without zero
+    at_ += mark + 1;
+    if (mark > script) expect("}");
+    if (name == "N") return {.kind = Kind::named_set, .name = "Z+"};
+    return make_two(Kind::set_op, {.kind = Kind::named_set, .name = name}, make_one(Kind::set, make_number(0)),
+                    "difference");
+  }
   const bool closed = sign.size() > 1;
   at_ += mark + 1;
   if (peek().kind == TokenKind::number && peek().text == "0") ++at_;

@@ -24,6 +24,10 @@ bool names_value(std::string_view call) {
 
 // f(3), g(f(1)): a function's letter and what it is of.
 bool is_value_of_function(const Expr& expr) {
+  static constexpr std::string_view kGreek = " \\zeta \\phi \\sigma \\tau \\Gamma \\psi \\pi ";
+  if (expr.kind == Kind::product && expr.args.size() == 2 && expr.args[0].kind == Kind::symbol && !has_symbols(expr.args[1]) &&
+      kGreek.find(" " + expr.args[0].name + " ") != std::string_view::npos)
+    return true;
   return expr.kind == Kind::product && expr.args.size() == 2 && expr.args[0].kind == Kind::symbol &&
          expr.args[0].name.size() == 1 &&
          std::string_view("fghpqrFGHPQRSTVA").find(expr.args[0].name[0]) != std::string_view::npos &&
@@ -84,6 +88,17 @@ bool differ_by_argument(const Expr& a, const Expr& b) {
   };
   const bool one = (a.kind == Kind::symbol) != (b.kind == Kind::symbol);
   return one && (is_function_name(a) || is_function_name(b)) && function(a) == function(b) && !function(a).empty();
+}
+
+// |AB| as AB: the length.
+Expr without_length_bars(const Expr& name) {
+  const bool length = name.kind == Kind::call && name.name == "abs" && name.args[0].kind == Kind::product;
+  return length && std::all_of(name.args[0].args.begin(), name.args[0].args.end(),
+                               [](const Expr& e) {
+                                 return e.kind == Kind::symbol && e.name[0] >= 'A' && e.name[0] <= 'Z';
+                               })
+             ? Expr(name.args[0])
+             : name;
 }
 
 // f(t) = 2t^2 with the variable of f(x) = …
@@ -173,8 +188,9 @@ bool Comparer::equations(const Expr& gold, const Expr& written_answer) {
   if (same(gold.args[0], answer.args[1]) && same(gold.args[1], answer.args[0])) return true;
   const bool both_named = is_name(gold.args[0]) && is_name(answer.args[0]);
   const bool both_functions = is_function_name(gold.args[0]) && is_function_name(answer.args[0]);
+  const bool both_lengths = identical(without_length_bars(gold.args[0]), without_length_bars(answer.args[0]));
   const bool both_derivatives = is_derivative_name(gold.args[0]) && is_derivative_name(answer.args[0]);
-  const bool one_name = both_functions || both_derivatives || differ_by_index(gold.args[0], answer.args[0]) ||
+  const bool one_name = both_functions || both_derivatives || both_lengths || differ_by_index(gold.args[0], answer.args[0]) ||
                         differ_by_argument(gold.args[0], answer.args[0]);
   if (both_named && (!options_.strict_names || one_name) && same(gold.args[1], answer.args[1])) return true;
   const Expr left = difference(gold), right = difference(answer);

@@ -11,6 +11,7 @@ namespace {
 constexpr std::string_view kUnitLetters = "mshgLlJNWVAKCF";
 
 bool is_unit(const Expr& expr) {
+  if (expr.kind == Kind::symbol && expr.name == "\\Omega") return true;
   if (expr.kind == Kind::symbol)
     return expr.name.size() == 1 && kUnitLetters.find(expr.name[0]) != std::string_view::npos;
   if (expr.kind == Kind::power) return is_unit(expr.args[0]) && !has_symbols(expr.args[1]);
@@ -172,6 +173,21 @@ bool same_digits(const Expr& gold, const Expr& answer) {
 
 namespace {
 
+// 6 PM
+bool is_full_hour(const Expr& expr) {
+  const std::string half = expr.unit.empty() ? "" : folded_words(expr.unit);
+  return expr.kind == Kind::number && (half == "am" || half == "pm");
+}
+
+Expr with_minutes(const Expr& hour) {
+  Expr minutes = make_number(0);
+  minutes.name = "00";
+  Expr time = make_two(Kind::ratio, hour, std::move(minutes));
+  time.args[0].unit.clear();
+  time.unit = hour.unit;
+  return time;
+}
+
 bool is_c(const Expr& expr) {
   return expr.kind == Kind::symbol && expr.name[0] == 'C';
 }
@@ -184,6 +200,8 @@ bool Comparer::values(const Expr& written_gold, const Expr& written_answer) {
              answer = answer_names ? as_choices(written_answer, gold_names) : written_answer;
   if (!options_.strict_bases && same_digits(gold, answer)) return true;
   if (gold.kind == Kind::ratio && answer.kind == Kind::ratio) return ratios(gold, answer);
+  if (gold.kind == Kind::ratio && is_full_hour(answer)) return ratios(gold, with_minutes(answer));
+  if (answer.kind == Kind::ratio && is_full_hour(gold)) return ratios(with_minutes(gold), answer);
   for (const Kind mark : {Kind::percent, Kind::degree}) {
     const auto [gold_value, gold_marked] = without_mark(gold, mark);
     const auto [answer_value, answer_marked] = without_mark(answer, mark);
