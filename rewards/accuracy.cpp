@@ -147,7 +147,9 @@ bool same_saying(const Reading& gold, const Reading& answer) {
   const auto meaning = [](const Reading& reading) -> std::string_view {
     if (reading.expr && reading.expr->kind == math::Kind::named_set)
       return reading.expr->name == "empty" ? "none" : reading.expr->name == "R" ? "reals" : "";
-    return reading.text.size() <= 60 && std::none_of(reading.text.begin(), reading.text.end(), is_digit) ? saying_of(reading.text) : std::string_view();
+    return reading.text.size() <= 60 && std::none_of(reading.text.begin(), reading.text.end(), is_digit)
+               ? saying_of(reading.text)
+               : std::string_view();
   };
   const std::string_view said = meaning(gold);
   return !said.empty() && said == meaning(answer);

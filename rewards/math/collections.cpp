@@ -48,12 +48,17 @@ bool is_formula(const Expr& expr) {
 
 }  // namespace
 
-// x = k, k ∈ Z as x = k; 2/(x - 1), x ≠ 1 as 2/(x - 1). A list of nothing else stays.
+// x = k, k ∈ Z as x = k. A list of nothing else stays.
 Expr without_memberships(Expr expr) {
   if (expr.kind != Kind::list || std::all_of(expr.args.begin(), expr.args.end(), says_where)) return expr;
   std::erase_if(expr.args, says_where);
-  if (expr.args.size() == 2 && is_formula(expr.args[0]) && bounds_domain(expr.args[1])) expr.args.pop_back();
   return expr.args.size() == 1 ? Expr(expr.args[0]) : expr;
+}
+
+// 2/(x - 1), x ≠ 1 as 2/(x - 1).
+Expr without_domain(Expr expr) {
+  const bool shaped = expr.kind == Kind::list && expr.args.size() == 2;
+  return shaped && is_formula(expr.args[0]) && bounds_domain(expr.args[1]) ? Expr(expr.args[0]) : expr;
 }
 
 // (1, 2, 3) and [1, 2, 3], (5, 2) and [5, 2]: what cannot be an interval is a vector in either bracket.
@@ -109,7 +114,9 @@ bool Comparer::unordered(const std::vector<Expr>& gold, const std::vector<Expr>&
 
 // (4, 0, -1) beside 4i - k.
 std::optional<bool> Comparer::vectors(const Expr& gold, const Expr& answer) {
-  const auto size = [](const Expr& e) -> size_t { return e.kind == Kind::tuple || e.kind == Kind::matrix ? e.args.size() : 0; };
+  const auto size = [](const Expr& e) -> size_t {
+    return e.kind == Kind::tuple || e.kind == Kind::matrix ? e.args.size() : 0;
+  };
   if (const auto point = components(answer, size(gold))) return same(gold, *point);
   if (const auto point = components(gold, size(answer))) return same(*point, answer);
   return std::nullopt;

@@ -93,13 +93,15 @@ Expr with_small_i(Expr expr) {
 
 // a + bI as a + bi, where the other side knows no I.
 Expr with_imaginary_unit(const Expr& expr, const Expr& other) {
-  const bool meant =
-      any_of(expr, is_large_i) && !any_of(expr, is_small_i) && !any_of(other, is_large_i) && expr.kind != Kind::symbol;
+  const bool meant = any_of(expr, is_large_i) && !any_of(expr, is_small_i) && !any_of(other, is_large_i) &&
+                     expr.kind != Kind::symbol && other.kind != Kind::text;  // II and III
   return meant ? with_small_i(expr) : expr;
 }
 
 Expr prepared(const Expr& expr, const EqualOptions& options) {
-  Expr ready = with_relations_repeated(without_memberships(expanded(expr)));
+  Expr told = without_memberships(expanded(expr));
+  if (options.relations != Relations::strict) told = without_domain(std::move(told));
+  Expr ready = with_relations_repeated(told);
   return options.fold_symbols ? with_small_letters(std::move(ready)) : ready;
 }
 

@@ -204,8 +204,6 @@ std::vector<std::string> extract_answer(std::string_view text, const ExtractOpti
   for (std::string_view tag : {"answer", "Answer", "ANSWER"}) {
     if (const auto tagged = last_tag(text, tag)) return marked_answer(*tagged, options, true);
   }
-  if (const size_t open = find_last(text, "<answer>"); open != std::string_view::npos && text.size() - open < kMaxBare)
-    return marked_answer(text.substr(open + 8), options, true);  // cut off before its end
   return marked_answer(text, options, false);
 }
 

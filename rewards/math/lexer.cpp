@@ -42,8 +42,8 @@ constexpr std::array<std::string_view, 148> kShortWords = {
     "one", "two", "six", "ten", "odd", "May", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun", "so",  "So",
     "The", "GB",  "km2", "st",  "nd",  "rd",  "th",  "We",  "He",  "It",  "She", "get", "Get", "got", "has",
     "had", "was", "can", "its", "our", "his", "her", "you", "You", "let", "Let", "see", "use", "but", "But",
-    "now", "Now", "how", "who", "put", "add", "did", "For", "If",  "One", "Two", "Six", "Ten",
-    "set", "old", "men", "bag", "box", "car", "dog", "egg", "cup", "pie", "jar", "row", "way", "yen", "pen"};
+    "now", "Now", "how", "who", "put", "add", "did", "For", "If",  "One", "Two", "Six", "Ten", "set", "old",
+    "men", "bag", "box", "car", "dog", "egg", "cup", "pie", "jar", "row", "way", "yen", "pen"};
 
 template <size_t N>
 bool among(const std::array<std::string_view, N>& names, std::string_view name) {
@@ -284,7 +284,8 @@ class Lexer {
     if (inside == "cosec") return push(TokenKind::command, "csc");
     if (among(kNames, inside) && !is_time_unit(inside)) return push(TokenKind::command, std::string(inside));
     const bool symbol =
-        inside == "i" || (!upright && !tokens_.empty() && !follows_value()) || (upright && (std::string_view("mshgLlJNWVAKCF").find(inside) == std::string_view::npos || !follows_value()));
+        inside == "i" || (!upright && !tokens_.empty() && !follows_value()) ||
+        (upright && (std::string_view("mshgLlJNWVAKCF").find(inside) == std::string_view::npos || !follows_value()));
     if (inside.size() == 1 && symbol) return push(TokenKind::letter, std::string(inside));
     push(TokenKind::word, std::string(inside));
   }

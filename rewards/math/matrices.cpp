@@ -175,7 +175,7 @@ bool is_identity(const Expr& name, const Expr& matrix) {
 std::optional<std::vector<Expr>> entries(const Expr& expr) {
   if (expr.kind == Kind::tuple && (expr.name == "()" || expr.name == "[]")) return expr.args;
   if (expr.kind == Kind::power && expr.args[0].kind == Kind::tuple && is_symbol_t(expr.args[1]))
-    return expr.args[0].args;  // (1, 2)^T
+    return expr.args[0].args;                                             // (1, 2)^T
   if (expr.kind == Kind::call && expr.name == "binom") return expr.args;  // a column written as \\binom{1}{2}
   if (expr.kind != Kind::matrix) return std::nullopt;
   if (expr.args.size() == 1) return expr.args[0].args;

@@ -71,8 +71,8 @@ size_t take_command(std::string& out, std::string_view text, size_t at) {
     const char c = at + 1 < text.size() ? text[at + 1] : ' ';
     if (c == '%')
       out += '%';
-    else if (c == '!' || c == '$')
-      out += c == '$' ? " " : "";
+    else if (c == '!' || c == '$' || c == '#')
+      out += c == '!' ? "" : " ";
     else if (c == ',' || c == ';' || c == ':' || c == '>' || c == ' ' || c == '/' || c == '(' || c == ')' || c == '[' ||
              c == ']')
       out += ' ';
@@ -118,7 +118,8 @@ size_t braced_comma(std::string_view rest) {
 
 // {=}, {-}: a sign in braces, which only spaces it; not the + of R^{+} or the argument of a command.
 bool braced_sign(const std::string& out, std::string_view rest) {
-  if (rest.size() < 3 || rest[0] != '{' || rest[2] != '}' || std::string_view(":=+-").find(rest[1]) == std::string::npos)
+  if (rest.size() < 3 || rest[0] != '{' || rest[2] != '}' ||
+      std::string_view(":=+-").find(rest[1]) == std::string::npos)
     return false;
   const size_t last = out.find_last_not_of(' ');
   return last == std::string::npos || (!is_letter(out[last]) && out[last] != '^' && out[last] != '_');

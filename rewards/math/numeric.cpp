@@ -23,7 +23,7 @@ struct Point {
   uint64_t seed = 0;
   int index = 0;
   bool parameters = false;  // all symbols but x, y and z keep their values from point to point
-  bool closed = false;  // nothing is free: what falls below the precision would decide the verdict
+  bool closed = false;      // nothing is free: what falls below the precision would decide the verdict
 };
 
 template <unsigned Bits>
@@ -346,7 +346,8 @@ constexpr int kMaxTries = 12, kAgree = 4;
 Relation compare_numeric(const Expr& a, const Expr& b, Domain domain, uint64_t seed, Budget& budget) {
   const bool closed = !has_symbols(a) && !has_symbols(b);
   int agreed = 0;
-  for (int index = 0; index < kMaxTries && agreed < (closed ? 1 : kAgree); ++index) {
+  const int tries = domain == Domain::integer ? 3 * kMaxTries : kMaxTries;  // n!/(n - k)! has no value at every point
+  for (int index = 0; index < tries && agreed < (closed ? 1 : kAgree); ++index) {
     const Point point{domain, seed, index, false, closed};
     Relation relation = compare_at<kBits>(a, b, point, budget);
     if (relation == Relation::unknown) relation = compare_at<kMoreBits>(a, b, point, budget);
@@ -360,8 +361,8 @@ Relation compare_numeric(const Expr& a, const Expr& b, Domain domain, uint64_t s
   return agreed >= (closed ? 1 : 3) ? Relation::same : Relation::unknown;
 }
 
-Relation compare_proportional(const Expr& a, const Expr& b, bool positive, Domain domain, uint64_t seed,
-                              Budget& budget, bool parameters) {
+Relation compare_proportional(const Expr& a, const Expr& b, bool positive, Domain domain, uint64_t seed, Budget& budget,
+                              bool parameters) {
   using A = BallArithmetic<kBits>;
   std::vector<std::pair<Ball<kBits>, Ball<kBits>>> values;
   for (int index = 0; index < kMaxTries && values.size() < 4; ++index) {

@@ -16,8 +16,8 @@ enum class Relation { same, different, undefined, unknown };
 /// Compares two expressions at points drawn for their free symbols from `seed`; same means at every point.
 Relation compare_numeric(const Expr& a, const Expr& b, Domain domain, uint64_t seed, Budget& budget);
 
-/// Whether a = c · b for one constant c != 0 (c > 0 when `positive`), at points as above. With `parameters` only x, y and
-/// z vary, so that c may depend on the other symbols.
+/// Whether a = c · b for one constant c != 0 (c > 0 when `positive`), at points as above. With `parameters` only x, y
+/// and z vary, so that c may depend on the other symbols.
 Relation compare_proportional(const Expr& a, const Expr& b, bool positive, Domain domain, uint64_t seed, Budget& budget,
                               bool parameters = false);
 

@@ -50,6 +50,12 @@ void group_at(Expr& list, const std::vector<size_t>& ends) {
 
 }  // namespace
 
+// "approximately", before a rounded value that stands beside the exact one.
+bool is_rounding_word(const Token& token) {
+  return token.kind == TokenKind::word && (token.text == "approximately" || token.text == "about" ||
+                                           token.text == "or about" || token.text == "roughly");
+}
+
 Expr Parser::list(bool bracketed) {
   const Level level(*this);
   Expr first = element();
@@ -60,7 +66,12 @@ Expr Parser::list(bool bracketed) {
   while (separator) {
     const bool mark = *separator == "," || *separator == ";";
     const bool row_ends = in_matrix_ && (is_op("\\\\") || is_command("end"));
-    if ((peek().kind == TokenKind::end || row_ends) && mark) break;  // a trailing comma
+    if ((peek().kind == TokenKind::end || row_ends) && mark) break;               // a trailing comma
+    if (mark && is_rounding_word(peek()) && peek(1).kind == TokenKind::number) {  // 7/9, approximately 0.778
+      element();
+      separator = take_separator(bracketed);
+      continue;
+    }
     if (!mark) list.name = *separator;
     if (*separator == ";") semicolons.push_back(list.args.size());
     list.args.push_back(element());

@@ -260,7 +260,8 @@ bool Parser::take_degree_letter() {
 
 // The C of 20 °C, which makes the number one with a unit and no angle.
 bool Parser::take_temperature(Expr& left) {
-  static constexpr std::array<std::string_view, 6> kScales = {"C", "F", "Celsius", "Fahrenheit", "celsius", "fahrenheit"};
+  static constexpr std::array<std::string_view, 6> kScales = {"C",          "F",       "Celsius",
+                                                              "Fahrenheit", "celsius", "fahrenheit"};
   const Token& token = peek();
   const bool scale = (token.kind == TokenKind::letter || token.kind == TokenKind::word) && among(kScales, token.text);
   const bool goes_on = peek(1).kind == TokenKind::letter || is_op("^", 1) || is_op("_", 1) || is_op("(", 1);

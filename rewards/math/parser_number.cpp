@@ -214,7 +214,8 @@ std::optional<Expr> Parser::based_letters() {
     digits += tokens_[end].text;
     if (end > at_ + 40) return std::nullopt;
   }
-  const bool shaped = digits.find_first_of("0123456789") != std::string::npos &&
+  const bool hexadecimal = digits.size() > 1 && digits.find_first_not_of("ABCDEF") == std::string::npos;
+  const bool shaped = (hexadecimal || digits.find_first_of("0123456789") != std::string::npos) &&
                       digits.find_first_not_of("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") == std::string::npos;
   if (!shaped || tokens_.size() - end < 3 || base_at(tokens_[end], tokens_[end + 1], tokens_[end + 2]) <= 10)
     return std::nullopt;
@@ -240,8 +241,7 @@ Expr Parser::number() {
     return t.kind == TokenKind::letter || t.kind == TokenKind::number ||
            (t.kind == TokenKind::word && t.text.size() == 1);
   };
-  while (!tokens_[end].spaced && is_digit_token(tokens_[end]) && end < at_ + 40)
-    digits += tokens_[end++].text;
+  while (!tokens_[end].spaced && is_digit_token(tokens_[end]) && end < at_ + 40) digits += tokens_[end++].text;
   const size_t left = tokens_.size() - end;
   const int base = left >= 3 ? base_at(tokens_[end], tokens_[end + 1], tokens_[end + 2]) : 0;
   if (base > 0 && (end == at_ || base > 10)) {

@@ -348,7 +348,8 @@ Expr Parser::half_set(const std::string& name) {
   const std::string& sign = peek(mark).text;
   const bool positive = sign == "+" || sign == ">" || sign == ">=" || sign == "ge" || sign == "geq";
   const bool negative = sign == "-" || sign == "<" || sign == "<=" || sign == "le" || sign == "leq";
-  if (script == 0 || !(positive || negative || sign == "*" || sign == "ast")) return {.kind = Kind::named_set, .name = name};
+  if (script == 0 || !(positive || negative || sign == "*" || sign == "ast"))
+    return {.kind = Kind::named_set, .name = name};
   if (sign == "*" || sign == "ast") {  // without zero
     at_ += mark + 1;
     if (mark > script) expect("}");
@@ -360,7 +361,9 @@ Expr Parser::half_set(const std::string& name) {
   at_ += mark + 1;
   if (peek().kind == TokenKind::number && peek().text == "0") ++at_;
   if (mark > script) expect("}");
-  if (name != "R") return {.kind = Kind::named_set, .name = (name == "N" && positive && !closed ? "Z" : name) + (positive ? "+" : "-") + (closed ? "0" : "")};
+  if (name != "R")
+    return {.kind = Kind::named_set,
+            .name = (name == "N" && positive && !closed ? "Z" : name) + (positive ? "+" : "-") + (closed ? "0" : "")};
   const Expr infinity{.kind = Kind::constant, .name = "inf"};
   if (positive) return make_two(Kind::tuple, make_number(0), infinity, closed ? "[)" : "()");
   return make_two(Kind::tuple, make_one(Kind::negate, infinity), make_number(0), closed ? "(]" : "()");

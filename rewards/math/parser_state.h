@@ -15,6 +15,7 @@ namespace cohort::math {
 struct ParseFailure {};
 
 bool is_fraction(std::string_view command);                               // frac and its sizes
+bool is_rounding_word(const Token& token);                                // "approximately"
 bool is_whole(const Expr& expr);                                          // an integer written without a point
 Expr read_token(const std::string& text);                                 // a number token: mantissa and exponent
 std::optional<Expr> scientific(const Expr& mantissa, const Expr& scale);  // 2.5 and 10^{-3} as one written number

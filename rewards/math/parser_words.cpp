@@ -222,7 +222,8 @@ bool Parser::take_unit_part(std::string& unit) {
     at_ += 2;
   } else if ((is_op(".") || is_op("-") || is_op("(") || is_op(")") || is_op("'") || is_op("?")) && unit.size() < 200) {
     ++at_;  // punctuation inside prose
-  } else if (token.kind == TokenKind::letter && (token.spaced || unit.ends_with("integer") || unit.ends_with("integers"))) {
+  } else if (token.kind == TokenKind::letter &&
+             (token.spaced || unit.ends_with("integer") || unit.ends_with("integers"))) {
     unit += " " + token.text;
     ++at_;
   } else {
@@ -234,6 +235,7 @@ bool Parser::take_unit_part(std::string& unit) {
 // Words behind an expression, with powers and slashes between them: "square feet", "cm^2", "m/s".
 void Parser::take_unit(Expr& expr) {
   std::string unit;
+  if (is_op("(") && is_rounding_word(peek(1)) && peek(2).kind == TokenKind::number && is_op(")", 3)) at_ += 4;
   while (!is_bracketed_condition() && take_unit_part(unit)) {
   }
   if (!unit.empty()) expr.unit += (expr.unit.empty() ? "" : " ") + unit;
@@ -274,7 +276,8 @@ bool Parser::take_magnitude(Expr& left) {
     if (peek().text.starts_with(std::string(magnitude.word) + " ")) {  // \text{million dollars}
       tokens_[at_].text.erase(0, magnitude.word.size() + 1);
       --at_;
-    } else if (peek().text != magnitude.word && !(peek().text.starts_with(magnitude.word) && (magnitude.word[0] & 0x80) != 0))
+    } else if (peek().text != magnitude.word &&
+               !(peek().text.starts_with(magnitude.word) && (magnitude.word[0] & 0x80) != 0))
       continue;
     ++at_;
     if (left.kind == Kind::symbol && left.name == "a") left = make_number(1);  // a hundred

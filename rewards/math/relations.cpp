@@ -25,8 +25,8 @@ bool names_value(std::string_view call) {
 // f(3), g(f(1)): a function's letter and what it is of.
 bool is_value_of_function(const Expr& expr) {
   static constexpr std::string_view kGreek = " \\zeta \\phi \\sigma \\tau \\Gamma \\psi \\pi ";
-  if (expr.kind == Kind::product && expr.args.size() == 2 && expr.args[0].kind == Kind::symbol && !has_symbols(expr.args[1]) &&
-      kGreek.find(" " + expr.args[0].name + " ") != std::string_view::npos)
+  if (expr.kind == Kind::product && expr.args.size() == 2 && expr.args[0].kind == Kind::symbol &&
+      !has_symbols(expr.args[1]) && kGreek.find(" " + expr.args[0].name + " ") != std::string_view::npos)
     return true;
   return expr.kind == Kind::product && expr.args.size() == 2 && expr.args[0].kind == Kind::symbol &&
          expr.args[0].name.size() == 1 &&
@@ -61,8 +61,11 @@ bool is_name(const Expr& expr) {
     return names_value(expr.name) && std::all_of(expr.args.begin(), expr.args.end(), is_name);
   if (is_inverse_function(expr) || is_value_of_function(expr)) return true;
   if (expr.kind != Kind::product && expr.kind != Kind::sum && expr.kind != Kind::divide && expr.kind != Kind::tuple &&
-      expr.kind != Kind::ratio && expr.kind != Kind::degree && expr.kind != Kind::set_op)
+      expr.kind != Kind::ratio && expr.kind != Kind::degree && expr.kind != Kind::set_op && expr.kind != Kind::matrix)
     return false;
+  if (expr.kind == Kind::matrix)
+    return std::all_of(expr.args.begin(), expr.args.end(),
+                       [](const Expr& row) { return std::all_of(row.args.begin(), row.args.end(), is_name); });
   return std::all_of(expr.args.begin(), expr.args.end(), is_name);
 }
 
@@ -93,12 +96,17 @@ bool differ_by_argument(const Expr& a, const Expr& b) {
 // |AB| as AB: the length.
 Expr without_length_bars(const Expr& name) {
   const bool length = name.kind == Kind::call && name.name == "abs" && name.args[0].kind == Kind::product;
-  return length && std::all_of(name.args[0].args.begin(), name.args[0].args.end(),
-                               [](const Expr& e) {
-                                 return e.kind == Kind::symbol && e.name[0] >= 'A' && e.name[0] <= 'Z';
-                               })
+  return length && std::all_of(
+                       name.args[0].args.begin(), name.args[0].args.end(),
+                       [](const Expr& e) { return e.kind == Kind::symbol && e.name[0] >= 'A' && e.name[0] <= 'Z'; })
              ? Expr(name.args[0])
              : name;
+}
+
+// n beside N.
+bool differ_by_case(const Expr& a, const Expr& b) {
+  const bool letters = a.kind == Kind::symbol && b.kind == Kind::symbol && a.name.size() == 1 && b.name.size() == 1;
+  return letters && (a.name[0] | 0x20) == (b.name[0] | 0x20);
 }
 
 // f(t) = 2t^2 with the variable of f(x) = …
@@ -190,11 +198,17 @@ bool Comparer::equations(const Expr& gold, const Expr& written_answer) {
   const bool both_functions = is_function_name(gold.args[0]) && is_function_name(answer.args[0]);
   const bool both_lengths = identical(without_length_bars(gold.args[0]), without_length_bars(answer.args[0]));
   const bool both_derivatives = is_derivative_name(gold.args[0]) && is_derivative_name(answer.args[0]);
-  const bool one_name = both_functions || both_derivatives || both_lengths || differ_by_index(gold.args[0], answer.args[0]) ||
+  const bool one_name = both_functions || both_derivatives || both_lengths ||
+                        (!options_.match_case && differ_by_case(gold.args[0], answer.args[0])) ||
+                        differ_by_index(gold.args[0], answer.args[0]) ||
                         differ_by_argument(gold.args[0], answer.args[0]);
   if (both_named && (!options_.strict_names || one_name) && same(gold.args[1], answer.args[1])) return true;
   const Expr left = difference(gold), right = difference(answer);
   if (!has_symbols(left) || !has_symbols(right)) return false;
+  if (any_of(left, divides_by_symbol) != any_of(right, divides_by_symbol) &&
+      compare_proportional(numerator_of(left), numerator_of(right), false, Domain::complex, seed_, budget_) ==
+          Relation::same)
+    return true;  // xy = 1 and y = 1/x
   const Domain domain = domain_of(left, right);
   if (any_of(left, is_coordinate) && any_of(left, is_parameter) && any_of(right, is_parameter) &&
       compare_proportional(left, right, false, Domain::positive, seed_, budget_, true) == Relation::same &&

@@ -51,8 +51,8 @@ Expr opened(const Expr& builder) {
       identical(conditions[0].args[0], written))
     return conditions[0].args[1];
   const auto gives_value = [&](const Expr& e) {
-    return written.kind == Kind::symbol && e.kind == Kind::relation &&
-           e.operators == std::vector<std::string>{"="} && identical(e.args[0], written);
+    return written.kind == Kind::symbol && e.kind == Kind::relation && e.operators == std::vector<std::string>{"="} &&
+           identical(e.args[0], written);
   };
   std::optional<Expr> value;
   if (written.kind != Kind::symbol && written.kind < Kind::list) value = written;
@@ -186,8 +186,7 @@ std::optional<Expr> components(const Expr& expr, size_t size) {
   const std::array<std::string, 3> axes = {"i", "j", "k"};
   const auto along = [&](size_t which) {
     Expr out = expr;
-    for (size_t axis = 0; axis < 3; ++axis)
-      out = with_symbol(out, axes[axis], make_number(axis == which ? 1 : 0));
+    for (size_t axis = 0; axis < 3; ++axis) out = with_symbol(out, axes[axis], make_number(axis == which ? 1 : 0));
     return out;
   };
   Expr point = make(Kind::tuple, {}, "()");
@@ -206,11 +205,52 @@ Expr with_imaginary_as_axis(const Expr& expr, int value) {
   return out;
 }
 
+bool divides_by_symbol(const Expr& expr) {
+  return expr.kind == Kind::divide && has_symbols(expr.args[1]);
+}
+
+namespace {
+
+struct Fraction {
+  Expr top, bottom;
+};
+
+Fraction as_fraction(const Expr& expr) {
+  Fraction out{expr, make_number(1)};
+  if (!any_of(expr, divides_by_symbol)) return out;
+  if (expr.kind == Kind::negate) {
+    out = as_fraction(expr.args[0]);
+    out.top = make_one(Kind::negate, std::move(out.top));
+  } else if (expr.kind == Kind::divide) {
+    Fraction above = as_fraction(expr.args[0]), below = as_fraction(expr.args[1]);
+    out = {make_two(Kind::product, std::move(above.top), std::move(below.bottom)),
+           make_two(Kind::product, std::move(above.bottom), std::move(below.top))};
+  } else if (expr.kind == Kind::sum || expr.kind == Kind::product) {
+    out = as_fraction(expr.args[0]);
+    for (size_t i = 1; i < expr.args.size() && num_nodes(out.top) < 2000; ++i) {
+      Fraction next = as_fraction(expr.args[i]);
+      if (expr.kind == Kind::product)
+        out.top = make_two(Kind::product, std::move(out.top), std::move(next.top));
+      else
+        out.top = make_two(Kind::sum, make_two(Kind::product, std::move(out.top), next.bottom),
+                           make_two(Kind::product, std::move(next.top), out.bottom));
+      out.bottom = make_two(Kind::product, std::move(out.bottom), std::move(next.bottom));
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+Expr numerator_of(const Expr& expr) {
+  return num_nodes(expr) > 200 ? expr : as_fraction(expr).top;
+}
+
 // C(n, k), C_n^k and 9C4: the number of choices. `names_c` tells that C stands for something else.
 Expr as_choices(const Expr& expr, bool names_c) {
   const bool two = expr.args.size() == 2;
-  if (expr.kind == Kind::power && !names_c && expr.args[0].kind == Kind::symbol && expr.args[0].name.starts_with("C_") &&
-      expr.args[0].name.size() == 3)  // C_n^2
+  if (expr.kind == Kind::power && !names_c && expr.args[0].kind == Kind::symbol &&
+      expr.args[0].name.starts_with("C_") && expr.args[0].name.size() == 3)  // C_n^2
     return make_two(Kind::call, symbol(expr.args[0].name.substr(2)), expr.args[1], "binom");
   if (expr.kind == Kind::product && two && !names_c && expr.args[0].kind == Kind::number &&
       expr.args[1].kind == Kind::symbol && expr.args[1].name.starts_with("C_")) {  // 9C4
