@@ -69,12 +69,16 @@ bool is_name(const Expr& expr) {
   return std::all_of(expr.args.begin(), expr.args.end(), is_name);
 }
 
-// f(x) or y: names for the value of a function.
+// f(x) or y: names for the value of a function. AB and xy are none.
 bool is_function_name(const Expr& expr) {
   if (expr.kind == Kind::symbol) return expr.name == "y" || expr.name == "f";
   if (is_inverse_function(expr)) return true;
-  return expr.kind == Kind::product && expr.args.size() == 2 && expr.args[0].kind == Kind::symbol &&
-         expr.args[0].name.size() == 1;
+  const bool pair = expr.kind == Kind::product && expr.args.size() == 2 && expr.args[0].kind == Kind::symbol &&
+                    expr.args[1].kind == Kind::symbol;
+  if (!pair || expr.args[0].name.size() != 1) return false;
+  const char first = expr.args[1].name[0];
+  const bool variable = (first >= 'a' && first <= 'z') || first == '\\';
+  return variable && std::string_view("fghyuvFGHPQRSTVAC").find(expr.args[0].name[0]) != std::string_view::npos;
 }
 
 // x beside x_1: an index that only one side has counts the solutions.
@@ -113,8 +117,7 @@ bool differ_by_case(const Expr& a, const Expr& b) {
 Expr with_variable_of(const Expr& gold, const Expr& answer) {
   const Expr &f = gold.args[0], &g = answer.args[0];
   const auto shaped = [](const Expr& e) {
-    return e.kind == Kind::product && e.args.size() == 2 && e.args[0].kind == Kind::symbol &&
-           e.args[1].kind == Kind::symbol && e.args[0].name.size() == 1;
+    return e.kind == Kind::product && is_function_name(e) && !is_inverse_function(e);
   };
   if (!shaped(f) || !shaped(g) || f.args[0].name != g.args[0].name || f.args[1].name == g.args[1].name) return answer;
   const auto taken = with_symbol(answer, f.args[1].name, make_number(0));
@@ -205,7 +208,7 @@ bool Comparer::equations(const Expr& gold, const Expr& written_answer) {
   if (both_named && (!options_.strict_names || one_name) && same(gold.args[1], answer.args[1])) return true;
   const Expr left = difference(gold), right = difference(answer);
   if (!has_symbols(left) || !has_symbols(right)) return false;
-  if (any_of(left, divides_by_symbol) != any_of(right, divides_by_symbol) &&
+  if ((any_of(left, divides_by_symbol) || any_of(right, divides_by_symbol)) &&
       compare_proportional(numerator_of(left), numerator_of(right), false, Domain::complex, seed_, budget_) ==
           Relation::same)
     return true;  // xy = 1 and y = 1/x

@@ -145,8 +145,11 @@ Expr with_names_of(const Expr& gold, Expr answer) {
   if (!mine.empty() && !theirs.empty() && mine != theirs && count_symbol(answer, mine) == 0)
     return with_symbol(answer, theirs, symbol(mine));
   const std::string constant = constant_of(gold), other = constant_of(answer);
-  const bool renames = !constant.empty() && constant[0] == 'C' && !other.empty() && other != constant &&
-                       count_symbol(answer, constant) == 0 && count_symbol(gold, other) == 0;
+  const auto is_capital = [](const Expr& e) {
+    return e.kind == Kind::symbol && e.name[0] >= 'A' && e.name[0] <= 'Z' && e.name[0] != 'C';
+  };
+  const bool renames = !any_of(gold, is_capital) && !constant.empty() && constant[0] == 'C' && !other.empty() &&
+                       other != constant && count_symbol(answer, constant) == 0 && count_symbol(gold, other) == 0;
   if (!renames) return answer;
   return with_symbol(with_text_as_symbol(std::move(answer), other), other, symbol(constant));
 }

@@ -208,7 +208,9 @@ bool Comparer::values(const Expr& written_gold, const Expr& written_answer) {
     if (!gold_marked && !answer_marked) continue;
     if (gold_marked && answer_marked) return plain_values(gold_value, answer_value);
     const Mark reading = mark == Kind::degree ? options_.degrees : options_.percent;
-    const bool as_written = reading != Mark::scales, as_scaled = reading != Mark::dropped;
+    const bool rounded_angle = mark == Kind::degree && !gold_marked && gold.kind == Kind::number && gold.decimals >= 0;
+    const bool as_written = reading != Mark::scales,
+               as_scaled = reading == Mark::scales || (reading == Mark::either && !rounded_angle);  // 1.17 is not 67°
     return (as_written && plain_values(gold_value, answer_value)) || (as_scaled && plain_values(gold, answer));
   }
   if (options_.log_base == LogBase::ten) return plain_values(with_common_logs(gold), with_common_logs(answer));

@@ -66,7 +66,7 @@ TEST_P(AccuracyAnswers, AreJudgedAsAMathematicianWould) {
 
 INSTANTIATE_TEST_SUITE_P(Files, AccuracyAnswers,
                          ::testing::Values("numbers", "expressions", "structures", "near_misses", "spellings",
-                                           "answers", "more_answers"),
+                                           "answers", "more_answers", "more_near_misses"),
                          [](const auto& file) { return std::string(file.param); });
 
 TEST(AccuracyCompletions, TheAnswerIsFound) {
