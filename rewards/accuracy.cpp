@@ -1,5 +1,6 @@
 // The reward `accuracy`: the completion's answer against the reference, as mathematics.
 #include <algorithm>
+#include <array>
 
 #include "configs/error.h"
 #include "rewards/math/equal.h"
@@ -58,15 +59,20 @@ bool names_choice(std::string_view text) {
   return false;
 }
 
-// The letter of "(B) 12", "\textbf{(B)}", "Option B"; none for what names no choice or two.
-char choice_of(std::string_view answer) {
-  if (answer.size() > math::kMaxLength) return '\0';
+struct Choice {
+  char letter = '\0';
+  std::string value;  // of "(B) 12" what stands behind the letter
+};
+
+// "(B) 12", "\textbf{(B)}", "Option B"; no letter for what names no choice or two.
+Choice choice_of(std::string_view answer) {
+  if (answer.size() > math::kMaxLength) return {};
   const std::string normal = math::normalize(answer);
   std::string_view rest = normal;
   while (take_any(rest, {" ", "{", "(", "[", "*", "\\textbf", "\\textrm", "\\text", "\\mathbf", "\\mathrm", "\\mathsf",
                          "\\mbox", "\\bf", "Option ", "option ", "Choice ", "choice ", "选项", "选"})) {
   }
-  if (rest.empty() || rest[0] < 'A' || rest[0] > 'J') return '\0';
+  if (rest.empty() || rest[0] < 'A' || rest[0] > 'J') return {};
   const char letter = rest[0];
   rest.remove_prefix(1);
   bool marked = false;
@@ -77,17 +83,76 @@ char choice_of(std::string_view answer) {
   rest = trim(rest);
   const bool goes_on =
       !rest.empty() && (!marked || std::string_view("+-*/^_=!").find(rest[0]) != std::string_view::npos);
-  return goes_on || names_choice(rest) ? '\0' : letter;
+  if (goes_on || names_choice(rest)) return {};
+  return {letter, std::string(rest)};
 }
 
 // The same choice; a small letter alone may stand for it.
 bool same_choice(std::string_view gold, std::string_view answer, bool match_case) {
-  const char letter = choice_of(gold);
+  const char letter = choice_of(gold).letter;
   if (letter == '\0') return false;
-  if (letter == choice_of(answer)) return true;
+  if (letter == choice_of(answer).letter) return true;
   const char small = static_cast<char>(letter + ('a' - 'A'));
   const std::string_view alone = trim(answer);
   return !match_case && (alone == std::string(1, small) || alone == std::string("(") + small + ")");
+}
+
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+
+// What is said in many ways, by the letters of its words; empty for anything else.
+std::string_view saying_of(std::string_view text) {
+  struct Saying {
+    std::string_view words, meaning;
+  };
+  static constexpr std::array<Saying, 30> kSayings = {{{"nosolution", "none"},
+                                                       {"nosolutions", "none"},
+                                                       {"norealsolution", "none"},
+                                                       {"norealsolutions", "none"},
+                                                       {"nosolutionexists", "none"},
+                                                       {"nosolutionsexist", "none"},
+                                                       {"thereisnosolution", "none"},
+                                                       {"therearenosolutions", "none"},
+                                                       {"therearenorealsolutions", "none"},
+                                                       {"hasnosolution", "none"},
+                                                       {"emptyset", "none"},
+                                                       {"无解", "none"},
+                                                       {"doesnotexist", "no value"},
+                                                       {"doesn'texist", "no value"},
+                                                       {"dne", "no value"},
+                                                       {"limitdoesnotexist", "no value"},
+                                                       {"不存在", "no value"},
+                                                       {"undefined", "undefined"},
+                                                       {"notdefined", "undefined"},
+                                                       {"isundefined", "undefined"},
+                                                       {"allreals", "reals"},
+                                                       {"allrealnumbers", "reals"},
+                                                       {"allrealvaluesofx", "reals"},
+                                                       {"allrealx", "reals"},
+                                                       {"xcanbeanyrealnumber", "reals"},
+                                                       {"anyrealnumber", "reals"},
+                                                       {"everyrealnumber", "reals"},
+                                                       {"infinitelymany", "infinitely many"},
+                                                       {"infinitelymanysolutions", "infinitely many"},
+                                                       {"infinitesolutions", "infinitely many"}}};
+  const std::string folded = math::folded_words(text);
+  const auto* found =
+      std::find_if(kSayings.begin(), kSayings.end(), [&](const Saying& saying) { return saying.words == folded; });
+  return found == kSayings.end() ? std::string_view() : found->meaning;
+}
+
+// The empty set and the real numbers in words against their signs.
+bool same_saying(const Reading& gold, const Reading& answer) {
+  const auto meaning = [](const Reading& reading) -> std::string_view {
+    if (reading.expr && reading.expr->kind == math::Kind::named_set)
+      return reading.expr->name == "empty" ? "none" : reading.expr->name == "R" ? "reals" : "";
+    return reading.text.size() <= 60 && std::none_of(reading.text.begin(), reading.text.end(), is_digit)
+               ? saying_of(reading.text)
+               : std::string_view();
+  };
+  const std::string_view said = meaning(gold);
+  return !said.empty() && said == meaning(answer);
 }
 
 // The same once spelling is set aside: the very text, or for words the same words.
@@ -99,6 +164,15 @@ bool same_text(const Reading& gold, const std::string& answer, bool match_case) 
   const bool words =
       !gold.expr || gold.expr->kind == math::Kind::text || gold.expr->kind == math::Kind::named_set;  // "no solution"
   return words && math::folded_words(gold.text, match_case) == math::folded_words(answer, match_case);
+}
+
+// The 12 of a reference "(B) 12".
+bool names_value_of_choice(const Reading& gold, const Reading& answer, const Accuracy& options) {
+  const Choice choice = choice_of(gold.text);
+  if (choice.letter == '\0' || choice.value.empty() || !answer.expr || choice_of(answer.text).letter != '\0')
+    return false;
+  const auto value = math::parse(choice.value, options.parse);
+  return value && math::equal(*value, *answer.expr, options.equal);
 }
 
 std::string fault_of(const std::optional<Reading>& gold) {
@@ -117,7 +191,8 @@ Score judge(const Accuracy& options, const Judged& judged) {
   const bool match_case = options.equal.match_case;
   if (same_text(*gold, texts[0], match_case) || same_text(*gold, answer->text, match_case))
     return verdict(true, reason);
-  if (same_choice(gold->text, texts[0], match_case)) return verdict(true, reason);
+  if (same_choice(gold->text, texts[0], match_case) || same_saying(*gold, *answer)) return verdict(true, reason);
+  if (names_value_of_choice(*gold, *answer, options)) return verdict(true, reason);
   if (!answer->expr)
     return gold->expr && gold->expr->kind != math::Kind::text
                ? unparsable(reason + ", which is not readable as mathematics")

@@ -102,7 +102,8 @@ const std::vector<RewardRule>& reward_rules() {
         {"degrees", "either", "90 degrees: either = 90 or pi/2, sign = 90 alone, radian = pi/2 alone"},
         {"log_base", "either", "of log without a base: e, 10, or either"},
         {"relations", "loose",
-         "loose: x = 5 may stand for 5 and x > 2 for (2, inf); asked: not where the reference is an inequality; "
+         "loose: x = 5 may stand for 5, x > 2 for (2, inf), 1/x for 1/x, x != 0; asked: not where the reference is an "
+         "inequality; "
          "strict: never"},
         {"form", "any", "any, or simplified: 2/4 and 1 + 1 are no answers"},
         {"mixed_fractions", "sum", "1\\frac12 as sum 3/2 or product 1/2"},

@@ -178,7 +178,7 @@ bool equals_folded(std::string_view text, std::string_view lower) {
 
 std::optional<size_t> after_answer_phrase(std::string_view text) {
   constexpr std::string_view kWord = "answer";
-  constexpr std::array<std::string_view, 3> kChinese = {"答案", "故选", "应选"};
+  constexpr std::array<std::string_view, 5> kChinese = {"答案", "故选", "应选", "此选", "以选"};
   const auto in_chinese = [&](size_t at) {
     return (text[at] & 0x80) != 0 && std::any_of(kChinese.begin(), kChinese.end(), [&](std::string_view phrase) {
              return text.substr(at, phrase.size()) == phrase;

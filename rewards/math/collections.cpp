@@ -31,6 +31,21 @@ bool says_where(const Expr& expr) {
          (set.kind == Kind::symbol && (set.name == "Z" || set.name == "N"));
 }
 
+// What a formula leaves out of its domain, x ≠ 2, or where its index starts, n >= 1.
+bool bounds_domain(const Expr& expr) {
+  if (expr.kind != Kind::relation || expr.operators.size() != 1 || expr.args[0].kind != Kind::symbol ||
+      has_symbols(expr.args[1]))
+    return false;
+  const bool index = expr.args[0].name == "n" || expr.args[0].name == "k" || expr.args[0].name == "m";
+  return expr.operators[0] == "!=" || (index && (expr.operators[0] == ">=" || expr.operators[0] == ">"));
+}
+
+// A formula in a symbol, which conditions beside it are about.
+bool is_formula(const Expr& expr) {
+  if (expr.kind == Kind::relation) return expr.operators == std::vector<std::string>{"="} && is_formula(expr.args[1]);
+  return expr.kind < Kind::list && expr.kind != Kind::symbol && has_symbols(expr);
+}
+
 }  // namespace
 
 // x = k, k ∈ Z as x = k. A list of nothing else stays.
@@ -38,6 +53,12 @@ Expr without_memberships(Expr expr) {
   if (expr.kind != Kind::list || std::all_of(expr.args.begin(), expr.args.end(), says_where)) return expr;
   std::erase_if(expr.args, says_where);
   return expr.args.size() == 1 ? Expr(expr.args[0]) : expr;
+}
+
+// 2/(x - 1), x ≠ 1 as 2/(x - 1).
+Expr without_domain(Expr expr) {
+  const bool shaped = expr.kind == Kind::list && expr.args.size() == 2;
+  return shaped && is_formula(expr.args[0]) && bounds_domain(expr.args[1]) ? Expr(expr.args[0]) : expr;
 }
 
 // (1, 2, 3) and [1, 2, 3], (5, 2) and [5, 2]: what cannot be an interval is a vector in either bracket.
@@ -91,13 +112,50 @@ bool Comparer::unordered(const std::vector<Expr>& gold, const std::vector<Expr>&
   return true;
 }
 
+// (4, 0, -1) beside 4i - k.
+std::optional<bool> Comparer::vectors(const Expr& gold, const Expr& answer) {
+  const auto size = [](const Expr& e) -> size_t {
+    return e.kind == Kind::tuple || e.kind == Kind::matrix ? e.args.size() : 0;
+  };
+  if (const auto point = components(answer, size(gold))) return same(gold, *point);
+  if (const auto point = components(gold, size(answer))) return same(*point, answer);
+  return std::nullopt;
+}
+
+namespace {
+
+// y = 2, x = 1 as x = 1, y = 2: values of single letters by their names, as in a point.
+std::vector<Expr> by_name(const Expr& list) {
+  std::vector<Expr> sorted = list.args;
+  const auto gives = [](const Expr& e) {
+    return e.kind == Kind::relation && e.args.size() == 2 && e.operators[0] == "=" && e.args[0].kind == Kind::symbol &&
+           e.args[0].name.size() == 1;
+  };
+  if (list.kind != Kind::list || !std::all_of(sorted.begin(), sorted.end(), gives)) return sorted;
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [](const Expr& a, const Expr& b) { return a.args[0].name < b.args[0].name; });
+  return sorted;
+}
+
+}  // namespace
+
+// 2 and 3/8 for the mixed number.
+bool Comparer::is_mixed_number(const Expr& gold, const Expr& answer) {
+  if (answer.kind != Kind::list || answer.name != "and" || answer.args.size() != 2) return false;
+  const Expr &whole = answer.args[0], &part = answer.args[1];
+  const bool mixed = whole.kind == Kind::number && denominator(whole.value) == 1 && part.kind == Kind::divide &&
+                     part.args[0].kind == Kind::number && part.args[1].kind == Kind::number &&
+                     part.args[0].value < part.args[1].value;
+  return mixed && same(gold, make_two(Kind::sum, whole, part));
+}
+
 bool Comparer::collections(const Expr& gold, const Expr& answer) {
   const bool list_like = gold.kind != Kind::tuple && answer.kind != Kind::tuple;
   if (!is_bracketed(gold) || !is_bracketed(answer)) {  // {5} for 5; the same value written twice
     const Expr& many = is_bracketed(gold) ? gold : answer;
     const Expr& one = is_bracketed(gold) ? answer : gold;
     if (is_named_point(one)) return is_bracketed(gold) ? same(gold, one.args[1]) : same(one.args[1], answer);
-    if (choices(many, one)) return true;
+    if (choices(many, one) || (!is_bracketed(gold) && is_mixed_number(gold, answer))) return true;
     if (holds_set(many)) return false;
     if (!options_.loose_brackets || many.args.empty() || (many.args.size() > 1 && many.kind != Kind::list))
       return false;
@@ -113,10 +171,13 @@ bool Comparer::collections(const Expr& gold, const Expr& answer) {
     if (options_.ordered_lists && !sets) return ordered(gold.args, answer.args);
     return unordered(gold.args, answer.args, sets);
   }
+  const auto holds_point = [](const Expr& e) { return e.kind == Kind::set && e.args.size() == 1; };  // {(1, 2)}
+  if (holds_point(gold) && options_.loose_brackets) return same(gold.args[0], answer);
+  if (holds_point(answer) && options_.loose_brackets) return same(gold, answer.args[0]);
   if (gold.kind == Kind::set || answer.kind == Kind::set) return false;  // order matters in one, not in the other
   const Expr& tuple = gold.kind == Kind::tuple ? gold : answer;
   if (tuple.name == "[]" && !options_.ordered_lists) return unordered(gold.args, answer.args, false);
-  return (tuple.name == "()" || tuple.name == "[]") && ordered(gold.args, answer.args);
+  return (tuple.name == "()" || tuple.name == "[]") && ordered(by_name(gold), by_name(answer));
 }
 
 }  // namespace cohort::math

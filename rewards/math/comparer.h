@@ -14,10 +14,20 @@ bool identical(const Expr& a, const Expr& b);  // same tree; written digits and 
 bool is_bracketed(const Expr& expr);           // list, tuple or set
 bool holds_matrix(const Expr& expr);
 Expr without_memberships(Expr expr);
+Expr without_domain(Expr expr);
 bool is_simplified(const Expr& expr);
 Expr without_bars(const Expr& relation);            // |x| < 3 as -3 < x < 3
 Expr solved(const Expr& relation, Budget& budget);  // 2x + 1 < 5 as x < 2
 Expr without_shared_terms(const Expr& sum, const Expr& other);
+Expr with_symbol(const Expr& expr, const std::string& name, const Expr& value);  // the symbol replaced throughout
+Expr with_builders_opened(const Expr& expr);                                     // {x | x = 2k, k in Z} as 2k, k in Z
+Expr with_names_of(const Expr& gold, Expr answer);  // parameters and constants called as in the reference
+std::optional<Expr> enumerated(const Expr& builder, Budget& budget);  // {x in Z | 1 <= x <= 4} as {1, 2, 3, 4}
+std::optional<Expr> components(const Expr& expr, size_t size);        // 4i - k as (4, 0, -1)
+Expr with_imaginary_as_axis(const Expr& expr, int value);
+Expr numerator_of(const Expr& expr);  // over one denominator
+bool divides_by_symbol(const Expr& expr);
+Expr as_choices(const Expr& expr, bool names_c);
 bool any_of(const Expr& expr, bool (*holds)(const Expr&));  // of the expression and everything below it
 
 class Comparer {
@@ -49,6 +59,8 @@ class Comparer {
   bool unordered(const std::vector<Expr>& gold, const std::vector<Expr>& answer, bool distinct);
   bool is_distinct(const std::vector<Expr>& some);
   bool covers(const std::vector<Expr>& some, const std::vector<Expr>& all, bool swapped);
+  std::optional<bool> vectors(const Expr& gold, const Expr& answer);  // none where neither is in unit vectors
+  bool is_mixed_number(const Expr& gold, const Expr& answer);
   bool matrices(const Expr& gold, const Expr& answer);
   bool words(const Expr& gold, const Expr& answer);
   bool are_vectors(const Expr& gold, const Expr& answer);

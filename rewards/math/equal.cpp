@@ -93,13 +93,15 @@ Expr with_small_i(Expr expr) {
 
 // a + bI as a + bi, where the other side knows no I.
 Expr with_imaginary_unit(const Expr& expr, const Expr& other) {
-  const bool meant =
-      any_of(expr, is_large_i) && !any_of(expr, is_small_i) && !any_of(other, is_large_i) && expr.kind != Kind::symbol;
+  const bool meant = any_of(expr, is_large_i) && !any_of(expr, is_small_i) && !any_of(other, is_large_i) &&
+                     expr.kind != Kind::symbol && other.kind != Kind::text;  // II and III
   return meant ? with_small_i(expr) : expr;
 }
 
 Expr prepared(const Expr& expr, const EqualOptions& options) {
-  Expr ready = with_relations_repeated(without_memberships(expanded(expr)));
+  Expr told = without_memberships(expanded(expr));
+  if (options.relations != Relations::strict) told = without_domain(std::move(told));
+  Expr ready = with_relations_repeated(told);
   return options.fold_symbols ? with_small_letters(std::move(ready)) : ready;
 }
 
@@ -119,8 +121,10 @@ bool identical(const Expr& a, const Expr& b) {
 
 bool equal(const Expr& gold, const Expr& answer, const EqualOptions& options, Budget& budget) {
   if (options.simplified && !is_simplified(answer)) return identical(gold, answer);
+  const Expr left = with_builders_opened(with_imaginary_unit(gold, answer));
+  const Expr right = with_names_of(left, with_builders_opened(with_imaginary_unit(answer, gold)));
   return Comparer(options, tree_hash(gold) ^ (tree_hash(answer) << 1), budget)
-      .same(prepared(with_imaginary_unit(gold, answer), options), prepared(with_imaginary_unit(answer, gold), options));
+      .same(prepared(left, options), prepared(right, options));
 }
 
 bool equal(const Expr& gold, const Expr& answer, const EqualOptions& options) {
@@ -138,10 +142,17 @@ bool Comparer::same(const Expr& gold, const Expr& answer) {
         ordered(gold.args, answer.args))
       return true;
     if (gold.kind == Kind::text || answer.kind == Kind::text) return words(gold, answer);
+    if (gold.kind == Kind::builder) {
+      if (const auto elements = enumerated(gold, budget_)) return same(*elements, answer);
+    }
+    if (answer.kind == Kind::builder && gold.kind != Kind::builder) {
+      if (const auto elements = enumerated(answer, budget_)) return same(gold, *elements);
+    }
     if (const auto sets = real_sets(gold, answer)) {
       if (*sets) return true;
     }
     if (gold.kind == Kind::relation || answer.kind == Kind::relation) return relations(gold, answer);
+    if (const auto same_vectors = vectors(gold, answer)) return *same_vectors;
     if (gold.kind == Kind::matrix || answer.kind == Kind::matrix) return matrices(gold, answer);
     if (gold.kind == Kind::set_op && answer.kind == Kind::set_op && gold.name == answer.name &&
         gold.name != "difference" && unordered(gold.args, answer.args, false))

@@ -12,8 +12,8 @@ namespace cohort::math {
 
 enum class Mark { either, dropped, scales };  // 25% as 25 or 0.25, 90° as 90 or π/2: both, the first, the second
 enum class SymbolDomain { automatic, positive, real };
-// Whether x = 5 may stand for 5 and x > 2 for (2, ∞): both ways; both but for a reference that is an inequality;
-// neither.
+// Whether x = 5 may stand for 5, x > 2 for (2, ∞) and 1/x for 1/x, x ≠ 0: both ways; both but for a reference that is
+// an inequality; neither.
 enum class Relations { loose, asked, strict };
 enum class LogBase { either, e, ten };  // of log without a base
 

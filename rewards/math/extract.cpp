@@ -170,10 +170,12 @@ std::vector<std::string> marked_answer(std::string_view text, const ExtractOptio
     if (!readings.empty()) return readings;
   }
   if (const auto before = before_answer_phrase(text); before && !denies(*before)) return after_phrase(*before);
+  if (const auto pair = last_solutions(text)) return {*pair};
   if (const auto heading = under_heading(text)) return after_phrase(*heading);
   const std::string_view line = last_line(text);
-  if (line.size() <= kMaxBare && (line.starts_with("A:") || line.starts_with("A :")))
-    return after_phrase(line.substr(line.find(':') + 1));
+  for (std::string_view title : {"A:", "A :", "Ans:", "Ans.", "ANS:", "Answer.", "答：", "答:"}) {
+    if (line.size() <= kMaxBare && line.starts_with(title)) return after_phrase(line.substr(title.size()));
+  }
   std::vector<std::string> readings;
   if (const auto bold = last_bold(text)) readings.emplace_back(*bold);
   auto formula = last_formula(text);
@@ -199,7 +201,9 @@ std::vector<std::string> extract_answer(std::string_view text, const ExtractOpti
       return {};
   }
   text = text.substr(text.size() - std::min(text.size(), kTail));
-  if (const auto tagged = last_tag(text, "answer")) return marked_answer(*tagged, options, true);
+  for (std::string_view tag : {"answer", "Answer", "ANSWER"}) {
+    if (const auto tagged = last_tag(text, tag)) return marked_answer(*tagged, options, true);
+  }
   return marked_answer(text, options, false);
 }
 

@@ -28,8 +28,12 @@ constexpr std::array<std::string_view, 68> kNames = {
 // Names that may stand glued to one more letter: sinx, lnx.
 constexpr std::array<std::string_view, 8> kGlued = {"sin", "cos", "tan", "cot", "sec", "csc", "ln", "log"};
 
+bool is_fraction_name(std::string_view name) {
+  return name == "frac" || name == "dfrac" || name == "tfrac" || name == "cfrac";
+}
+
 // Short runs of letters that are words or units, never products of symbols.
-constexpr std::array<std::string_view, 129> kShortWords = {
+constexpr std::array<std::string_view, 148> kShortWords = {
     "pct", "mm",  "cm",  "dm",  "km",  "in",  "ft",  "yd",  "mi",  "mg",  "kg",  "lb",  "lbs", "oz",  "ml",
     "mL",  "kl",  "sec", "min", "hr",  "hrs", "am",  "pm",  "AM",  "PM",  "mph", "kph", "gal", "sq",  "cu",
     "deg", "rad", "USD", "usd", "EUR", "RMB", "kmh", "kW",  "kWh", "MW",  "Hz",  "kHz", "mol", "kPa", "Pa",
@@ -38,7 +42,8 @@ constexpr std::array<std::string_view, 129> kShortWords = {
     "one", "two", "six", "ten", "odd", "May", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun", "so",  "So",
     "The", "GB",  "km2", "st",  "nd",  "rd",  "th",  "We",  "He",  "It",  "She", "get", "Get", "got", "has",
     "had", "was", "can", "its", "our", "his", "her", "you", "You", "let", "Let", "see", "use", "but", "But",
-    "now", "Now", "how", "who", "put", "add", "did", "For", "If"};
+    "now", "Now", "how", "who", "put", "add", "did", "For", "If",  "One", "Two", "Six", "Ten", "set", "old",
+    "men", "bag", "box", "car", "dog", "egg", "cup", "pie", "jar", "row", "way", "yen", "pen"};
 
 template <size_t N>
 bool among(const std::array<std::string_view, N>& names, std::string_view name) {
@@ -178,9 +183,10 @@ class Lexer {
       }  // 0.\overline{3}
     }
     at_ += length;
+    const bool numerator = !tokens_.empty() && is_fraction_name(tokens_.back().text);  // \frac1e+1
     push(TokenKind::number, std::move(digits));
     tokens_.back().grouped = grouped;
-    exponent();
+    if (!numerator) exponent();
   }
 
   // 1e5, 2.5E-3: a number token keeps its exponent.
@@ -240,6 +246,9 @@ class Lexer {
     if (name == "Re" || name == "Im") return push(TokenKind::command, std::string(name));
     if (name == "lbrack" || name == "rbrack") return push(TokenKind::op, name == "lbrack" ? "[" : "]");
     if (name == "prime") return push(TokenKind::op, "'");
+    if (name == "infin") return push(TokenKind::command, "infty");
+    if (name == "cosec") return push(TokenKind::command, "csc");
+    if (name == "imath" || name == "jmath") return push(TokenKind::letter, std::string(1, name[0]));
     if (name == "rightarrow" || name == "longrightarrow") return push(TokenKind::command, "to");
     if (name == "mid") return push(TokenKind::op, "\\mid");
     if (name == "colon") return push(TokenKind::op, ":");
@@ -262,16 +271,37 @@ class Lexer {
       return;
     }
     inside = inside.substr(first, inside.find_last_not_of(' ') - first + 1);
+    while (inside.starts_with(',') || inside.starts_with(';')) {  // \text{, and }
+      push(TokenKind::op, std::string(inside.substr(0, 1)));
+      inside.remove_prefix(std::min(inside.find_first_not_of(' ', 1), inside.size()));
+    }
+    if (inside.empty()) return;
     const bool letters =
         std::any_of(inside.begin(), inside.end(), [](char c) { return is_letter(c) || (c & 0x80) != 0; });
     if (!letters || inside.find_first_of("\\=<>^") != std::string_view::npos || is_letter_list(inside) ||
         is_digit(inside[0]))
       return nested(inside);
+    if (inside == "cosec") return push(TokenKind::command, "csc");
     if (among(kNames, inside) && !is_time_unit(inside)) return push(TokenKind::command, std::string(inside));
     const bool symbol =
-        inside == "i" || (upright && std::string_view("mshgLlJNWVAKCF").find(inside) == std::string_view::npos);
+        inside == "i" || (!upright && !tokens_.empty() && !follows_value()) ||
+        (upright && (std::string_view("mshgLlJNWVAKCF").find(inside) == std::string_view::npos || !follows_value()));
     if (inside.size() == 1 && symbol) return push(TokenKind::letter, std::string(inside));
     push(TokenKind::word, std::string(inside));
+  }
+
+  // Whether what is being read stands behind a value, where a letter may be its unit.
+  bool follows_value() const {
+    static constexpr std::string_view kSigns = "+-*/=<>^_([{|,;";
+    if (tokens_.empty()) return false;
+    const Token& last = tokens_.back();
+    return last.kind != TokenKind::op || last.text.size() != 1 || kSigns.find(last.text[0]) == std::string_view::npos;
+  }
+
+  // The x of 9 x 2, with blanks and digits around it, is a sign of multiplication.
+  bool is_times_letter(std::string_view run) const {
+    return run == "x" && spaced_ && !tokens_.empty() && tokens_.back().kind == TokenKind::number &&
+           at_ + 1 < text_.size() && text_[at_] == ' ' && is_digit(text_[at_ + 1]);
   }
 
   // The minutes and seconds behind a number are no functions.
@@ -302,7 +332,9 @@ class Lexer {
       at_ += rest().starts_with(".m.") ? 3 : 2;
       return push(TokenKind::word, std::string(run) + "m");
     }
+    if (is_times_letter(run)) return push(TokenKind::op, "*");
     if (run.size() == 1) return push(TokenKind::letter, std::string(run));
+    if (run == "cosec") return push(TokenKind::command, "csc");
     if (run.size() > 4 && run.size() < 8 && run.ends_with("sqrt")) {  // 3xsqrt(2)
       for (char c : run.substr(0, run.size() - 4)) push(TokenKind::letter, std::string(1, c));
       return push(TokenKind::command, "sqrt");

@@ -71,8 +71,8 @@ size_t take_command(std::string& out, std::string_view text, size_t at) {
     const char c = at + 1 < text.size() ? text[at + 1] : ' ';
     if (c == '%')
       out += '%';
-    else if (c == '!' || c == '$')
-      out += c == '$' ? " " : "";
+    else if (c == '!' || c == '$' || c == '#')
+      out += c == '!' ? "" : " ";
     else if (c == ',' || c == ';' || c == ':' || c == '>' || c == ' ' || c == '/' || c == '(' || c == ')' || c == '[' ||
              c == ']')
       out += ' ';
@@ -84,7 +84,9 @@ size_t take_command(std::string& out, std::string_view text, size_t at) {
     if (end < text.size() && text[end] == '.' && (name == "left" || name == "right")) ++end;  // \right. closes nothing
     return end;
   }
-  if (name == "cr" || name == "newline" || name == "tabularnewline")
+  if (name == "textdollar" || name == "dollar")
+    out += ' ';
+  else if (name == "cr" || name == "newline" || name == "tabularnewline")
     out += "\\\\";
   else if (name == "quad" || name == "qquad")
     out += parts_values(out, text.substr(end)) ? ", " : " ";
@@ -108,8 +110,48 @@ size_t thin_comma(std::string_view rest) {
 
 // Length of {,} or {, }; zero where none stands.
 size_t braced_comma(std::string_view rest) {
-  for (std::string_view form : {"{,}", "{, }", "{ , }"}) {
+  for (std::string_view form : {"{,}\\!", "{,}", "{, }", "{ , }"}) {
     if (rest.starts_with(form)) return form.size();
+  }
+  return 0;
+}
+
+// {=}, {-}: a sign in braces, which only spaces it; not the + of R^{+} or the argument of a command.
+bool braced_sign(const std::string& out, std::string_view rest) {
+  if (rest.size() < 3 || rest[0] != '{' || rest[2] != '}' ||
+      std::string_view(":=+-").find(rest[1]) == std::string::npos)
+    return false;
+  const size_t last = out.find_last_not_of(' ');
+  return last == std::string::npos || (!is_letter(out[last]) && out[last] != '^' && out[last] != '_');
+}
+
+// Length of {\sin}, a function's name in braces of its own; zero where none stands.
+size_t braced_function(const std::string& out, std::string_view rest) {
+  static constexpr std::array<std::string_view, 10> kBraced = {"sin", "cos", "tan",  "cot",  "sec",
+                                                               "csc", "log", "sinh", "cosh", "ln"};
+  if (!rest.starts_with("{\\") || (!out.empty() && (is_letter(out.back()) || out.back() == '}'))) return 0;
+  const size_t end = rest.find('}');
+  return end != std::string_view::npos && among(kBraced, rest.substr(2, end - 2)) ? end + 1 : 0;
+}
+
+// Length of _{(2)}, a base in brackets; zero where none stands.
+size_t bracketed_base(std::string_view rest) {
+  if (!rest.starts_with("_{(")) return 0;
+  const size_t end = std::min(rest.find_first_not_of("0123456789", 3), rest.size());
+  return end > 3 && rest.substr(end).starts_with(")}") ? end + 2 : 0;
+}
+
+// Length of the {1101} of {1101}_2, digits in braces before their base; zero where none stands.
+size_t braced_digits(const std::string& out, std::string_view rest) {
+  if (!rest.starts_with('{') || (!out.empty() && out.back() != ' ' && out.back() != '=')) return 0;
+  const size_t end = std::min(rest.find_first_not_of("0123456789", 1), rest.size());
+  return end > 1 && rest.substr(end).starts_with("}_") ? end + 1 : 0;
+}
+
+// Length of a currency's name before its sign or a number: Rs. 7, US\$7; zero where none stands.
+size_t currency_name(std::string_view rest) {
+  for (std::string_view name : {"Rs.", "Rs ", "US\\$", "US$"}) {
+    if (rest.starts_with(name)) return name.size();
   }
   return 0;
 }
@@ -138,9 +180,30 @@ std::string clean_commands(std::string_view text) {
     const std::string_view rest = text.substr(at);
     if (const size_t comma = thin_comma(rest); comma > 0 && digits_around(out, rest.substr(comma))) {
       at += comma;
-    } else if ((rest.starts_with("{:}") || rest.starts_with("{=}")) && (out.empty() || !is_letter(out.back()))) {
+    } else if (braced_sign(out, rest)) {
       out += rest[1];
       at += 3;
+    } else if (const size_t function = braced_function(out, rest); function > 0) {
+      (out += rest.substr(1, function - 2)) += ' ';
+      at += function;
+    } else if (rest.starts_with("\\text{,}") && digits_around(out, rest.substr(8))) {
+      at += 8;
+    } else if (rest.starts_with("{}") && rest.substr(2).find_first_not_of(" ^{") != std::string_view::npos &&
+               rest.substr(rest.find_first_not_of(" ^{", 2)).starts_with("\\circ")) {
+      at += 2;
+    } else if (const size_t base = bracketed_base(rest); base > 0) {
+      ((out += "_{") += rest.substr(3, base - 5)) += '}';
+      at += base;
+    } else if (const size_t digits = braced_digits(out, rest); digits > 0) {
+      out += rest.substr(1, digits - 2);
+      at += digits;
+    } else if (const size_t currency = out.empty() ? currency_name(rest) : 0; currency > 0) {
+      at += currency;
+    } else if (rest.starts_with("+/-")) {
+      out += "\\pm ";
+      at += 3;
+    } else if (rest.starts_with(":=")) {
+      ++at;
     } else if (const size_t comma = braced_comma(rest); comma > 0 && digits_around(out, rest.substr(comma))) {
       const size_t digits = std::min(rest.find_first_not_of("0123456789", comma), rest.size()) - comma;
       if (digits % 3 != 0) out += '.';  // 2{,}5 is a decimal comma, 1{,}000 a group

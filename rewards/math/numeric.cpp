@@ -22,7 +22,8 @@ struct Point {
   Domain domain = Domain::positive;
   uint64_t seed = 0;
   int index = 0;
-  bool closed = false;  // nothing is free: what falls below the precision would decide the verdict
+  bool parameters = false;  // all symbols but x, y and z keep their values from point to point
+  bool closed = false;      // nothing is free: what falls below the precision would decide the verdict
 };
 
 template <unsigned Bits>
@@ -60,12 +61,14 @@ struct NumericField {
   // A value for a free symbol: the same for the same name, point and seed, and never a simple number.
   Maybe symbol(const std::string& name) const {
     if (name == "...") return std::nullopt;
-    const uint64_t bits =
-        mixed(std::hash<std::string>()(name) ^ mixed(point.seed + static_cast<uint64_t>(point.index)));
+    const bool fixed = point.parameters && name != "x" && name != "y" && name != "z";
+    const uint64_t index = fixed ? 0 : static_cast<uint64_t>(point.index);
+    const uint64_t bits = mixed(std::hash<std::string>()(name) ^ mixed(point.seed + index));
     const auto fraction = [](uint64_t b) { return Real(static_cast<int64_t>(b % 1'000'000'007)) / 1'000'000'007; };
     if (point.domain == Domain::integer) return A::from(static_cast<int>(3 + bits % 17));
     Real re = Real(0.25) + 3 * fraction(bits);
-    if (point.index % 4 == 3) re *= 50;
+    if (index % 4 == 3) re *= 50;
+    if (index % 4 == 1) re *= Real(0.25);
     if (point.domain != Domain::positive && (bits >> 40) % 2 == 1) re = -re;
     const Real im = point.domain == Domain::complex ? Real(fraction(mixed(bits)) * 2 - 1) : Real(0);
     return Value{re, im, A::epsilon() * 4};
@@ -329,19 +332,23 @@ Relation compare_at(const Expr& a, const Expr& b, const Point& point, Budget& bu
     const bool both = left.has_value() == right.has_value();
     return both || point.domain == Domain::integer ? Relation::undefined : Relation::different;
   }
-  return compare_balls<Bits>(*left, *right, Bits == kMoreBits);
+  const Relation relation = compare_balls<Bits>(*left, *right, Bits == kMoreBits);
+  const auto off_line = [](const auto& z) { return abs(z.im) > z.radius; };
+  const bool beyond = !point.closed && point.domain != Domain::complex && off_line(*left) && off_line(*right);
+  return relation == Relation::different && beyond ? Relation::undefined : relation;  // two branches of a logarithm
 }
 
 // Points tried, points that must agree.
-constexpr int kMaxTries = 9, kAgree = 4;
+constexpr int kMaxTries = 12, kAgree = 4;
 
 }  // namespace
 
 Relation compare_numeric(const Expr& a, const Expr& b, Domain domain, uint64_t seed, Budget& budget) {
   const bool closed = !has_symbols(a) && !has_symbols(b);
   int agreed = 0;
-  for (int index = 0; index < kMaxTries && agreed < (closed ? 1 : kAgree); ++index) {
-    const Point point{domain, seed, index, closed};
+  const int tries = domain == Domain::integer ? 3 * kMaxTries : kMaxTries;  // n!/(n - k)! has no value at every point
+  for (int index = 0; index < tries && agreed < (closed ? 1 : kAgree); ++index) {
+    const Point point{domain, seed, index, false, closed};
     Relation relation = compare_at<kBits>(a, b, point, budget);
     if (relation == Relation::unknown) relation = compare_at<kMoreBits>(a, b, point, budget);
     if (budget.steps < 0) return Relation::unknown;
@@ -354,13 +361,13 @@ Relation compare_numeric(const Expr& a, const Expr& b, Domain domain, uint64_t s
   return agreed >= (closed ? 1 : 3) ? Relation::same : Relation::unknown;
 }
 
-Relation compare_proportional(const Expr& a, const Expr& b, bool positive, Domain domain, uint64_t seed,
-                              Budget& budget) {
+Relation compare_proportional(const Expr& a, const Expr& b, bool positive, Domain domain, uint64_t seed, Budget& budget,
+                              bool parameters) {
   using A = BallArithmetic<kBits>;
   std::vector<std::pair<Ball<kBits>, Ball<kBits>>> values;
   for (int index = 0; index < kMaxTries && values.size() < 4; ++index) {
-    const auto left = evaluate<kBits>(a, {domain, seed, index}, budget),
-               right = evaluate<kBits>(b, {domain, seed, index}, budget);
+    const Point point{domain, seed, index, parameters};
+    const auto left = evaluate<kBits>(a, point, budget), right = evaluate<kBits>(b, point, budget);
     if (budget.steps < 0) return Relation::unknown;
     if (!left || !right) continue;
     const bool zero_left = A::lower(*left) <= left->radius, zero_right = A::lower(*right) <= right->radius;

@@ -16,9 +16,10 @@ enum class Relation { same, different, undefined, unknown };
 /// Compares two expressions at points drawn for their free symbols from `seed`; same means at every point.
 Relation compare_numeric(const Expr& a, const Expr& b, Domain domain, uint64_t seed, Budget& budget);
 
-/// Whether a = c · b for one constant c != 0 (c > 0 when `positive`), at points as above.
-Relation compare_proportional(const Expr& a, const Expr& b, bool positive, Domain domain, uint64_t seed,
-                              Budget& budget);
+/// Whether a = c · b for one constant c != 0 (c > 0 when `positive`), at points as above. With `parameters` only x, y
+/// and z vary, so that c may depend on the other symbols.
+Relation compare_proportional(const Expr& a, const Expr& b, bool positive, Domain domain, uint64_t seed, Budget& budget,
+                              bool parameters = false);
 
 /// A real closed expression to 150 bits; none when it has free symbols or is not real.
 std::optional<Rational> approximate(const Expr& expr, Budget& budget);

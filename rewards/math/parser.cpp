@@ -50,6 +50,12 @@ void group_at(Expr& list, const std::vector<size_t>& ends) {
 
 }  // namespace
 
+// "approximately", before a rounded value that stands beside the exact one.
+bool is_rounding_word(const Token& token) {
+  return token.kind == TokenKind::word && (token.text == "approximately" || token.text == "about" ||
+                                           token.text == "or about" || token.text == "roughly");
+}
+
 Expr Parser::list(bool bracketed) {
   const Level level(*this);
   Expr first = element();
@@ -59,7 +65,13 @@ Expr Parser::list(bool bracketed) {
   std::vector<size_t> semicolons;
   while (separator) {
     const bool mark = *separator == "," || *separator == ";";
-    if (peek().kind == TokenKind::end && mark) break;  // a trailing comma
+    const bool row_ends = in_matrix_ && (is_op("\\\\") || is_command("end"));
+    if ((peek().kind == TokenKind::end || row_ends) && mark) break;               // a trailing comma
+    if (mark && is_rounding_word(peek()) && peek(1).kind == TokenKind::number) {  // 7/9, approximately 0.778
+      element();
+      separator = take_separator(bracketed);
+      continue;
+    }
     if (!mark) list.name = *separator;
     if (*separator == ";") semicolons.push_back(list.args.size());
     list.args.push_back(element());
@@ -122,6 +134,8 @@ std::optional<std::string> Parser::take_relation() {
   if (peek().kind == TokenKind::command) {
     if (is_command("not") && is_command("in", 1)) return at_ += 2, "notin";
     if (is_command("not") && is_op("=", 1)) return at_ += 2, "!=";
+    if (is_command("not") && is_op("<", 1)) return at_ += 2, ">=";
+    if (is_command("not") && is_op(">", 1)) return at_ += 2, "<=";
     for (const Spelling& s : kCommands) {
       if (is_command(s.text)) return ++at_, std::string(s.meaning);
     }
@@ -153,6 +167,10 @@ Expr Parser::relation() {
     relation.operators.push_back(*op);
     const bool set = about_sets() && is_op("{");
     relation.args.push_back(braced_set(set_expression(), set));
+    Expr& last = relation.args.back();
+    if ((*op == "in" || *op == "notin") && last.kind == Kind::symbol &&
+        (last.name == "R" || last.name == "Z" || last.name == "N" || last.name == "Q"))
+      last.kind = Kind::named_set;
     take_unit(relation.args.back());
     op = take_relation();
   }
@@ -194,6 +212,7 @@ Expr Parser::set_expression() {
 
 Expr Parser::whole() {
   Expr expr = list(false);
+  if (take_command("over")) expr = make_two(Kind::divide, std::move(expr), list(false));
   while (is_op(".") || is_op(",") || is_op("。") || is_op("!") || is_op("?") || is_op(":") || is_op("*")) ++at_;
   if (peek().kind != TokenKind::end) throw ParseFailure{};
   return expr;

@@ -87,7 +87,7 @@ Expr Parser::sum() {
     if (take_op("+")) {
       terms.push_back(product());
     } else if (is_op("-")) {
-      if (terms.back().kind == Kind::named_set && is_op("\\{", 1)) {  // R - {2}
+      if ((terms.back().kind == Kind::named_set || terms.back().kind == Kind::tuple) && is_op("\\{", 1)) {  // R - {2}
         ++at_;
         Expr left = std::move(terms.back());
         terms.back() = make_two(Kind::set_op, std::move(left), product(), "difference");
@@ -170,6 +170,10 @@ Expr Parser::product() {
                left.kind == Kind::number) {  // 3 to 4
       ++at_;
       left = make_two(Kind::ratio, std::move(left), signed_factor());
+    } else if (is_op("(") && (is_command("mod", 1) || is_command("bmod", 1))) {  // 3 (mod 7)
+      at_ += 2;
+      left = make_two(Kind::call, std::move(left), signed_factor(), "mod");
+      expect(")");
     } else if (is_command("bmod") || is_command("mod") || is_command("pmod")) {
       ++at_;
       left = make_two(Kind::call, std::move(left), signed_factor(), "mod");
@@ -196,7 +200,9 @@ bool Parser::goes_on_with_number(const Expr& left) const {
   if (peek().kind != TokenKind::number) return false;
   const Expr& last = left.kind == Kind::product ? left.args.back() : left;
   const Token& before = tokens_[at_ - 1];
+  if (last.kind == Kind::constant && is_op("^", 1) && last.name == "pi") return true;  // \pi 6^2
   if (last.kind == Kind::constant) return before.kind == TokenKind::letter && before.text == "i" && !peek().spaced;
+  if (last.kind == Kind::power && peek().split) return true;
   return last.kind == Kind::power && before.kind == TokenKind::number && peek().spaced && is_op("^", 1);
 }
 
@@ -204,6 +210,9 @@ Expr Parser::signed_factor() {
   const Level level(*this);
   if (take_op("-")) return make_one(Kind::negate, signed_factor());
   if (take_op("+")) return signed_factor();
+  if (peek().kind == TokenKind::word && peek().text == "positive" && starts_operand(1)) return ++at_, signed_factor();
+  if (peek().text == "plus" && peek(1).text == "or" && peek(2).text == "minus")
+    return at_ += 3, make_one(Kind::plus_minus, signed_factor(), "+-");
   if (peek().kind == TokenKind::word && (peek().text == "negative" || peek().text == "minus"))
     return ++at_, make_one(Kind::negate, signed_factor());
   if (take_command("neg")) return make_one(Kind::negate, signed_factor());
@@ -224,6 +233,8 @@ Expr Parser::exponent() {
   const Level level(*this);
   if (take_op("-")) return make_one(Kind::negate, exponent());
   if (take_op("+")) return exponent();
+  if (peek().kind == TokenKind::letter && peek(1).kind == TokenKind::number && !peek(1).spaced)
+    tokens_[at_ + 1].split = true;  // 2^x3^x
   Expr base = is_op("{") ? braces() : primary();
   if (take_op("^")) {  // right-associative
     return make_two(Kind::power, std::move(base), exponent());
@@ -247,6 +258,19 @@ bool Parser::take_degree_letter() {
   return true;
 }
 
+// The C of 20 °C, which makes the number one with a unit and no angle.
+bool Parser::take_temperature(Expr& left) {
+  static constexpr std::array<std::string_view, 6> kScales = {"C",          "F",       "Celsius",
+                                                              "Fahrenheit", "celsius", "fahrenheit"};
+  const Token& token = peek();
+  const bool scale = (token.kind == TokenKind::letter || token.kind == TokenKind::word) && among(kScales, token.text);
+  const bool goes_on = peek(1).kind == TokenKind::letter || is_op("^", 1) || is_op("_", 1) || is_op("(", 1);
+  if (!scale || goes_on || left.kind != Kind::number) return false;
+  left.unit = "degree " + token.text.substr(0, 1);
+  ++at_;
+  return true;
+}
+
 Expr Parser::postfix(Expr left) {
   while (true) {
     if (++nodes_ > kMaxNodes) throw ParseFailure{};
@@ -259,19 +283,25 @@ Expr Parser::postfix(Expr left) {
       Expr top = exponent();
       if (left.kind == Kind::symbol && is_op("_")) left.name += subscript();  // x^2_1
       left = make_two(Kind::power, std::move(left), std::move(top));
-    } else if (is_op("!") && !is_op("=", 1)) {
+    } else if (is_op("!=") && is_whole(left)) {  // 5!=120
+      tokens_[at_].text = "=";
+      left = make_one(Kind::call, std::move(left), "!");
+    } else if (is_op("!") && !(is_op("=", 1) && !peek(1).spaced)) {
       ++at_;
-      const bool twice = take_op("!");
+      const bool twice = !peek().spaced && take_op("!");
       left = make_one(Kind::call, std::move(left), twice ? "!!" : "!");
     } else if (take_op("%")) {
       const bool infinite = left.kind == Kind::constant && left.name == "inf";
       if (!infinite) left = make_one(Kind::percent, std::move(left));
+    } else if (is_op("'") && left.kind == Kind::matrix) {
+      ++at_;
+      left = make_two(Kind::power, std::move(left), {.kind = Kind::symbol, .name = "T"});
     } else if (take_command("degree") || take_command("degrees")) {
-      left = make_one(Kind::degree, std::move(left));
+      if (!take_temperature(left)) left = make_one(Kind::degree, std::move(left));
     } else if (peek().kind == TokenKind::word &&
                (peek().text == "degrees" || peek().text == "degree" || peek().text == "度")) {
       ++at_;
-      left = make_one(Kind::degree, std::move(left));
+      if (!take_temperature(left)) left = make_one(Kind::degree, std::move(left));
     } else if (peek().kind == TokenKind::word &&
                (peek().text == "percent" || peek().text == "per cent" || peek().text == "pct")) {
       ++at_;

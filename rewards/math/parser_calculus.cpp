@@ -74,7 +74,8 @@ bool Parser::is_differential(size_t ahead) const {
 std::optional<size_t> Parser::differential() const {
   size_t inner = 0;
   int depth = 0;
-  for (size_t ahead = 0; at_ + ahead + 1 < tokens_.size(); ++ahead) {
+  constexpr size_t kReach = 500;  // tokens of an integrand
+  for (size_t ahead = 0; ahead < kReach && at_ + ahead + 1 < tokens_.size(); ++ahead) {
     const Token& token = peek(ahead);
     if (token.kind == TokenKind::op) {
       depth += token.text == "{" || token.text == "(" || token.text == "[" ? 1 : 0;

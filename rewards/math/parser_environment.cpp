@@ -116,21 +116,34 @@ Expr Parser::rows(bool matrix) {
     do {
       row.args.push_back(row.args.empty() || matrix ? element() : condition());
       if (!matrix && is_op(",") && (is_op("&", 1) || is_op("\\\\", 1) || is_command("end", 1))) ++at_;
-    } while (take_op("&") || (!matrix && row.args.size() == 1 && is_op(",") && ++at_));
+    } while (take_op("&") || (matrix && take_op(",")) || (!matrix && row.args.size() == 1 && is_op(",") && ++at_));
     all.args.push_back(std::move(row));
+    if (!matrix && is_op(".")) ++at_;
     if (!take_op("\\\\") && !is_command("end")) throw ParseFailure{};
   }
   if (all.args.empty()) throw ParseFailure{};
   return all;
 }
 
+// Whether the environment that begins at the cursor stands in a brace that closes behind it: \{ … \}.
+bool Parser::closes_set() const {
+  int depth = 1;
+  size_t end = 0;
+  for (; depth > 0; ++end) {
+    if (peek(end).kind == TokenKind::end) return false;
+    depth += is_command("begin", end) ? 1 : is_command("end", end) ? -1 : 0;
+  }
+  while (peek(end).kind != TokenKind::end && !is_op("}", end)) ++end;
+  return is_op("\\}", end + 1);
+}
+
 // Matrices stay matrices; environments of equations become a list joined by "and", those of branches one of pairs.
-Expr Parser::environment() {
+Expr Parser::environment(bool branches) {
   const Level level(*this);
   const std::string name = environment_name();
-  const bool is_matrix = name.find("matrix") != std::string::npos || name == "array";
+  const bool is_matrix = !branches && (name.find("matrix") != std::string::npos || name == "array");
   const bool outer = std::exchange(in_matrix_, true);
-  if (!is_matrix) drop_alignment(name.find("cases") == std::string::npos);
+  if (!is_matrix) drop_alignment(!branches && name.find("cases") == std::string::npos);
   Expr read = rows(is_matrix);
   in_matrix_ = outer;
   ++at_;

@@ -59,7 +59,7 @@ Expr Parser::function_argument() {
   if (take_op("-")) return make_one(Kind::negate, function_argument());
   Expr argument = factor();
   while (
-      starts_factor() && !is_op("(") && !is_op("[") &&
+      starts_factor() && !is_op("(") && !is_op("[") && !(peek().text == "e" && is_op("^", 1)) &&
       !(peek().kind == TokenKind::command && (among(kFunctions, peek().text) || among(kArgumentLists, peek().text)))) {
     argument = make_two(Kind::product, std::move(argument), factor());
   }

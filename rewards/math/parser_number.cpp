@@ -189,6 +189,20 @@ std::optional<Expr> Parser::bracketed_in_base() {
   return expr;
 }
 
+// 4032 base 5, 4032 (base 5): the base in words behind the digits at the cursor.
+std::optional<Expr> Parser::in_named_base(const std::string& digits) {
+  const size_t bracket = is_op("(") ? 1 : 0;
+  const std::string& words = peek(bracket).text;
+  if (peek(bracket).kind != TokenKind::word || (words != "base" && words != "in base" && words != "in")) return {};
+  const size_t number = bracket + (words == "in" && peek(bracket + 1).text == "base" ? 2 : 1);
+  const int base = words == "in" && number == bracket + 1 ? 0 : to_int(peek(number).text);
+  if (base < 2 || base > 36 || (bracket == 1 && !is_op(")", number + 1))) return std::nullopt;
+  at_ += number + 1 + bracket;
+  Expr expr = make_number(in_base(digits, base));
+  expr.name = digits + "_" + std::to_string(base);
+  return expr;
+}
+
 // A1_{16}: digits that start with a letter, in a base above ten.
 std::optional<Expr> Parser::based_letters() {
   std::string digits;
@@ -200,7 +214,8 @@ std::optional<Expr> Parser::based_letters() {
     digits += tokens_[end].text;
     if (end > at_ + 40) return std::nullopt;
   }
-  const bool shaped = digits.find_first_of("0123456789") != std::string::npos &&
+  const bool hexadecimal = digits.size() > 1 && digits.find_first_not_of("ABCDEF") == std::string::npos;
+  const bool shaped = (hexadecimal || digits.find_first_of("0123456789") != std::string::npos) &&
                       digits.find_first_not_of("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") == std::string::npos;
   if (!shaped || tokens_.size() - end < 3 || base_at(tokens_[end], tokens_[end + 1], tokens_[end + 2]) <= 10)
     return std::nullopt;
@@ -222,9 +237,11 @@ Expr Parser::number() {
   }
   std::string digits = token.text;
   size_t end = at_;
-  while (!tokens_[end].spaced && (tokens_[end].kind == TokenKind::letter || tokens_[end].kind == TokenKind::number) &&
-         end < at_ + 40)
-    digits += tokens_[end++].text;
+  const auto is_digit_token = [](const Token& t) {
+    return t.kind == TokenKind::letter || t.kind == TokenKind::number ||
+           (t.kind == TokenKind::word && t.text.size() == 1);
+  };
+  while (!tokens_[end].spaced && is_digit_token(tokens_[end]) && end < at_ + 40) digits += tokens_[end++].text;
   const size_t left = tokens_.size() - end;
   const int base = left >= 3 ? base_at(tokens_[end], tokens_[end + 1], tokens_[end + 2]) : 0;
   if (base > 0 && (end == at_ || base > 10)) {
@@ -234,6 +251,7 @@ Expr Parser::number() {
     expr.name = digits + "_" + std::to_string(base);
     return expr;
   }
+  if (auto based = in_named_base(token.text)) return *based;
   Expr expr = read_token(token.text);
   if (pointed && (is_op("...") || is_command("ldots") || is_command("dots") ||
                   is_command("cdots"))) {  // 0.333... repeats its last digit when that stands three times

@@ -52,6 +52,7 @@ Expr Parser::primary() {
     case TokenKind::word:
       if (auto based = based_letters()) return *based;
       if (auto chosen = combination()) return *chosen;
+      if (auto event = probability()) return *event;
       return token.kind == TokenKind::word ? word() : (++at_, symbol(tokens_[at_ - 1].text));
     case TokenKind::command:
       return command();
@@ -65,7 +66,7 @@ Expr Parser::primary() {
   if (token.text == "(" || token.text == "[" || token.text == "]") return bracket(token.text);
   if (token.text == "{") return braces();
   if (token.text == "\\{") return set();
-  if (token.text == "|" || token.text == "\\|") return bars(token.text);
+  if (token.text == "|" || token.text == "\\|" || token.text == "\\mid") return bars(token.text);
   if (token.text == "...") return ++at_, Expr{.kind = Kind::symbol, .name = "..."};
   throw ParseFailure{};
 }
@@ -104,6 +105,9 @@ std::string Parser::subscript() {
 }
 
 Expr Parser::symbol(std::string name) {
+  const size_t sign = is_op("{", 1) ? 2 : 1;
+  const bool half = is_op("^") && (is_op("*", sign) || is_op("+", sign)) && (sign == 1 || is_op("}", 3));
+  if (half && (name == "R" || name == "Z" || name == "N" || name == "Q")) return half_set(name);
   std::string tail = subscript();
   if (name == "\\top" || name == "\\intercal") name = "T";
   if (name == "\\varphi" || name == "\\varepsilon" || name == "\\vartheta" || name == "\\varrho") name.erase(1, 3);
@@ -114,6 +118,26 @@ Expr Parser::symbol(std::string name) {
     ++at_;
   }
   return tail.empty() ? named(name) : Expr{.kind = Kind::symbol, .name = bound + tail};
+}
+
+// P(X = 2), P(A | B): the name of a probability, which no reading of its brackets would help.
+std::optional<Expr> Parser::probability() {
+  if (peek().text != "P" || !is_op("(", 1) || peek(1).spaced) return std::nullopt;
+  static constexpr std::string_view kEvents = " = | < > <= >= \\mid mid le leq ge geq cap cup ne neq in ";
+  std::string name = "P";
+  bool event = false;
+  size_t end = 1;
+  for (int depth = 0; end < 40; ++end) {
+    const Token& token = peek(end);
+    if (token.kind == TokenKind::end) return std::nullopt;
+    name += token.text == "\\mid" ? "|" : token.text;
+    depth += is_op("(", end) ? 1 : is_op(")", end) ? -1 : 0;
+    event = event || (token.kind != TokenKind::word && kEvents.find(" " + token.text + " ") != std::string_view::npos);
+    if (depth == 0) break;
+  }
+  if (!event || end == 40) return std::nullopt;
+  at_ += end + 1;
+  return Expr{.kind = Kind::symbol, .name = name};
 }
 
 // The variable of a sum or an integral around by its depth, #0, #1, …: whatever it is called. Other names as they are.
@@ -162,6 +186,7 @@ Expr Parser::braces() {
   else if (take_command("over"))
     inside = make_two(Kind::divide, std::move(inside), sum());
   bars_ = bars;
+  if (is_op(".") && is_op("}", 1)) ++at_;
   expect("}");
   if (inside.kind == Kind::list && inside.name == ",") inside.kind = Kind::set, inside.name = "";
   return inside;
@@ -172,8 +197,10 @@ Expr Parser::set() {
   expect("\\{");
   if (take_op("\\}")) return {.kind = Kind::named_set, .name = "empty"};
   if (take_command("begin")) {
-    Expr rows = environment();
-    return take_op("\\}") ? rows : system_of(rows);
+    const bool closed = closes_set();
+    Expr rows = environment(!closed);
+    if (closed) expect("\\}");
+    return rows;
   }
   const int bars = std::exchange(bars_, 1);  // a | here is "such that"
   const bool in_set = std::exchange(in_set_, true);
@@ -321,12 +348,22 @@ Expr Parser::half_set(const std::string& name) {
   const std::string& sign = peek(mark).text;
   const bool positive = sign == "+" || sign == ">" || sign == ">=" || sign == "ge" || sign == "geq";
   const bool negative = sign == "-" || sign == "<" || sign == "<=" || sign == "le" || sign == "leq";
-  if (script == 0 || !(positive || negative)) return {.kind = Kind::named_set, .name = name};
+  if (script == 0 || !(positive || negative || sign == "*" || sign == "ast"))
+    return {.kind = Kind::named_set, .name = name};
+  if (sign == "*" || sign == "ast") {  // without zero
+    at_ += mark + 1;
+    if (mark > script) expect("}");
+    if (name == "N") return {.kind = Kind::named_set, .name = "Z+"};
+    return make_two(Kind::set_op, {.kind = Kind::named_set, .name = name}, make_one(Kind::set, make_number(0)),
+                    "difference");
+  }
   const bool closed = sign.size() > 1;
   at_ += mark + 1;
   if (peek().kind == TokenKind::number && peek().text == "0") ++at_;
   if (mark > script) expect("}");
-  if (name != "R") return {.kind = Kind::named_set, .name = name + (positive ? "+" : "-") + (closed ? "0" : "")};
+  if (name != "R")
+    return {.kind = Kind::named_set,
+            .name = (name == "N" && positive && !closed ? "Z" : name) + (positive ? "+" : "-") + (closed ? "0" : "")};
   const Expr infinity{.kind = Kind::constant, .name = "inf"};
   if (positive) return make_two(Kind::tuple, make_number(0), infinity, closed ? "[)" : "()");
   return make_two(Kind::tuple, make_one(Kind::negate, infinity), make_number(0), closed ? "(]" : "()");

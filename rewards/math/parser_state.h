@@ -15,6 +15,7 @@ namespace cohort::math {
 struct ParseFailure {};
 
 bool is_fraction(std::string_view command);                               // frac and its sizes
+bool is_rounding_word(const Token& token);                                // "approximately"
 bool is_whole(const Expr& expr);                                          // an integer written without a point
 Expr read_token(const std::string& text);                                 // a number token: mantissa and exponent
 std::optional<Expr> scientific(const Expr& mantissa, const Expr& scale);  // 2.5 and 10^{-3} as one written number
@@ -48,6 +49,7 @@ class Parser {
   bool is_letter_ratio(const Expr& left) const;
   bool goes_on_with_number(const Expr& left) const;
   bool take_degree_letter();
+  bool take_temperature(Expr& left);
 
   // parser_words.cpp
   void take_unit(Expr& expr);
@@ -68,6 +70,7 @@ class Parser {
   Expr number();
   Expr repeating(const Token& token);
   std::optional<Expr> based_letters();
+  std::optional<Expr> in_named_base(const std::string& digits);
   Expr bracketed_period(const Token& token);
   std::optional<Expr> mixed_fraction(const Expr& whole);
   std::optional<Expr> combination();
@@ -76,6 +79,7 @@ class Parser {
   // parser_primary.cpp
   Expr primary();
   Expr symbol(std::string name);
+  std::optional<Expr> probability();
   Expr named(const std::string& name) const;
   std::string as_bound(const std::string& name) const;
   std::string subscript();
@@ -110,7 +114,8 @@ class Parser {
   std::optional<Expr> derivative();
 
   // parser_environment.cpp
-  Expr environment();
+  Expr environment(bool branches = false);
+  bool closes_set() const;
   std::string environment_name();
   Expr rows(bool matrix);
   Expr condition();

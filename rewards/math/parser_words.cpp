@@ -112,6 +112,14 @@ bool starts_condition(std::string_view word) {
          word == "for all" || word == "for any" || word == "for every" || word == "for some";
 }
 
+// The sign of "all real numbers greater than"; empty for other words.
+std::string_view ordering_of(std::string_view words) {
+  if (words == " greater than" || words == " larger than" || words == " more than") return ">";
+  if (words == " less than" || words == " smaller than") return "<";
+  if (words == " greater than or equal to" || words == " at least") return ">=";
+  return words == " less than or equal to" || words == " at most" ? "<=" : "";
+}
+
 }  // namespace
 
 // Words that end in "is" or "are" before something else: "The total cost is 5".
@@ -214,7 +222,8 @@ bool Parser::take_unit_part(std::string& unit) {
     at_ += 2;
   } else if ((is_op(".") || is_op("-") || is_op("(") || is_op(")") || is_op("'") || is_op("?")) && unit.size() < 200) {
     ++at_;  // punctuation inside prose
-  } else if (token.kind == TokenKind::letter && token.spaced) {
+  } else if (token.kind == TokenKind::letter &&
+             (token.spaced || unit.ends_with("integer") || unit.ends_with("integers"))) {
     unit += " " + token.text;
     ++at_;
   } else {
@@ -226,6 +235,7 @@ bool Parser::take_unit_part(std::string& unit) {
 // Words behind an expression, with powers and slashes between them: "square feet", "cm^2", "m/s".
 void Parser::take_unit(Expr& expr) {
   std::string unit;
+  if (is_op("(") && is_rounding_word(peek(1)) && peek(2).kind == TokenKind::number && is_op(")", 3)) at_ += 4;
   while (!is_bracketed_condition() && take_unit_part(unit)) {
   }
   if (!unit.empty()) expr.unit += (expr.unit.empty() ? "" : " ") + unit;
@@ -263,7 +273,11 @@ std::optional<Expr> Parser::spelled_number() {
 bool Parser::take_magnitude(Expr& left) {
   if (peek().kind != TokenKind::word) return false;
   for (const Magnitude& magnitude : kMagnitudes) {
-    if (peek().text != magnitude.word && !(peek().text.starts_with(magnitude.word) && (magnitude.word[0] & 0x80) != 0))
+    if (peek().text.starts_with(std::string(magnitude.word) + " ")) {  // \text{million dollars}
+      tokens_[at_].text.erase(0, magnitude.word.size() + 1);
+      --at_;
+    } else if (peek().text != magnitude.word &&
+               !(peek().text.starts_with(magnitude.word) && (magnitude.word[0] & 0x80) != 0))
       continue;
     ++at_;
     if (left.kind == Kind::symbol && left.name == "a") left = make_number(1);  // a hundred
@@ -292,7 +306,8 @@ Expr Parser::word() {
     ++at_;
   }
   prose_ = prose_ || (bare && text.find(' ') != std::string::npos);
-  if (bare && is_reckoned_with()) throw ParseFailure{};  // "We get -4" is no difference
+  const bool leaves_out = text.ends_with(" except") || text.ends_with(" than") || text.ends_with(" except for");
+  if (bare && !leaves_out && is_reckoned_with()) throw ParseFailure{};  // "We get -4" is no difference
   struct Named {
     std::string_view words, set;
   };
@@ -316,6 +331,21 @@ Expr Parser::word() {
                                                     {"the empty set", "empty"}}};
   for (const Named& named : kNamed) {
     if (text == named.words) return {.kind = Kind::named_set, .name = std::string(named.set)};
+    if (named.set == "empty" || !text.starts_with(named.words)) continue;
+    const std::string_view rest = std::string_view(text).substr(named.words.size());
+    if (rest == " except" || rest == " except for" || rest == " other than" || rest == " excluding") {
+      prose_ = false;
+      Expr left = list(true);  // what is left out
+      left = left.kind == Kind::list ? make(Kind::set, std::move(left.args)) : make_one(Kind::set, std::move(left));
+      return make_two(Kind::set_op, {.kind = Kind::named_set, .name = std::string(named.set)}, std::move(left),
+                      "difference");
+    }
+    if (const auto order = ordering_of(rest); !order.empty()) {
+      prose_ = false;
+      Expr relation = make_two(Kind::relation, {.kind = Kind::symbol, .name = "x"}, sum());
+      relation.operators = {std::string(order)};
+      return relation;
+    }
   }
   return {.kind = Kind::text, .name = text};
 }

@@ -18,7 +18,30 @@ bool is_equation(const Expr& relation) {
 // Calls that a problem asks the value of: cos θ = 1/2, |AB| = 5.
 bool names_value(std::string_view call) {
   return call == "abs" || call == "sin" || call == "cos" || call == "tan" || call == "cot" || call == "max" ||
-         call == "min" || call == "det" || call == "arg";
+         call == "min" || call == "det" || call == "arg" || call == "log" || call == "ln" || call == "gcd" ||
+         call == "lcm" || call == "Re" || call == "Im";
+}
+
+// f(3), g(f(1)): a function's letter and what it is of.
+bool is_value_of_function(const Expr& expr) {
+  static constexpr std::string_view kGreek = " \\zeta \\phi \\sigma \\tau \\Gamma \\psi \\pi ";
+  if (expr.kind == Kind::product && expr.args.size() == 2 && expr.args[0].kind == Kind::symbol &&
+      !has_symbols(expr.args[1]) && kGreek.find(" " + expr.args[0].name + " ") != std::string_view::npos)
+    return true;
+  return expr.kind == Kind::product && expr.args.size() == 2 && expr.args[0].kind == Kind::symbol &&
+         expr.args[0].name.size() == 1 &&
+         std::string_view("fghpqrFGHPQRSTVA").find(expr.args[0].name[0]) != std::string_view::npos &&
+         (!has_symbols(expr.args[1]) || is_value_of_function(expr.args[1]));
+}
+
+// y', f'(x), dy/dx.
+bool is_derivative_name(const Expr& expr) {
+  if (expr.kind == Kind::symbol) return expr.name.ends_with("'") && !expr.name.ends_with("''");
+  if (expr.kind == Kind::product) return expr.args.size() == 2 && is_derivative_name(expr.args[0]);
+  const auto differential = [](const Expr& e) {
+    return e.kind == Kind::product && e.args.size() == 2 && e.args[0].kind == Kind::symbol && e.args[0].name == "d";
+  };
+  return expr.kind == Kind::divide && differential(expr.args[0]) && differential(expr.args[1]);
 }
 
 // f^{-1}(x)
@@ -32,20 +55,30 @@ bool is_inverse_function(const Expr& expr) {
 bool is_name(const Expr& expr) {
   if (expr.kind == Kind::symbol || expr.kind == Kind::text || (expr.kind == Kind::constant && expr.name != "inf"))
     return true;
-  if (expr.kind == Kind::call) return expr.args.size() == 1 && names_value(expr.name) && is_name(expr.args[0]);
-  if (is_inverse_function(expr)) return true;
+  if (expr.kind == Kind::call && (expr.name == "log" || expr.name == "ln") && expr.args.size() == 2)
+    return is_name(expr.args[0]);
+  if (expr.kind == Kind::call)
+    return names_value(expr.name) && std::all_of(expr.args.begin(), expr.args.end(), is_name);
+  if (is_inverse_function(expr) || is_value_of_function(expr)) return true;
   if (expr.kind != Kind::product && expr.kind != Kind::sum && expr.kind != Kind::divide && expr.kind != Kind::tuple &&
-      expr.kind != Kind::ratio)
+      expr.kind != Kind::ratio && expr.kind != Kind::degree && expr.kind != Kind::set_op && expr.kind != Kind::matrix)
     return false;
+  if (expr.kind == Kind::matrix)
+    return std::all_of(expr.args.begin(), expr.args.end(),
+                       [](const Expr& row) { return std::all_of(row.args.begin(), row.args.end(), is_name); });
   return std::all_of(expr.args.begin(), expr.args.end(), is_name);
 }
 
-// f(x) or y: names for the value of a function.
+// f(x) or y: names for the value of a function. AB and xy are none.
 bool is_function_name(const Expr& expr) {
   if (expr.kind == Kind::symbol) return expr.name == "y" || expr.name == "f";
   if (is_inverse_function(expr)) return true;
-  return expr.kind == Kind::product && expr.args.size() == 2 && expr.args[0].kind == Kind::symbol &&
-         expr.args[0].name.size() == 1;
+  const bool pair = expr.kind == Kind::product && expr.args.size() == 2 && expr.args[0].kind == Kind::symbol &&
+                    expr.args[1].kind == Kind::symbol;
+  if (!pair || expr.args[0].name.size() != 1) return false;
+  const char first = expr.args[1].name[0];
+  const bool variable = (first >= 'a' && first <= 'z') || first == '\\';
+  return variable && std::string_view("fghyuvFGHPQRSTVAC").find(expr.args[0].name[0]) != std::string_view::npos;
 }
 
 // x beside x_1: an index that only one side has counts the solutions.
@@ -62,6 +95,40 @@ bool differ_by_argument(const Expr& a, const Expr& b) {
   };
   const bool one = (a.kind == Kind::symbol) != (b.kind == Kind::symbol);
   return one && (is_function_name(a) || is_function_name(b)) && function(a) == function(b) && !function(a).empty();
+}
+
+// |AB| as AB: the length.
+Expr without_length_bars(const Expr& name) {
+  const bool length = name.kind == Kind::call && name.name == "abs" && name.args[0].kind == Kind::product;
+  return length && std::all_of(
+                       name.args[0].args.begin(), name.args[0].args.end(),
+                       [](const Expr& e) { return e.kind == Kind::symbol && e.name[0] >= 'A' && e.name[0] <= 'Z'; })
+             ? Expr(name.args[0])
+             : name;
+}
+
+// n beside N.
+bool differ_by_case(const Expr& a, const Expr& b) {
+  const bool letters = a.kind == Kind::symbol && b.kind == Kind::symbol && a.name.size() == 1 && b.name.size() == 1;
+  return letters && (a.name[0] | 0x20) == (b.name[0] | 0x20);
+}
+
+// f(t) = 2t^2 with the variable of f(x) = …
+Expr with_variable_of(const Expr& gold, const Expr& answer) {
+  const Expr &f = gold.args[0], &g = answer.args[0];
+  const auto shaped = [](const Expr& e) {
+    return e.kind == Kind::product && is_function_name(e) && !is_inverse_function(e);
+  };
+  if (!shaped(f) || !shaped(g) || f.args[0].name != g.args[0].name || f.args[1].name == g.args[1].name) return answer;
+  const auto taken = with_symbol(answer, f.args[1].name, make_number(0));
+  return identical(taken, answer) ? with_symbol(answer, g.args[1].name, f.args[1]) : answer;
+}
+
+bool is_coordinate(const Expr& expr) {
+  return expr.kind == Kind::symbol && (expr.name == "x" || expr.name == "y");
+}
+bool is_parameter(const Expr& expr) {
+  return expr.kind == Kind::symbol && expr.name != "x" && expr.name != "y" && expr.name != "z";
 }
 
 Expr difference(const Expr& relation) {
@@ -123,7 +190,8 @@ bool Comparer::relations(const Expr& written_gold, const Expr& written_answer) {
   return inequalities(gold, answer);
 }
 
-bool Comparer::equations(const Expr& gold, const Expr& answer) {
+bool Comparer::equations(const Expr& gold, const Expr& written_answer) {
+  const Expr answer = with_variable_of(gold, written_answer);
   if (gold.args.size() == answer.args.size() && ordered(gold.args, answer.args)) return true;
   if (gold.args.size() != 2)  // of a chain both ends count
     return same(gold.args.back(), answer.args.back()) && same(gold.args[0], answer.args[0]);
@@ -131,12 +199,24 @@ bool Comparer::equations(const Expr& gold, const Expr& answer) {
   if (same(gold.args[0], answer.args[1]) && same(gold.args[1], answer.args[0])) return true;
   const bool both_named = is_name(gold.args[0]) && is_name(answer.args[0]);
   const bool both_functions = is_function_name(gold.args[0]) && is_function_name(answer.args[0]);
-  const bool one_name = both_functions || differ_by_index(gold.args[0], answer.args[0]) ||
+  const bool both_lengths = identical(without_length_bars(gold.args[0]), without_length_bars(answer.args[0]));
+  const bool both_derivatives = is_derivative_name(gold.args[0]) && is_derivative_name(answer.args[0]);
+  const bool one_name = both_functions || both_derivatives || both_lengths ||
+                        (!options_.match_case && differ_by_case(gold.args[0], answer.args[0])) ||
+                        differ_by_index(gold.args[0], answer.args[0]) ||
                         differ_by_argument(gold.args[0], answer.args[0]);
   if (both_named && (!options_.strict_names || one_name) && same(gold.args[1], answer.args[1])) return true;
   const Expr left = difference(gold), right = difference(answer);
   if (!has_symbols(left) || !has_symbols(right)) return false;
+  if ((any_of(left, divides_by_symbol) || any_of(right, divides_by_symbol)) &&
+      compare_proportional(numerator_of(left), numerator_of(right), false, Domain::complex, seed_, budget_) ==
+          Relation::same)
+    return true;  // xy = 1 and y = 1/x
   const Domain domain = domain_of(left, right);
+  if (any_of(left, is_coordinate) && any_of(left, is_parameter) && any_of(right, is_parameter) &&
+      compare_proportional(left, right, false, Domain::positive, seed_, budget_, true) == Relation::same &&
+      compare_proportional(left, right, false, domain, seed_ + 1, budget_, true) == Relation::same)
+    return true;
   if (domain != Domain::positive &&
       compare_proportional(left, right, false, Domain::positive, seed_, budget_) != Relation::same)
     return false;

@@ -20,6 +20,16 @@ bool is_infinity(const Expr& expr) {
   return expr.kind == Kind::constant && expr.name == "inf";
 }
 
+bool is_infinite(const Expr& expr) {
+  return is_infinity(expr) || (expr.kind == Kind::negate && is_infinity(expr.args[0]));
+}
+
+// [2, ∞] is no set of reals.
+bool closes_at_infinity(const Expr& interval) {
+  return (interval.name[0] == '[' && is_infinite(interval.args[0])) ||
+         (interval.name[1] == ']' && is_infinite(interval.args[1]));
+}
+
 // Intervals side by side, which together are their union: one of them at least is no point.
 bool is_list_of_intervals(const Expr& expr) {
   const auto is_pair = [](const Expr& e) { return e.kind == Kind::tuple && e.args.size() == 2; };
@@ -54,7 +64,7 @@ class RealSet {
       case Kind::named_set:
         return expr.name == "R" || expr.name == "empty";
       case Kind::tuple:
-        return expr.args.size() == 2 && bound(expr.args[0]) && bound(expr.args[1]);
+        return expr.args.size() == 2 && bound(expr.args[0]) && bound(expr.args[1]) && !closes_at_infinity(expr);
       case Kind::set:
         return std::all_of(expr.args.begin(), expr.args.end(), [&](const Expr& arg) { return bound(arg); });
       case Kind::set_op:

@@ -18,7 +18,7 @@ struct Box {
 // Length of the command that opens a box at the start of `text`; zero for none. A backspace is the \b of an escape read
 // once too often.
 size_t box_command(std::string_view text) {
-  for (std::string_view command : {"\\boxed", "\\fbox", "\\framebox", "\boxed"}) {
+  for (std::string_view command : {"\\boxed", "\\fbox", "\\framebox", "\boxed", "\\Boxed"}) {
     if (text.starts_with(command)) return command.size();
   }
   return 0;
@@ -174,6 +174,29 @@ std::string_view first_formula(std::string_view text) {
   return {};
 }
 
+std::optional<std::string> last_solutions(std::string_view text) {
+  const auto last = last_formula(text);
+  if (!last) return std::nullopt;
+  const auto name_of = [](std::string_view formula) {  // of x = 3
+    formula = trim(formula);
+    const std::string_view name = trim(formula.substr(0, std::min(formula.find('='), formula.size())));
+    return name.size() == 1 && is_letter(name[0]) && formula.size() > 2 && formula.find('=') < 3 ? name
+                                                                                                 : std::string_view();
+  };
+  const std::string_view name = name_of(*last);
+  const size_t open = static_cast<size_t>(last->data() - text.data());
+  if (name.empty() || open == 0 || text[open - 1] != '$') return std::nullopt;
+  const std::string_view before = text.substr(0, open - 1);
+  for (std::string_view joint : {"$ and ", "$ or ", "$, and ", "$, or "}) {
+    if (!before.ends_with(joint)) continue;
+    const std::string_view first = before.substr(0, before.size() - joint.size());
+    const size_t start = first.rfind('$');
+    if (start == std::string_view::npos || name_of(first.substr(start + 1)) != name) return std::nullopt;
+    return std::string(first.substr(start + 1)) + ", " + std::string(*last);
+  }
+  return std::nullopt;
+}
+
 std::optional<std::string_view> announced_after_boxes(std::string_view text) {
   constexpr std::string_view kPhrase = "inal answer is";
   const size_t at = find_last(text, kPhrase);
@@ -217,7 +240,7 @@ std::optional<std::string_view> under_heading(std::string_view text) {
 
 std::optional<std::string_view> before_answer_phrase(std::string_view text) {
   for (std::string_view phrase :
-       {" is the answer", " is the final answer", " is the correct answer", " is our answer"}) {
+       {" is the answer", " is the final answer", " is the correct answer", " is our answer", " is correct"}) {
     const size_t end = find_last(text, phrase);
     if (end == std::string_view::npos) continue;
     const std::string_view before = text.substr(0, end).substr(end - std::min<size_t>(end, kMaxBare));
@@ -226,7 +249,9 @@ std::optional<std::string_view> before_answer_phrase(std::string_view text) {
       const size_t at = before.rfind(stop);
       if (at != std::string_view::npos) start = std::max(start, at + stop.size());
     }
-    return trim(before.substr(start));
+    const std::string_view answer = trim(before.substr(start));
+    const bool choice = answer.starts_with("Choice ") || answer.starts_with("Option ") || answer.starts_with("(");
+    if (phrase != " is correct" || (choice && answer.size() < 12)) return answer;
   }
   return std::nullopt;
 }

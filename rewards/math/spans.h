@@ -29,6 +29,9 @@ std::optional<std::string_view> announced_after_boxes(std::string_view text);
 std::optional<std::string_view> last_formula(std::string_view text);
 std::string_view first_formula(std::string_view text);
 
+/// "$x = 3$ and $x = 5$" at the end of a text: the formulas that give one name its values, joined by commas.
+std::optional<std::string> last_solutions(std::string_view text);
+
 /// Behind the last "####", to the next blank line.
 std::optional<std::string_view> after_hashes(std::string_view text);
 

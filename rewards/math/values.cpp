@@ -11,6 +11,7 @@ namespace {
 constexpr std::string_view kUnitLetters = "mshgLlJNWVAKCF";
 
 bool is_unit(const Expr& expr) {
+  if (expr.kind == Kind::symbol && expr.name == "\\Omega") return true;
   if (expr.kind == Kind::symbol)
     return expr.name.size() == 1 && kUnitLetters.find(expr.name[0]) != std::string_view::npos;
   if (expr.kind == Kind::power) return is_unit(expr.args[0]) && !has_symbols(expr.args[1]);
@@ -98,6 +99,11 @@ Domain Comparer::domain_of(const Expr& a, const Expr& b) const {
             e.name == "!!") &&
            has_symbols(e);
   };
+  const auto steps = [](const Expr& e) { return e.kind == Kind::call && (e.name == "floor" || e.name == "ceil"); };
+  const auto no_index = [](const Expr& e) {
+    return e.kind == Kind::symbol && e.name != "n" && e.name != "k" && e.name != "m";
+  };
+  if ((any_of(a, steps) || any_of(b, steps)) && !any_of(a, no_index) && !any_of(b, no_index)) return Domain::integer;
   const auto runs = [](const Expr& e) {  // a sum up to n
     return e.kind == Kind::big && (has_symbols(e.args[1]) || has_symbols(e.args[2]));
   };
@@ -167,26 +173,44 @@ bool same_digits(const Expr& gold, const Expr& answer) {
 
 namespace {
 
-// C(n, k): the number of choices.
-Expr as_choices(const Expr& expr) {
-  const bool shaped = expr.kind == Kind::product && expr.args.size() == 2 && expr.args[0].kind == Kind::symbol &&
-                      expr.args[0].name == "C" && expr.args[1].kind == Kind::tuple && expr.args[1].args.size() == 2;
-  return shaped ? make(Kind::call, expr.args[1].args, "binom") : expr;
+// 6 PM
+bool is_full_hour(const Expr& expr) {
+  const std::string half = expr.unit.empty() ? "" : folded_words(expr.unit);
+  return expr.kind == Kind::number && (half == "am" || half == "pm");
+}
+
+Expr with_minutes(const Expr& hour) {
+  Expr minutes = make_number(0);
+  minutes.name = "00";
+  Expr time = make_two(Kind::ratio, hour, std::move(minutes));
+  time.args[0].unit.clear();
+  time.unit = hour.unit;
+  return time;
+}
+
+bool is_c(const Expr& expr) {
+  return expr.kind == Kind::symbol && expr.name[0] == 'C';
 }
 
 }  // namespace
 
 bool Comparer::values(const Expr& written_gold, const Expr& written_answer) {
-  const Expr gold = as_choices(written_gold), answer = as_choices(written_answer);
+  const bool gold_names = any_of(written_gold, is_c), answer_names = any_of(written_answer, is_c);
+  const Expr gold = gold_names ? as_choices(written_gold, answer_names) : written_gold,
+             answer = answer_names ? as_choices(written_answer, gold_names) : written_answer;
   if (!options_.strict_bases && same_digits(gold, answer)) return true;
   if (gold.kind == Kind::ratio && answer.kind == Kind::ratio) return ratios(gold, answer);
+  if (gold.kind == Kind::ratio && is_full_hour(answer)) return ratios(gold, with_minutes(answer));
+  if (answer.kind == Kind::ratio && is_full_hour(gold)) return ratios(with_minutes(gold), answer);
   for (const Kind mark : {Kind::percent, Kind::degree}) {
     const auto [gold_value, gold_marked] = without_mark(gold, mark);
     const auto [answer_value, answer_marked] = without_mark(answer, mark);
     if (!gold_marked && !answer_marked) continue;
     if (gold_marked && answer_marked) return plain_values(gold_value, answer_value);
     const Mark reading = mark == Kind::degree ? options_.degrees : options_.percent;
-    const bool as_written = reading != Mark::scales, as_scaled = reading != Mark::dropped;
+    const bool rounded_angle = mark == Kind::degree && !gold_marked && gold.kind == Kind::number && gold.decimals >= 0;
+    const bool as_written = reading != Mark::scales,
+               as_scaled = reading == Mark::scales || (reading == Mark::either && !rounded_angle);  // 1.17 is not 67°
     return (as_written && plain_values(gold_value, answer_value)) || (as_scaled && plain_values(gold, answer));
   }
   if (options_.log_base == LogBase::ten) return plain_values(with_common_logs(gold), with_common_logs(answer));
@@ -238,7 +262,8 @@ bool Comparer::is_rounded_to(const Expr& gold, const Rational& gold_value, const
                                : denominator(Rational(answer_value * *power(Rational(10), 6))) != 1;
     if (!unrounded) return false;
   }
-  return abs(gold_value - answer_value) * 2 <= Rational(1) / *power(Rational(10), gold.decimals);
+  const Rational twice = abs(gold_value - answer_value) * 2, last = Rational(1) / *power(Rational(10), gold.decimals);
+  return twice < last || (twice == last && abs(gold_value) > abs(answer_value));  // 0.125 as 0.13, not as 0.12
 }
 
 // The rule of digits, in exact arithmetic.

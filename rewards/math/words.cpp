@@ -39,6 +39,18 @@ bool is_run_of_letters(const std::string& word) {
   return word.size() <= 12 && std::all_of(word.begin(), word.end(), is_letter);
 }
 
+// "(A), (C)" as AC; empty where one part is no letter.
+std::string letters_in(const Expr& text) {
+  std::string letters;
+  for (const Expr& part : parts_of(text)) {
+    std::string name = part.name;
+    std::erase_if(name, [](char c) { return !is_letter(c); });
+    if (name.size() != 1) return {};
+    letters += name;
+  }
+  return letters;
+}
+
 }  // namespace
 
 // Prose: the same words. A run of letters on one side may be a product of symbols on the other.
@@ -61,6 +73,12 @@ bool Comparer::words(const Expr& gold, const Expr& answer) {
     const auto parts = parts_of(text);
     const auto& [a, b] = gold.kind == Kind::text ? std::tie(parts, other.args) : std::tie(other.args, parts);
     return parts.size() > 1 && unordered(a, b, false);
+  }
+  if (other.kind == Kind::product && text.name.find_first_of(",&") != std::string::npos) {
+    const auto letters = letters_of(letters_in(text));
+    return letters.size() > 1 &&
+           std::is_permutation(letters.begin(), letters.end(), other.args.begin(), other.args.end(),
+                               [](const Expr& a, const Expr& b) { return a.name == b.name; });
   }
   if (other.kind != Kind::product || !is_run_of_letters(text.name)) return false;
   const auto letters = letters_of(text.name);  // in order: ABC, not an anagram

@@ -37,6 +37,8 @@ TEST(AccuracyConventions, EachOptionTurnsTheVerdict) {
       {"x=5", "5", {.relations = Relations::strict}, true},
       {"(2,\\infty)", "x>2", {.relations = Relations::strict}, true},
       {"x>2", "(2,\\infty)", {.relations = Relations::asked}, true},
+      {"\\frac{3}{x-1}, x\\ne1", "\\frac{3}{x-1}", {.relations = Relations::strict}, true},
+      {"n=12", "N=12", {.match_case = true}, true},
       {"\\frac12", "\\frac24", {.simplified = true}, true},
       {"7", "3+4", {.simplified = true}, true},
       {"8", "2^3", {.simplified = true}, true},

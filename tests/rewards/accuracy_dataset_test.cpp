@@ -47,7 +47,25 @@ std::vector<std::string> wrapped(const std::string& answer) {
           mark("**Final Answer:** $", answer, "$"),
           mark("We find that\n\\[", answer, "\\]"),
           mark("The final answer is \\(", answer, "\\). I hope it is correct."),
+          mark("So $\\boxed{", answer, "}$ is what was asked for, and we are done."),
+          mark("It follows that $$\\boxed{ ", answer, " }.$$"),
+          mark("Final Answer: The final answer is $", answer, "$. I hope it is correct."),
+          mark("### Final Answer\n\n$$", answer, "$$"),
+          mark("Earlier $\\boxed{0.123}$ looked right.\n\nThe answer is $\\boxed{", answer, "}$.<|im_end|>"),
+          mark("<think>\nmaybe 3\n</think>\n\n<answer>\n$", answer, "$\n</answer>"),
+          mark("所以答案是 $", answer, "$。"),
+          mark("故答案为：$\\boxed{", answer, "}$．"),
           mark("We add.\n#### ", answer, "")};
+}
+
+// \frac{1}{2} as \frac12, where both are single digits.
+std::string shortened(std::string text) {
+  for (size_t at = text.find("\\frac{"); at != std::string::npos; at = text.find("\\frac{", at + 5)) {
+    const auto digit = [&](size_t i) { return i < text.size() && text[i] >= '0' && text[i] <= '9'; };
+    if (digit(at + 6) && text.substr(at + 7, 2) == "}{" && digit(at + 9) && text.substr(at + 10, 1) == "}")
+      text.replace(at + 5, 6, {text[at + 6], text[at + 9]});
+  }
+  return text;
 }
 
 std::vector<std::string> respelled(const std::string& answer) {
@@ -58,6 +76,16 @@ std::vector<std::string> respelled(const std::string& answer) {
           replaced(answer, "\\text{", "\\mbox{"),
           replaced(answer, ",\\!", "{,}"),
           replaced(answer, " ", "  "),
+          replaced(answer, "\\frac", "\\displaystyle\\frac"),
+          replaced(replaced(answer, "\\left", ""), "\\right", "") + "\\,",
+          "\\,\\! " + answer + "\\;",
+          "{" + answer + "}",
+          "\\displaystyle " + answer,
+          replaced(replaced(answer, "\\left(", "("), "\\right)", ")"),
+          replaced(answer, "+", " + "),
+          replaced(answer, "=", " = "),
+          answer + ".",
+          shortened(answer),
           " " + answer + " ",
           replaced(answer, "^\\circ", "^{\\circ}"),
           replaced(answer, "\\cdot", "\\times"),

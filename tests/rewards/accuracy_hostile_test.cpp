@@ -52,6 +52,8 @@ const char* const kTowers[] = {"9^{9^{9^{9}}}",
                                "\\lfloor 10^{500}\\pi\\rfloor",
                                "i^{10^{50}}",
                                "7^{7^7}",
+                               "\\{x\\in\\mathbb{Z}\\mid -10^9<x<10^9\\}",
+                               "\\{x\\in\\mathbb{Z}\\mid 2^{2^{x}}<10^{100}\\}",
                                "(\\sqrt{2})^{100000}",
                                "2^{65536}-2^{65535}"};
 
@@ -120,7 +122,10 @@ TEST(AccuracyHostileAttack, AMegabyteOfBait) {
                                 "\\text{a}",  "x= ",
                                 "\\quad ",    "\\\\[",
                                 "(A) or ",    "twenty-",
-                                "and ",       "\\cr "}) {
+                                "and ",       "\\cr ",
+                                "P(A|",       "$x=1$ and ",
+                                "\\int",      "{\\sin}",
+                                "A is right", "∴"}) {
     const std::string bait = times(1'000'000 / part.size(), part);
     EXPECT_NE(score_of("accuracy", "12", bait).status, Status::correct) << part;
     EXPECT_NE(score_of("accuracy", "12", "<answer>" + bait).status, Status::correct) << part;
