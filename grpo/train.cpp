@@ -108,8 +108,12 @@ void sample(Job& job, Progress& progress) {
   std::vector<Task> tasks = job.tasks.next(int64_t(c.prompts_per_step) * c.steps_per_generation);
   make_room(job, tasks);
   SampledGroups sampled(job.run.folder, job.model(), job.compute);
-  CollectJob collect_job{
-      .tasks = tasks, .num_generations = c.num_generations, .sampling = c.sampling, .seed = c.seed, .step = job.step()};
+  CollectJob collect_job{.tasks = tasks,
+                         .num_generations = c.num_generations,
+                         .sampling = c.sampling,
+                         .seed = c.seed,
+                         .step = job.step(),
+                         .max_steps = c.max_steps};
   job.groups = collect(
       *job.engine, job.model(), *job.loaded.tokenizer, &job.scorer, collect_job, sampled.store(), [&](int64_t done) {
         progress.update(job.step(), "rollout " + std::to_string(done) + "/" + std::to_string(tasks.size()));
@@ -217,7 +221,8 @@ Json evaluate(Job& job) {
                                        .num_generations = c.eval_num_generations,
                                        .sampling = sampling,
                                        .seed = c.seed,
-                                       .step = -1});
+                                       .step = -1,
+                                       .max_steps = c.max_steps});
   Evaluation e = summarize(groups);
   Json row = {{"eval/pass@1", e.pass_at_1},
               {"eval/pass@1_low", e.ci_low},

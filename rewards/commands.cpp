@@ -68,7 +68,8 @@ Messages prompt_of(const Json& json) {
 
 // The reference of a row without "answer", by the names of TRL's and verl's rows.
 Json reference_of(const Json& row) {
-  if (row.contains("ground_truth")) return row["ground_truth"];
+  for (const char* name : {"solution", "ground_truth"})
+    if (row.contains(name) && !row[name].is_null()) return row[name];
   const Json model = row.value("reward_model", Json());
   return model.is_object() ? model.value("ground_truth", Json()) : Json();
 }

@@ -44,6 +44,7 @@ struct Judged {
   std::span<const int32_t> completion_ids;  // empty when the text came from a file
   bool truncated = false;                   // ended by the length limit
   int64_t step = 0;                         // optimizer steps of the run when it was sampled
+  int64_t max_steps = 0;                    // of the run; 0 outside of training
 };
 
 struct Deadline {

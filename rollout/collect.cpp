@@ -34,10 +34,11 @@ void expect_no_own_reward(const Task& task) {
                        ", which is not available yet: drop the column and name the reward for all tasks");
 }
 
-void judge(const Scorer& scorer, Group& group, int64_t step) {
+void judge(const Scorer& scorer, Group& group, int64_t step, int64_t max_steps) {
   std::vector<Judged> batch;
   for (const Rollout& r : group.rollouts)
-    batch.push_back({&group.task, r.text, r.completion.tokens, r.completion.finish == FinishReason::length, step});
+    batch.push_back(
+        {&group.task, r.text, r.completion.tokens, r.completion.finish == FinishReason::length, step, max_steps});
   std::vector<Score> scores = scorer.judge(batch);
   for (size_t i = 0; i < scores.size(); ++i) group.rollouts[i].score = std::move(scores[i]);
 }
@@ -70,7 +71,7 @@ std::vector<Group> collect(Engine& engine, const CausalLM& model, const Tokenize
       if (kept && kept->prompt == prompt && !kept->rollouts.empty() && kept->rollouts[0].completion.seed == seed) {
         if (scorer && is_out_of_date(*kept, job.tasks[i])) {
           kept->task = job.tasks[i];
-          judge(*scorer, *kept, std::max<int64_t>(0, job.step));
+          judge(*scorer, *kept, std::max<int64_t>(0, job.step), job.max_steps);
           store.keep(int64_t(i), *kept);
         }
         groups[i] = std::move(*kept);
@@ -88,7 +89,7 @@ std::vector<Group> collect(Engine& engine, const CausalLM& model, const Tokenize
   while (std::optional<Finished> finished = engine.next_completed()) {
     int64_t i = finished->request.id;
     groups[size_t(i)] = group_of(job.tasks[size_t(i)], std::move(*finished));
-    if (scorer) judge(*scorer, groups[size_t(i)], std::max<int64_t>(0, job.step));
+    if (scorer) judge(*scorer, groups[size_t(i)], std::max<int64_t>(0, job.step), job.max_steps);
     if (store.keep) store.keep(i, groups[size_t(i)]);
     if (progress) progress(++done);
   }

@@ -19,7 +19,8 @@ struct CollectJob {
   int32_t num_generations = 1;
   SamplingConfig sampling;
   uint64_t seed = 0;  // of the run
-  int64_t step = 0;   // which rollout of the run
+  int64_t step = 0;   // which rollout of the run; -1 for an evaluation
+  int64_t max_steps = 0;
 };
 
 /// Groups that an earlier, killed attempt at the same rollout left behind, and where new ones are kept.
@@ -37,7 +38,7 @@ std::vector<Group> collect(Engine& engine, const CausalLM& model, const Tokenize
 /// Throws MissingError for a task that brings a reward of its own, which judging does not know yet.
 void expect_no_own_reward(const Task& task);
 
-/// Fills the scores of a group's rollouts; `step` is how many optimizer steps the run has taken.
-void judge(const Scorer& scorer, Group& group, int64_t step = 0);
+/// Fills the scores of a group's rollouts; `step` is how many optimizer steps of `max_steps` the run has taken.
+void judge(const Scorer& scorer, Group& group, int64_t step = 0, int64_t max_steps = 0);
 
 }  // namespace cohort

@@ -97,15 +97,6 @@ std::vector<RawRow> split_list(std::string_view text) {
   return rows;
 }
 
-bool is_too_deep(std::string_view text) {
-  BracketScan scan;
-  for (char c : text) {
-    scan.step(c);
-    if (scan.depth > kMaxDepth) return true;
-  }
-  return false;
-}
-
 /// The parser's reason without its error number and place, short, on one line and in valid UTF-8.
 std::string reason(std::string_view what) {
   const size_t colon = what.find(": ");
@@ -141,8 +132,17 @@ std::vector<RawRow> split_rows(std::string_view text) {
   return first != text.npos && text[first] == '[' ? split_list(text) : split_lines(text);
 }
 
+bool is_nested_too_deep(std::string_view json) {
+  BracketScan scan;
+  for (char c : json) {
+    scan.step(c);
+    if (scan.depth > kMaxDepth) return true;
+  }
+  return false;
+}
+
 std::optional<std::string> parse_row(std::string_view text, Json& row) {
-  if (is_too_deep(text)) return "nested deeper than " + std::to_string(kMaxDepth) + " levels";
+  if (is_nested_too_deep(text)) return "nested deeper than " + std::to_string(kMaxDepth) + " levels";
   try {
     row = Json::parse(text);
   } catch (const Json::parse_error& error) {

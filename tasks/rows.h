@@ -34,6 +34,9 @@ std::string read_bytes(const std::string& path);
 /// Views into `text`.
 std::vector<RawRow> split_rows(std::string_view text);
 
+/// JSON of more than 64 levels, which is not read: what recurses through it would overflow the stack.
+bool is_nested_too_deep(std::string_view json);
+
 /// One JSON object nested at most 64 deep. Returns what is wrong in a clause.
 std::optional<std::string> parse_row(std::string_view text, Json& row);
 

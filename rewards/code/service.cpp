@@ -5,12 +5,14 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <filesystem>
 #include <mutex>
 #include <nlohmann/json.hpp>
 
 #include "configs/error.h"
 #include "rewards/code/run.h"
 #include "rewards/rules.h"
+#include "tasks/rows.h"
 
 namespace cohort::code {
 namespace {
@@ -28,9 +30,9 @@ constexpr double kLongest = 3600;  // seconds a request may ask for
 struct RunCode {
   std::string code, input, language;
   double compile_seconds = 10, run_seconds = 10;
-  int64_t memory_bytes = 0;                                // 0: the sandbox's own limit
-  std::vector<std::pair<std::string, std::string>> files;  // path, base64
-  std::vector<std::string> wanted;                         // paths of files that go back
+  int64_t memory_bytes = 0;                                          // 0: the sandbox's own limit
+  std::vector<std::pair<std::filesystem::path, std::string>> files;  // path, base64
+  std::vector<std::string> wanted;                                   // paths of files that go back
 };
 
 /// The value of a field, or `missing` where it is absent or null.
@@ -50,14 +52,30 @@ double seconds_field(const Json& json, const char* name) {
   return seconds;
 }
 
-bool is_base64(const std::string& text) {
-  return text.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=\r\n") ==
-         std::string::npos;
+// The text without line breaks; throws 422 where it is no base64.
+std::string base64_of(const std::string& path, const Json& content) {
+  std::string text = content.is_string() ? content.get<std::string>() : "?";
+  std::erase_if(text, [](char c) { return c == '\r' || c == '\n'; });
+  const size_t end =
+      text.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/");  // padding is left
+  const std::string padding = end == std::string::npos ? "" : text.substr(end);
+  if (text.size() % 4 != 0 || (padding != "" && padding != "=" && padding != "=="))
+    throw Error(422, "files: the content of " + excerpt(path) + " is not base64", "files");
+  return text;
+}
+
+// A file's path in the folder of the program; throws 422 where it leads elsewhere.
+std::filesystem::path inside(const std::string& path, const char* name) {
+  const auto normal = std::filesystem::path("./" + path).lexically_normal();
+  const bool leads_out = !normal.empty() && *normal.begin() == "..";
+  if (leads_out || normal.filename().empty() || normal == "." || path.find('\0') != std::string::npos)
+    throw Error(422, std::string(name) + ": " + excerpt(path) + " is no path of a file in the program's folder", name);
+  return normal;
 }
 
 RunCode run_code_of(const std::string& body) {
-  const Json json = Json::parse(body, nullptr, false);
-  if (!json.is_object()) throw Error(400, "the body is no JSON object");
+  Json json;
+  if (const auto problem = parse_row(body, json)) throw Error(400, "the body: " + *problem);
   RunCode request;
   request.code = field<std::string>(json, "code", &Json::is_string, "a text", "");
   if (!json.contains("code")) throw Error(422, "the field code is missing: the program to run", "code");
@@ -71,20 +89,20 @@ RunCode run_code_of(const std::string& body) {
   if (megabytes > 1e6) throw Error(422, "memory_limit_MB must be at most 1000000", "memory_limit_MB");
   if (megabytes > 0) request.memory_bytes = int64_t(megabytes * (1 << 20));
   const Json files = field<Json>(json, "files", &Json::is_object, "an object of path and base64", Json::object());
-  for (const auto& [path, text] : files.items()) {
-    if (!text.is_string() || !is_base64(text.get<std::string>()))
-      throw Error(422, "files: the content of '" + excerpt(path) + "' is not base64", "files");
-    request.files.emplace_back(path, text.get<std::string>());
+  for (const auto& [path, content] : files.items()) {
+    if (!content.is_null()) request.files.emplace_back(inside(path, "files"), base64_of(path, content));
   }
   const Json wanted = field<Json>(json, "fetch_files", &Json::is_array, "a list of paths", Json::array());
   for (const Json& path : wanted) {
     if (!path.is_string()) throw Error(422, "fetch_files must hold paths", "fetch_files");
+    inside(path.get<std::string>(), "fetch_files");
     request.wanted.push_back(path.get<std::string>());
   }
   return request;
 }
 
-// ---- running it: shell scripts in boxes. File 3 unpacks the request's files, 4 takes what goes back, 5 is the binary.
+// ---- running it: shell scripts in boxes. File 3 is the script (too long for an argument), 4 takes what goes back and
+// is closed to the program, 5 is the binary, 6 the program's text.
 
 std::string quoted(const std::string& text) {
   std::string inside = "'";
@@ -95,9 +113,10 @@ std::string quoted(const std::string& text) {
 /// A script that writes the program and the files of the request into the folder it runs in.
 std::string unpacking(const RunCode& request, const char* program_name) {
   std::string script;
-  for (const auto& [path, text] : request.files)
-    script += "mkdir -p \"$(dirname " + quoted("./" + path) + ")\" && base64 -d > " + quoted("./" + path) +
-              " <<'COHORT' || exit 125\n" + text + "\nCOHORT\n";
+  for (const auto& [path, text] : request.files) {
+    if (path.has_parent_path()) script += "mkdir -p " + quoted("./" + path.parent_path().string()) + "\n";
+    script += "base64 -d > " + quoted("./" + path.string()) + " <<'COHORT' || exit 125\n" + text + "\nCOHORT\n";
+  }
   return script + "cat <&6 > " + program_name + "\n";
 }
 
@@ -126,12 +145,11 @@ Stage run_stage(Sandbox& sandbox, const RunCode& request, const char* program_na
                 const std::string& binary, double seconds, bool is_java) {
   const bool compiling = binary.empty() && std::string_view(program_name) != "main.py";
   File back(memfd_create("back", MFD_CLOEXEC));
-  Program program{.argv = {"/bin/sh", "-c",
-                           "eval \"$(cat <&3)\"; exec 3<&- 6<&-\n" + command + "\nended=$?\n" +
-                               (compiling ? "" : packing(request)) + "exit $ended"},
+  Program program{.argv = {"/bin/sh", "-c", "eval \"$(cat <&3)\""},
                   .env = {"PATH=/usr/bin:/bin", "HOME=/tmp", "LANG=C.UTF-8"},
                   .input = compiling ? "" : request.input};
-  program.files.push_back(sandbox::sealed_file(unpacking(request, program_name)));
+  program.files.push_back(sandbox::sealed_file(unpacking(request, program_name) + "exec 3<&- 6<&-\n" + command +
+                                               "\nended=$?\n" + (compiling ? "" : packing(request)) + "exit $ended"));
   program.files.push_back(File(dup(back.number())));
   program.files.push_back(sandbox::sealed_file(binary));
   program.files.push_back(sandbox::sealed_file(request.code));
@@ -191,7 +209,7 @@ Json answer_of(Sandbox& sandbox, const std::string& python, const RunCode& reque
   if (is_cpp || is_java) {
     const std::string compiler =
         is_cpp ? "g++ -std=gnu++17 -O2 -pipe -I/headers main.cpp -o test && cat test >&4"
-               : "mkdir -p classes && javac -d classes -cp . Main.java && tar -c -C classes . >&4";
+               : "mkdir -p classes && javac -d classes -cp . Main.java 4>&- && tar -c -C classes . >&4";
     Stage compiled = run_stage(sandbox, request, name, compiler, "", request.compile_seconds, is_java);
     if (failed(compiled.ended)) return answer;
     answer["compile_result"] = result_json(compiled.ended);
@@ -201,9 +219,9 @@ Json answer_of(Sandbox& sandbox, const std::string& python, const RunCode& reque
     }
     binary = std::move(compiled.back);
   }
-  const std::string command = is_cpp    ? "cat <&5 > test && chmod +x test && exec 5<&- && ./test"
-                              : is_java ? "tar -x <&5 && exec 5<&- && java -cp . Main"
-                                        : "exec 5<&-\n" + quoted(python) + " main.py";
+  const std::string command = is_cpp    ? "cat <&5 > test && chmod +x test && exec 5<&- && ./test 4>&-"
+                              : is_java ? "tar -x <&5 && exec 5<&- && java -cp . -ea Main 4>&-"
+                                        : "exec 5<&-\n" + quoted(python) + " main.py 4>&-";
   Stage ran = run_stage(sandbox, request, name, command, binary, request.run_seconds, is_java);
   if (failed(ran.ended)) return answer;
   answer["run_result"] = result_json(ran.ended);

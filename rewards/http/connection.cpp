@@ -55,17 +55,15 @@ Error error_of(const boost::system::error_code& code, const ServerOptions& optio
 Connection::Connection(boost::asio::ip::tcp::socket socket, const ServerOptions& options,
                        const std::atomic<bool>& ending, const std::atomic<bool>& over)
     : socket_(std::move(socket)), options_(options), ending_(ending), over_(over) {
-  timeval limit{.tv_sec = time_t(options.write_seconds), .tv_usec = 0};
-  setsockopt(socket_.native_handle(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
   boost::system::error_code ignored;
   socket_.set_option(boost::asio::ip::tcp::no_delay(true), ignored);
 }
 
 /// `idle`: between two requests, where the end of the service ends the wait.
-Connection::Wait Connection::wait_readable(double seconds, bool idle) {
+Connection::Wait Connection::wait_for(short event, double seconds, bool idle) {
   for (Clock::time_point end = after(seconds); seconds_until(end) > 0;) {
     if (over_ || (idle && ending_)) return Wait::ending;
-    pollfd wanted{.fd = socket_.native_handle(), .events = POLLIN, .revents = 0};
+    pollfd wanted{.fd = socket_.native_handle(), .events = event, .revents = 0};
     if (poll(&wanted, 1, int(1000 * std::min(kGlance, std::max(0.001, seconds_until(end))))) > 0) return Wait::ready;
   }
   return Wait::late;
@@ -80,7 +78,7 @@ bool Connection::receive() {
 
 std::optional<Request> Connection::read() {
   answered_ = false;
-  if (pending_.empty() && (wait_readable(options_.idle_seconds, true) != Wait::ready || !receive())) {
+  if (pending_.empty() && (wait_for(POLLIN, options_.idle_seconds, true) != Wait::ready || !receive())) {
     failed_ = true;
     return std::nullopt;
   }
@@ -93,6 +91,7 @@ std::optional<Request> Connection::read() {
     boost::system::error_code code;
     pending_.erase(0, parser.put(boost::asio::buffer(pending_), code));
     if (code && code != beast::error::need_more) {
+      is_unreadable_ = true;
       refuse(error_of(code, options_));
       failed_ = true;
       return std::nullopt;
@@ -102,7 +101,7 @@ std::optional<Request> Connection::read() {
       continued = true;
       write_all("HTTP/1.1 100 Continue\r\n\r\n");
     }
-    Wait waited = wait_readable(seconds_until(end), false);
+    Wait waited = wait_for(POLLIN, seconds_until(end));
     if (waited == Wait::late)
       refuse({408, "the request was not complete " + std::to_string(int(options_.request_seconds)) +
                        " seconds after its first byte"});
@@ -125,11 +124,12 @@ std::optional<Request> Connection::read() {
 
 void Connection::write_all(std::string_view bytes) {
   while (!failed_ && !bytes.empty()) {
-    ssize_t count = ::send(socket_.native_handle(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
-    if (count <= 0)
-      failed_ = true;
-    else
+    ssize_t count = ::send(socket_.native_handle(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (count > 0)
       bytes.remove_prefix(size_t(count));
+    else if (count == 0 || (errno != EAGAIN && errno != EINTR) ||
+             wait_for(POLLOUT, options_.write_seconds) != Wait::ready)
+      failed_ = true;
   }
 }
 
@@ -177,7 +177,8 @@ void Connection::refuse(const Error& error, const std::string& headers) {
   }
   std::string body = error_body(error);
   // A request that was not read to its end leaves nothing that the next could be told from.
-  if (error.status == 408 || error.status == 413 || error.status == 431 || error.status == 503) keep_alive_ = false;
+  if (is_unreadable_ || error.status == 408 || error.status == 413 || error.status == 431 || error.status == 503)
+    keep_alive_ = false;
   head(error.status, "application/json", headers + "Content-Length: " + std::to_string(body.size()) + "\r\n");
   if (!head_only_) write_all(body);
 }
@@ -188,7 +189,7 @@ void Connection::close() {
   // Unread bytes would make the close a reset that can destroy the answer on its way: they are read for a second.
   for (Clock::time_point end = after(1); seconds_until(end) > 0;) {
     pending_.clear();
-    if (wait_readable(seconds_until(end), false) != Wait::ready || !receive()) break;
+    if (wait_for(POLLIN, seconds_until(end)) != Wait::ready || !receive()) break;
   }
   socket_.close(ignored);
 }

@@ -35,7 +35,7 @@ class Connection : public Answer {
 
  private:
   enum class Wait { ready, late, ending };
-  Wait wait_readable(double seconds, bool idle);
+  Wait wait_for(short event, double seconds, bool idle = false);
   bool receive();
   void write_all(std::string_view bytes);
   void head(int status, std::string_view content_type, const std::string& headers);
@@ -45,6 +45,7 @@ class Connection : public Answer {
   const std::atomic<bool>&ending_, &over_;
   std::string pending_;  // received and not yet read
   bool keep_alive_ = true, failed_ = false, answered_ = false, streaming_ = false, head_only_ = false;
+  bool is_unreadable_ = false;  // what came is no HTTP
 };
 
 }  // namespace cohort::http

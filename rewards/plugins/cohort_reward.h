@@ -8,6 +8,7 @@
  *   cohort score --reward lib:./my_checker.so:my_checker --in rows.jsonl
  *
  * The library is loaded by a process of its own, one batch at a time and in one thread; several such processes may run.
+ * `answer` may be called from any thread until `judge` returns.
  * Texts are UTF-8, end with a NUL and may hold others. What the host gives lives until `judge` returns; what `answer`
  * is given is copied before it returns. Fields are only ever added at the end, and every struct that may grow says its
  * size, so a library goes on working under a newer host of the same ABI version. */

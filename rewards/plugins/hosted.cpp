@@ -29,10 +29,11 @@ std::unique_ptr<Worker> start_worker(const WorkerCommand& command, const HostedO
   const Json json = heard == Worker::Heard::line ? Json::parse(line, nullptr, false) : Json();
   if (json.is_object() && json.contains("ready")) {
     worker->one_by_one = json.value("one_by_one", false);
+    worker->has_begun = true;
     return worker;
   }
   std::string why = "its worker gave no sign in " + seconds_text(options.start_seconds);
-  if (json.is_object() && json.contains("fault")) why = json.value("fault", "");
+  if (json.is_object() && json.contains("fault")) why = one_line(json.value("fault", ""), 1000);
   if (heard == Worker::Heard::ended) why = "its worker " + worker->how_it_ended();
   throw UsageError("reward " + options.name + " cannot be used: " + why);
 }
@@ -56,17 +57,24 @@ enum class Ending { whole, broken, spoiled };  // broken: it answers no more; sp
 
 class Conversation {
  public:
-  Conversation(Worker& worker, Answers& answers, Protocol protocol, double seconds_per_item)
-      : worker_(worker), answers_(answers), protocol_(protocol), seconds_(seconds_per_item) {}
+  Conversation(Worker& worker, Answers& answers, const HostedOptions& options, double seconds_per_item)
+      : worker_(worker),
+        answers_(answers),
+        options_(options),
+        protocol_(options.protocol),
+        seconds_(seconds_per_item) {}
 
   std::string why;  // of an ending that is not whole
 
   Ending listen() {
     const size_t asked = answers_.missing().size();
+    std::string line;
+    Worker::Heard heard = worker_.has_begun ? Worker::Heard::nothing : hear_begin(line);
     auto until = after(seconds_ * double(worker_.one_by_one ? 1 : asked));
-    for (std::string line;;) {
-      switch (worker_.hear(line, until)) {
+    for (;; heard = worker_.hear(line, until)) {
+      switch (heard) {
         case Worker::Heard::nothing:
+          if (Clock::now() < until) continue;
           why = late(asked);
           return Ending::broken;
         case Worker::Heard::ended:
@@ -84,6 +92,16 @@ class Conversation {
   }
 
  private:
+  // What a new program says first, or nothing once it reads: loading a model is not judging.
+  Worker::Heard hear_begin(std::string& line) {
+    const auto until = after(options_.start_seconds);
+    Worker::Heard heard = Worker::Heard::nothing;
+    while (heard == Worker::Heard::nothing && !worker_.has_read_all() && Clock::now() < until)
+      heard = worker_.hear(line, std::min(until, after(0.01)));
+    worker_.has_begun = true;
+    return heard;
+  }
+
   std::string late(size_t asked) const {
     return worker_.one_by_one || asked == 1
                ? "took longer than the deadline of " + seconds_text(seconds_) + "; its worker was killed"
@@ -113,6 +131,7 @@ class Conversation {
 
   Worker& worker_;
   Answers& answers_;
+  const HostedOptions& options_;
   Protocol protocol_;
   double seconds_;
 };
@@ -122,7 +141,7 @@ bool ask(WorkerPool& pool, std::span<const Judged> batch, Answers& answers, cons
          double seconds) {
   WorkerPool::Lease worker(pool);
   (*worker).send(request_text(batch, answers, options.protocol, seconds));
-  Conversation conversation(*worker, answers, options.protocol, seconds);
+  Conversation conversation(*worker, answers, options, seconds);
   const Ending ending = conversation.listen();
   if (ending == Ending::whole) {
     worker.keep();

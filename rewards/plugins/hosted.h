@@ -15,7 +15,7 @@ struct HostedOptions {
   std::string name;  // of the plug-in, for messages
   Protocol protocol = Protocol::batches;
   size_t workers = 1;         // processes at most
-  double start_seconds = 60;  // until a worker is ready
+  double start_seconds = 60;  // until a worker is ready; of a program: until it reads, before its deadline begins
 };
 
 /// Starts the first worker and hears that it is ready; throws UsageError with its own words when it cannot be.

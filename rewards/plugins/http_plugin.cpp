@@ -22,7 +22,7 @@ struct Try {
 Try try_once(const HttpUrl& url, const std::string& body, Clock::duration timeout) {
   try {
     const HttpAnswer answer = post_json(url, body, timeout);
-    if (answer.status == 200) return {.answer = parse_answers(answer.body)};
+    if (answer.status / 100 == 2) return {.answer = parse_answers(answer.body)};
     const bool is_busy = answer.status == 429 || (answer.status >= 502 && answer.status <= 504);
     return {.why = "it answered with status " + std::to_string(answer.status) + ": " + excerpt(answer.body, 160),
             .may_pass = is_busy};
@@ -52,7 +52,7 @@ std::vector<Score> judge(std::span<const Judged> batch, Deadline deadline, const
   try {
     const Json answer = ask(url, request, deadline.per_completion * double(batch.size()));
     if (answer.is_discarded())
-      answers.fail_all("the service's answer is no JSON");
+      answers.fail_all("the service's answer is no JSON, or nested too deep");
     else
       read(answer, answers);
   } catch (const std::exception& error) {
@@ -96,7 +96,7 @@ void read_openrlhf(const Json& answer, Answers& answers) {
   for (size_t i = 0; i < count; ++i) {
     Json one = {{"id", answers.ids()[i]}, {"score", rewards[i]}};
     for (const auto& [name, values] : logs.items()) {
-      if (values.is_array() && values.size() == count) one["extra_logs"][name] = values[i];
+      one["extra_logs"][name] = values.is_array() && values.size() == count ? values[i] : values;
     }
     answers.take(one);
   }

@@ -30,6 +30,9 @@ Place place_in(const std::string& spec, std::string_view form) {
   if (colon == std::string::npos || colon == 0 || colon + 1 == rest.size())
     throw UsageError("reward " + excerpt(spec, 200) + " is incomplete, expected " + std::string(form));
   Place place{rest.substr(0, colon), rest.substr(colon + 1)};
+  if (place.name.find('=') != std::string::npos)
+    throw UsageError("reward " + excerpt(spec, 200) + R"( has options in its name: give {"name": ")" +
+                     std::string(form) + R"(", "options": {…}} in their place)");
   std::error_code error;
   if (!fs::is_regular_file(place.path, error))
     throw UsageError("reward " + spec + " cannot be used: there is no file " + place.path);
@@ -56,7 +59,9 @@ std::string python_program(const Json& options) {
 HostedOptions hosted_options(const std::string& spec, const Json& options) {
   const auto workers = options.at("workers").get<int64_t>();
   const size_t cores = std::max(2U, std::thread::hardware_concurrency());
-  return {.name = spec, .workers = workers == 0 ? cores : size_t(workers)};
+  return {.name = spec,
+          .workers = workers == 0 ? cores : size_t(workers),
+          .start_seconds = options.at("start_timeout").get<double>()};
 }
 
 RewardFn python_reward(const std::string& spec, const Json& options) {
@@ -151,6 +156,7 @@ void check(const std::string& name, const Json& options) {
   if (!is_whole("batch_size", 1, 65536)) refuse("batch_size", "a whole number from 1 to 65536");
   if (!is_whole("workers", 0, 1024)) refuse("workers", "a whole number from 0 to 1024");
   if (!(options.at("timeout").get<double>() >= 0)) refuse("timeout", "0 or more seconds");
+  if (!(options.at("start_timeout").get<double>() > 0)) refuse("start_timeout", "more than 0 seconds");
 }
 
 }  // namespace
@@ -159,6 +165,7 @@ std::vector<RewardOption> plugin_options() {
   return {{"batch_size", 8, "completions of one request at most"},
           {"workers", 0, "processes at most (python, exec, lib); 0: one a core"},
           {"timeout", 0.0, "seconds for one item; 0: the job's own deadline"},
+          {"start_timeout", 60.0, "seconds until a process is ready, before the deadline of its first item begins"},
           {"python", "", "interpreter of python: rewards; empty: $COHORT_PYTHON or /usr/bin/python3"}};
 }
 

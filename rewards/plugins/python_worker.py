@@ -7,7 +7,13 @@ Batches come and answers go as JSON lines over file descriptor 3, so nothing tha
 The function is known by its argument names: TRL, verl, OpenRLHF or verifiers call it as it is called here.
 """
 
+import sys
+
+if sys.path[0] == "":  # the folder the program runs in: its json.py must not be taken for the one meant here
+    del sys.path[0]
+
 import asyncio
+import difflib
 import functools
 import importlib.machinery
 import importlib.util
@@ -17,12 +23,13 @@ import math
 import os
 import select
 import signal
-import sys
 import threading
 import traceback
 import types
 
 CHANNEL = 3
+LONGEST_WHY = 500  # characters
+PROCESS = os.getpid()
 MODES = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
@@ -35,6 +42,8 @@ class Reject(Exception):
 
 
 def say(message):
+    if os.getpid() != PROCESS:  # a checker's fork that came back from its function: only its parent answers
+        os._exit(0)
     line = json.dumps(message, ensure_ascii=False, allow_nan=False, default=plain).encode("utf-8", "replace") + b"\n"
     while line:
         line = line[os.write(CHANNEL, line):]
@@ -49,13 +58,16 @@ def plain(value):
 
 def loggable(value):
     """A copy of value that JSON can hold: numbers that are not finite become text."""
-    text = json.dumps(value, default=plain, skipkeys=True)
-    return json.loads(text, parse_constant=str)
+    try:
+        return json.loads(json.dumps(value, default=plain, skipkeys=True), parse_constant=str)
+    except (RecursionError, ValueError) as error:
+        return {"not_logged": str(error)}
 
 
 def described(error, path):
     """One line: the exception and where in the author's file it was raised."""
-    text = " ".join(f"{type(error).__name__}: {error}".split())
+    said = error.msg if isinstance(error, SyntaxError) else str(error)
+    text = " ".join(f"{type(error).__name__}: {said[:LONGEST_WHY]}".split())
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
     if not lines and isinstance(error, SyntaxError):
         lines = [error.lineno]
@@ -74,12 +86,29 @@ def leave_with_host():
 # ---- Finding the function and how it wants to be called.
 
 
+def place_of(path):
+    """Where the packages begin that a file is in, and its name from there: relative imports want both."""
+    folder, stem = os.path.dirname(path), os.path.splitext(os.path.basename(path))[0]
+    names = [stem if stem.isidentifier() and stem not in sys.modules else "checker_" + str(abs(hash(path)))]
+    while os.path.isfile(os.path.join(folder, "__init__.py")) and os.path.basename(folder).isidentifier():
+        folder, name = os.path.split(folder)
+        names.insert(0, name)
+    return folder, ".".join(names)
+
+
+def not_found(name, module):
+    functions = [n for n, f in vars(module).items() if inspect.isfunction(f) and f.__module__ == module.__name__]
+    near = difflib.get_close_matches(name, functions, 1, 0.5)
+    hint = f"; the nearest is {near[0]!r}" if near else ""
+    has = ", ".join(functions[:20]) + (", …" if len(functions) > 20 else "") if functions else "none"
+    return Fault(f"it has no function {name!r}{hint}; the functions it has: {has}")
+
+
 def load(path, name):
     path = os.path.abspath(path)
-    sys.path.insert(0, os.path.dirname(path))
+    folder, module_name = place_of(path)
+    sys.path[:0] = dict.fromkeys((os.path.dirname(path), folder, ""))
     sys.argv = [path]
-    stem = os.path.splitext(os.path.basename(path))[0]
-    module_name = stem if stem.isidentifier() and stem not in sys.modules else "checker_" + str(abs(hash(path)))
     spec = importlib.util.spec_from_file_location(
         module_name, path, loader=importlib.machinery.SourceFileLoader(module_name, path))
     module = importlib.util.module_from_spec(spec)
@@ -92,9 +121,7 @@ def load(path, name):
     for part in name.split("."):
         found = getattr(found, part, None)
     if found is None:
-        functions = [n for n, f in vars(module).items() if inspect.isfunction(f) and f.__module__ == module_name]
-        has = ", ".join(functions) if functions else "none"
-        raise Fault(f"it has no function {name!r}; the functions it has: {has}")
+        raise not_found(name, module)
     if inspect.isclass(found) or not callable(found):
         raise Fault(f"{name!r} is a {type(found).__name__ if not inspect.isclass(found) else 'class'}, "
                     "expected a function")
@@ -131,9 +158,13 @@ VERL = ("data_source", "solution_str", "ground_truth", "extra_info")
 VERL_BATCH = ("data_sources", "solution_strs", "ground_truths", "extra_infos")
 OPENRLHF = ("queries", "prompts", "labels")
 VERIFIERS = ("prompt", "completion", "answer", "state", "info", "task", "parser")
+VERIFIERS_GROUP = {"answers": "answer", "states": "state", "infos": "info", "tasks": "task"}
 
 
-def kind_of(signature):
+def kind_of(signature, function_name):
+    """A function that takes all by **kwargs is TRL's, or verl's where it has the name of verl's."""
+    if not signature.names and signature.takes_all:
+        return "verl" if function_name.endswith("compute_score") else "trl"
     names = set(signature.names)
     if "solution_str" in names:
         signature.expect_only(VERL, "verl")
@@ -144,12 +175,12 @@ def kind_of(signature):
     if "queries" in names:
         signature.expect_only(OPENRLHF, "OpenRLHF")
         return "openrlhf"
-    if names & {"completions", "prompts", "completion_ids"}:
+    if names & {"completions", "prompts", "completion_ids", "states"}:
         return "trl"
     if names & set(VERIFIERS):
         return "verifiers"
     raise Fault(
-        f"the signature ({', '.join(signature.names)}{', **' if signature.takes_all else ''}) is not recognised: expected "
+        f"the signature ({', '.join(signature.names + ['**'] * signature.takes_all)}) is not recognised: expected "
         "TRL's (prompts, completions, completion_ids, **columns), verl's (data_source, solution_str, ground_truth, "
         "extra_info), OpenRLHF's (queries, prompts, labels), or arguments of verifiers' (prompt, completion, answer, "
         "state, info, task, parser)")
@@ -192,13 +223,20 @@ def columns_of(item):
     return columns
 
 
+def trainer_state(items):
+    """The fields of transformers' TrainerState; progress is global_step / max_steps."""
+    return types.SimpleNamespace(
+        global_step=max(item["step"] for item in items), max_steps=max(1, *(item["max_steps"] for item in items)),
+        epoch=0.0, num_train_epochs=1, train_batch_size=len(items), logging_steps=1, eval_steps=0, save_steps=0,
+        num_input_tokens_seen=0, total_flos=0, log_history=[], best_metric=None, best_global_step=None,
+        best_model_checkpoint=None, is_local_process_zero=True, is_world_process_zero=True,
+        is_hyper_param_search=False, trial_name=None, trial_params=None, stateful_callbacks={})
+
+
 def trl_arguments(items, logs, metrics):
     rows = [columns_of(item) for item in items]
     names = dict.fromkeys(name for row in rows for name in row)
     arguments = {name: [row.get(name) for row in rows] for name in names}
-    step = max(item["step"] for item in items)
-    state = types.SimpleNamespace(global_step=step, epoch=0.0, max_steps=0, num_train_epochs=0, log_history=[],
-                                  best_metric=None, is_world_process_zero=True, is_local_process_zero=True)
 
     def log_extra(column, values):
         for log, value in zip(logs, values):
@@ -209,8 +247,8 @@ def trl_arguments(items, logs, metrics):
 
     arguments.update(
         prompts=[item["prompt"] for item in items], completions=[completion_of(item) for item in items],
-        completion_ids=[item["completion_ids"] for item in items], trainer_state=state, log_extra=log_extra,
-        log_metric=log_metric)
+        completion_ids=[item["completion_ids"] for item in items], trainer_state=trainer_state(items),
+        log_extra=log_extra, log_metric=log_metric)
     return arguments
 
 
@@ -247,7 +285,8 @@ def verifiers_arguments(item, parser):
     common = dict(prompt=item["prompt"], completion=completion_of(item), answer=answer,
                   task=columns.get("task") or item["data_source"] or "default",
                   info=info if isinstance(info, dict) else {}, parser=parser)
-    common["state"] = dict(common, id=item["id"], turn=1, responses=[], timing={"total_ms": 0.0, "scoring_ms": 0.0})
+    common["state"] = dict(common, id=item["id"], turn=1, responses=[], timing={"total_ms": 0.0, "scoring_ms": 0.0},
+                           trajectory=[{"prompt": item["prompt"], "completion": common["completion"]}])
     del common["state"]["parser"]
     return {**columns, **common}
 
@@ -259,16 +298,15 @@ def number(value):
     """A finite float, None, or Reject."""
     if value is None:
         return None
-    if hasattr(value, "item") and not isinstance(value, (int, float)):
-        value = value.item()
-    if isinstance(value, bool):
-        value = float(value)
-    if not isinstance(value, (int, float)):
+    if not hasattr(type(value), "__float__"):
         raise Reject(f"the score is {value!r:.80}, expected a number")
-    value = float(value)
-    if not math.isfinite(value):
-        raise Reject(f"the score is {value}, expected a finite number")
-    return value
+    try:
+        score = float(value)
+    except (OverflowError, RuntimeError, TypeError, ValueError) as error:
+        raise Reject(f"the score is no number: {error}") from error
+    if not math.isfinite(score):
+        raise Reject(f"the score is {score}, expected a finite number")
+    return score
 
 
 def listed(values, count, what):
@@ -277,6 +315,8 @@ def listed(values, count, what):
         values = values.tolist()
     if count == 1 and isinstance(values, (int, float)):
         values = [values]
+    if not isinstance(values, (list, tuple)) and hasattr(values, "__next__"):
+        values = list(values)
     if not isinstance(values, (list, tuple)):
         raise Reject(f"{what} is {values!r:.80}, expected a list of {count} numbers")
     if len(values) != count:
@@ -317,13 +357,15 @@ def answer_verl(item, value):
 
 
 def answers_openrlhf(items, value):
-    """A tensor or list of rewards, or a dict with it; extra_logs is a dict of lists."""
+    """A tensor or list of rewards, or a dict with it; extra_logs has lists, and values of the whole batch."""
     logs = [{} for _ in items]
     if isinstance(value, dict):
         if "rewards" not in value:
             raise Reject(f"the dict returned has no 'rewards', its keys are {', '.join(map(str, value))}")
         for name, values in (value.get("extra_logs") or {}).items():
-            for log, one in zip(logs, listed(values, len(items), f"extra_logs[{name!r}]")):
+            values = values.tolist() if hasattr(values, "tolist") else values
+            is_each = isinstance(values, (list, tuple)) and len(values) == len(items)
+            for log, one in zip(logs, values if is_each else [values] * len(items)):
                 log[str(name)] = one
         value = value["rewards"]
     rewards = listed(value, len(items), "the list of rewards")
@@ -338,7 +380,8 @@ class Judge:
         self.path = os.path.abspath(path)
         self.module, self.function = load(path, name)
         self.signature = Signature(self.function)
-        self.kind = kind_of(self.signature)
+        self.kind = kind_of(self.signature, name)
+        self.parser = getattr(self.module, "parser", None) or Parser()
         self.is_async = is_async(self.function)
         self.one_by_one = self.kind in ("verl", "verifiers") and not self.is_async
         self.loop = asyncio.new_event_loop()
@@ -350,9 +393,12 @@ class Judge:
         return self.loop.run_until_complete(value) if inspect.isawaitable(value) else value
 
     def arguments_of(self, item):
-        if self.kind == "verl":
-            return verl_arguments(item)
-        return verifiers_arguments(item, getattr(self.module, "parser", None) or Parser())
+        return verl_arguments(item) if self.kind == "verl" else verifiers_arguments(item, self.parser)
+
+    def group_arguments(self, items):
+        """Those of verifiers' functions of a group, as far as they are asked for."""
+        return {many: [verifiers_arguments(item, self.parser)[one] for item in items]
+                for many, one in VERIFIERS_GROUP.items() if many in self.signature.names}
 
     def answer_of(self, item, value):
         return answer_verl(item, value) if self.kind == "verl" else answer(item, value)
@@ -392,7 +438,8 @@ class Judge:
             values = listed(self.call(verl_batch_arguments(items)), len(items), "the list returned")
             return [answer_verl(item, value) for item, value in zip(items, values)]
         logs, metrics = [{} for _ in items], {}
-        values = listed(self.call(trl_arguments(items, logs, metrics)), len(items), "the list returned")
+        arguments = self.group_arguments(items) | trl_arguments(items, logs, metrics)
+        values = listed(self.call(arguments), len(items), "the list returned")
         for log in logs:
             log.update({"metric/" + name: value for name, value in metrics.items()})
         return [answer(item, value, None, log) for item, value, log in zip(items, values, logs)]

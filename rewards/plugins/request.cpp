@@ -6,6 +6,7 @@
 
 #include "configs/error.h"
 #include "rewards/rules.h"
+#include "tasks/rows.h"
 #include "tasks/task_json.h"
 
 namespace cohort {
@@ -60,8 +61,7 @@ std::optional<std::string> read_components(const Json& json, Score& score) {
 std::optional<std::string> read_details(const Json& answer, Score& score) {
   if (const Json* reason = find(answer, "reason")) {
     if (!reason->is_string()) return "reason is " + excerpt(wire_text(*reason)) + ", expected a text";
-    const std::string quoted = excerpt(reason->get<std::string>(), 400);  // one line, valid UTF-8
-    score.reason = quoted.substr(1, quoted.size() - 2);
+    score.reason = one_line(reason->get<std::string>(), 400);
   }
   if (const Json* components = find(answer, "components")) {
     if (auto wrong = read_components(*components, score)) return wrong;
@@ -119,14 +119,21 @@ Json request_item(const Judged& judged, const std::string& id) {
           {"ground_truth", ground_truth_of(task)},
           {"data_source", source ? *source : Json("")},
           {"extra", task.extra},
-          {"step", judged.step}};
+          {"step", judged.step},
+          {"max_steps", judged.max_steps}};
 }
 
 std::string wire_text(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
+std::string one_line(std::string_view text, size_t limit) {
+  const std::string quoted = excerpt(text, limit);
+  return quoted.substr(1, quoted.size() - 2);
+}
+
 Json parse_answers(std::string_view text) {
+  if (is_nested_too_deep(text)) return Json(Json::value_t::discarded);  // copies and destructors recurse
   Json json = Json::parse(text, nullptr, false);
   return json.is_discarded() ? Json::parse(quote_non_numbers(text), nullptr, false) : json;
 }

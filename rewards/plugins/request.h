@@ -1,6 +1,6 @@
 // What plug-ins are asked and how their answers are read: the same shape for subprocess, HTTP service and library.
 //   item    {"id", "prompt": text | messages, "completion", "completion_ids", "ground_truth", "data_source", "extra",
-//            "step"}
+//            "step", "max_steps"}
 //   answer  {"id", "score": number | null, "components"?, "status"?, "reason"?, "extra_logs"?}
 // Ids echo in any order. A null without the status "error" says that the reward does not apply.
 #pragma once
@@ -22,8 +22,11 @@ std::string prompt_text(const Messages& prompt);
 /// One line or body, where bytes that are no UTF-8 are replaced.
 std::string wire_text(const Json& json);
 
+/// A text for a message: valid UTF-8 without control characters, cut at `limit` bytes.
+std::string one_line(std::string_view text, size_t limit);
+
 /// JSON as plug-ins write it: NaN and Infinity, which JSON does not know, are read as strings. Discarded when it is
-/// none.
+/// none or nested too deep.
 Json parse_answers(std::string_view text);
 
 /// What one answer says: an error where its score is no finite number or a field has the wrong type.

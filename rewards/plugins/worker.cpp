@@ -1,9 +1,11 @@
 #include "rewards/plugins/worker.h"
 
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -105,6 +107,15 @@ int spawn(const WorkerCommand& command, int channel, int noise, int& error) {
   return error == 0 ? pid : -1;
 }
 
+// The kernel, when it is short of memory, takes a worker before the program that trains.
+void offer_to_oom_killer(pid_t pid) {
+  const std::string file = "/proc/" + std::to_string(pid) + "/oom_score_adj";
+  const int score = open(file.c_str(), O_WRONLY | O_CLOEXEC);
+  if (score < 0) return;
+  (void)!write(score, "1000", 4);
+  close(score);
+}
+
 std::string last_line_of(std::string_view text) {
   text = trim(text);
   const size_t end = text.rfind('\n');
@@ -127,6 +138,7 @@ Worker::Worker(const WorkerCommand& command) {
     close(noise_);
     throw UsageError("the program " + excerpt(command.argv.at(0)) + " cannot be started: " + std::strerror(error));
   }
+  offer_to_oom_killer(pid_);
 }
 
 Worker::~Worker() {
@@ -207,6 +219,11 @@ Worker::Heard Worker::hear(std::string& line, Clock::time_point until) {
     if (Clock::now() >= until) return Heard::nothing;
     wait_for_more(until);
   }
+}
+
+bool Worker::has_read_all() const {
+  int unread = 0;
+  return outbox_.empty() && ioctl(channel_, SIOCOUTQ, &unread) == 0 && unread == 0;
 }
 
 bool Worker::is_fit() {

@@ -32,12 +32,16 @@ class Worker {
   /// The next line (`line`), or: nothing until then, the worker's end, more than 64 MiB without a line's end.
   Heard hear(std::string& line, Clock::time_point until);
 
+  /// Whether it has taken all that was sent.
+  bool has_read_all() const;
+
   /// A process that ended while nobody listened, or that said something nobody asked for.
   bool is_fit();
 
   /// "killed by signal 11 (Segmentation fault), its last line: …"; after Heard::ended.
   std::string how_it_ended();
 
+  bool has_begun = false;   // read what it was sent, or said something
   bool one_by_one = false;  // judges the items of a batch in turn, so the first without an answer is the one at hand
 
  private:

@@ -72,7 +72,8 @@ TEST(PluginsIntegration, ASpecThatNamesNothingIsRefusedBeforeAnyWork) {
   const Checked job;
   const Outcome outcome = job.train({{"rewards", {job.name("stepz")}}});
   EXPECT_EQ(outcome.exit_code, 2);
-  EXPECT_NE(outcome.err.find("no function 'stepz'; the functions it has: steps, fails, dies"), std::string::npos)
+  EXPECT_NE(outcome.err.find("no function 'stepz'; the nearest is 'steps'; the functions it has: steps, fails, dies"),
+            std::string::npos)
       << outcome.err;
   EXPECT_FALSE(fs::exists(job.folder / "run" / "metrics.jsonl"));
 }

@@ -65,6 +65,15 @@ class ScoreIntegration : public ::testing::Test {
       std::filesystem::temp_directory_path() / ("cohort_score_" + std::to_string(::getpid()));
 };
 
+TEST_F(ScoreIntegration, TheReferenceGoesByTheNamesOfTheField) {
+  const std::string rows = write("rows.jsonl",
+                                 "{\"completion\": \"5\", \"answer\": \"5\"}\n"
+                                 "{\"completion\": \"5\", \"solution\": \"5\"}\n"
+                                 "{\"completion\": \"5\", \"solution\": null, \"ground_truth\": \"5\"}\n"
+                                 "{\"completion\": \"5\", \"reward_model\": {\"ground_truth\": \"5\"}}\n");
+  for (const Json& line : lines(run({"--in", rows, "--reward", "exact"}))) EXPECT_EQ(line["value"], 1) << line;
+}
+
 TEST_F(ScoreIntegration, RowsInScoresOut) {
   const std::string in = write(
       "rows.jsonl",

@@ -130,7 +130,9 @@ TEST(HttpServer, RefusalsAreOpenAIShaped) {
             std::string::npos)
       << refused;
   EXPECT_EQ(ask(server.port(), "BREW /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").substr(9, 3), "405");
-  EXPECT_EQ(ask(server.port(), "no request at all\r\n\r\n").substr(9, 3), "400");
+  const std::string unreadable = ask(server.port(), "no request at all\r\n\r\n");
+  EXPECT_EQ(unreadable.substr(9, 3), "400");
+  EXPECT_NE(unreadable.find("Connection: close\r\n"), std::string::npos) << unreadable;
 }
 
 TEST(HttpServer, KeysAreWanted) {
@@ -242,6 +244,22 @@ TEST(HttpServerFault, WhatRunsIsFinishedAndNothingNewIsTaken) {
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   EXPECT_NE(connect(late, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
   close(late);
+}
+
+TEST(HttpServerFault, AClientThatReadsNothingDoesNotDelayTheEnd) {
+  std::atomic<bool> begun = false;
+  Running server({{"GET", "/much",
+                   [&](const Request&, Answer& a) {
+                     begun = true;
+                     a.send(200, "text/plain", std::string(64 << 20, 'x'));
+                   }}},
+                 {.write_seconds = 600, .farewell_seconds = 0.2});
+  Client client(server.port());
+  client.say("GET /much HTTP/1.1\r\nHost: x\r\n\r\n");
+  while (!begun) std::this_thread::yield();
+  const auto begin = std::chrono::steady_clock::now();
+  server.stop();
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(30));
 }
 
 TEST(HttpServerFault, WorkThatDoesNotEndIsToldThatItIsOver) {

@@ -99,6 +99,56 @@ TEST(RunCodeIntegration, FilesGoInAndComeBack) {
   EXPECT_EQ(answer["files"], Json({{"out.txt", "SEVMTE8="}}));
 }
 
+TEST(RunCodeAttack, ABodyOfBracketsIsRefused) {
+  Kept answer;
+  for (const std::string& body : {"{\"code\":" + std::string(300'000, '[') + std::string(300'000, ']') + "}",
+                                  std::string("{"), std::string("[]")}) {
+    try {
+      service().at(0).handle({"POST", "/run_code", {}, body}, answer);
+      ADD_FAILURE() << "was taken";
+    } catch (const http::Error& error) {
+      EXPECT_EQ(error.status, 400);
+    }
+  }
+}
+
+TEST(RunCodeAttack, FilesThatAreNoneAreRefused) {
+  const auto refused = [](const Json& files, const Json& wanted) {
+    const Json request = {{"code", "print(1)"}, {"language", "python"}, {"files", files}, {"fetch_files", wanted}};
+    return ask(service(), request).value("refused", 0);
+  };
+  for (const char* content : {"a", "aGVs=", "a=b=", "aGVs\nCOHORT\n"})
+    EXPECT_EQ(refused({{"x", content}}, Json::array()), 422) << content;
+  for (const char* path : {"../x", "d/../../x", "", "d/", "."}) {
+    EXPECT_EQ(refused({{path, "aGVs"}}, Json::array()), 422) << path;
+    EXPECT_EQ(refused(Json::object(), {path}), 422) << path;
+  }
+  EXPECT_EQ(refused({{"x", nullptr}, {"/d/y", "aGVs"}}, {"/d/y"}), 0);
+}
+
+TEST(RunCodeAttack, TheProgramCannotWriteWhatGoesBack) {
+  const Json answer = ask(service(), {{"code",
+                                       "import os\nfor f in range(3, 64):\n  try: os.write(f, b'eA==\\n')\n"
+                                       "  except OSError: pass\nprint(os.listdir('/proc/self/fd'))"},
+                                      {"language", "python"},
+                                      {"fetch_files", {"none"}}});
+  EXPECT_EQ(answer["status"], "Success") << answer;
+  EXPECT_EQ(answer["files"], Json::object());
+}
+
+TEST(RunCodeIntegration, ManyFiles) {
+  Json files = Json::object(), wanted = Json::array();
+  for (int i = 0; i < 300; ++i) files["d/f" + std::to_string(i)] = "aGVs";
+  for (int i = 0; i < 20'000; ++i) wanted.push_back("d/f" + std::to_string(i));
+  const Json answer = ask(service(), {{"code", "import os; print(len(os.listdir('d')))"},
+                                      {"language", "python"},
+                                      {"files", files},
+                                      {"fetch_files", wanted},
+                                      {"run_timeout", 60}});
+  EXPECT_EQ(answer["run_result"]["stdout"], "300\n") << answer.dump().substr(0, 500);
+  EXPECT_EQ(answer["files"], files);
+}
+
 TEST(RunCodeAttack, RequestsThatAreRefused) {
   const auto refused = [&](const Json& request) { return ask(service(), request); };
   EXPECT_EQ(refused(Json::array())["refused"], 400);

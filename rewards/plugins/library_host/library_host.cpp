@@ -9,6 +9,7 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <string>
@@ -23,6 +24,8 @@ using Json = nlohmann::json;
 constexpr int kChannel = 3;
 
 void say(const Json& message) {
+  static std::mutex one_line;  // a library may answer from threads of its own
+  const std::lock_guard lock(one_line);
   const std::string line = message.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
   for (size_t sent = 0; sent < line.size();) {
     const ssize_t count = write(kChannel, line.data() + sent, line.size() - sent);

@@ -42,6 +42,7 @@ TEST(ExecFault, EachFaultCostsItsBatchAndIsNamed) {
   const std::vector<std::pair<std::string, std::string>> whole = {
       {"noise", "noise on stdout: \"loading the model ...\""},
       {"wrong id", "\"nobody\", which was not asked for"},
+      {"deep", "noise on stdout: \"{"},
       {"twice", "was answered twice"}};
   for (const auto& [fault, reason] : whole) {
     for (const Score& score : judged_by(reward, Rows::of({"ok", fault, "ok"}))) expect_failed(score, reason);
@@ -75,6 +76,12 @@ TEST(ExecFault, AMissingAnswerIsWaitedForAndNamed) {
   const auto scores = judged_by(reward, Rows::of({"ok", "silent"}), 0.3);
   expect_value(scores[0], 1);
   expect_failed(scores[1], "took longer than 0.3 s an item");
+}
+
+TEST(ExecFault, AProgramMayTakeLongerToStartThanToJudge) {
+  expect_value(judged_by(kProgram + " --slow-start", {"ok"}, 0.3)[0], 1);
+  expect_failed(judged_by(plugin(kProgram + " --slow-start", {{"start_timeout", 0.1}}), Rows::of({"ok"}), 0.1)[0],
+                "took longer than the deadline of 0.1 s");
 }
 
 TEST(ExecFault, AProgramThatLeavesAtOnce) {

@@ -34,19 +34,21 @@ TEST(Http, ItemsGoOutAndAnswersComeInAnyOrder) {
                            {"ground_truth", "g"},
                            {"data_source", "d"},
                            {"extra", {{"data_source", "d"}}},
-                           {"step", 3}}));
+                           {"step", 3},
+                           {"max_steps", 0}}));
   EXPECT_EQ(seen[1]["prompt"], "p");
 }
 
 TEST(Http, OpenRlhfForm) {
   HttpServer server([&](const std::string& body) {
     EXPECT_EQ(Json::parse(body), (Json{{"query", {"pa", "pb"}}, {"prompts", {"p", "p"}}, {"labels", {"g", "g"}}}));
-    return HttpServer::response(R"({"rewards": [0.5, 1], "scores": [0, 1], "extra_logs": {"n": [3, 4]}})");
+    return HttpServer::response(
+        R"({"rewards": [0.5, 1], "scores": [0, 1], "extra_logs": {"n": [3, 4], "mean": 0.75}})");
   });
   const auto scores = judged_by("openrlhf:" + server.url("/get_reward"), {"a", "b"});
   expect_value(scores[0], 0.5F);
   expect_value(scores[1], 1);
-  EXPECT_EQ(scores[1].extra_logs, (Json{{"n", 4}}));
+  EXPECT_EQ(scores[1].extra_logs, (Json{{"n", 4}, {"mean", 0.75}}));
 }
 
 TEST(Http, AddressesAreCheckedAtStart) {
@@ -81,6 +83,7 @@ TEST(HttpFault, BrokenAnswersAreNamed) {
   const std::vector<std::pair<std::string, std::string>> faults = {
       {HttpServer::response("no", "500 Oops"), "it answered with status 500: \"no\""},
       {HttpServer::response("<html>"), "no JSON"},
+      {HttpServer::response(std::string(300'000, '[') + std::string(300'000, ']')), "nested too deep"},
       {HttpServer::response("{}"), "expected a list of answers"},
       {HttpServer::response("[]"), "0 answers for 2 items"},
       {HttpServer::response(R"([{"id": "t0", "score": 1}, {"id": "t7", "score": 1}])"),

@@ -68,6 +68,11 @@ TEST(PythonFault, OfAFunctionOfABatchTheBatchIsLostAndTheNextIsNot) {
   expect_value(scores[1], 1);
 }
 
+TEST(PythonFault, AForkThatComesBackSaysNothing) {
+  for (const Score& score : judged_by(broken("verl"), {"fork", "fork.exit", "ok"})) expect_value(score, 1);
+  for (const Score& score : judged_by(broken("trl"), {"fork", "fork.exit", "ok"})) expect_value(score, 1);
+}
+
 TEST(PythonFault, AMissingKeyIsNamed) {
   expect_failed(judged_by(broken("openrlhf"), {"a"})[0], "has no 'rewards', its keys are scores");
 }

@@ -19,6 +19,10 @@ def misbehave(text):
     if text == "family":  # a child that keeps every file descriptor, then death
         subprocess.Popen(["sleep", "1000"], close_fds=False)
         os._exit(4)
+    if text == "fork":  # the child comes back from the function, too
+        os.fork()
+    if text == "fork.exit" and os.fork() == 0:
+        sys.exit(0)
     if text == "channel":
         os.write(3, b"noise\n")
     if text == "raise":

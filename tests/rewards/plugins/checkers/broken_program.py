@@ -5,6 +5,9 @@ import os
 import sys
 import time
 
+if "--slow-start" in sys.argv:
+    time.sleep(1)
+
 batch = []
 for line in sys.stdin:
     item = json.loads(line)
@@ -32,6 +35,8 @@ for line in sys.stdin:
         answer.update(score=0, status="hack", reason="it\nlied", extra_logs={"a": [1]})
     if text == "error":
         answer["status"] = "error"
+    if text == "deep":
+        print('{"id": "t0", "score": 1, "extra_logs": ' + '{"a":' * 300_000 + "1" + "}" * 300_001)
     if text == "flood":
         while True:
             os.write(1, b"x" * 65536)

@@ -1,6 +1,7 @@
 """How each form is called: what a checker was given comes back in its logs and scores."""
 
 import asyncio
+import fractions
 import functools
 import os
 import sys
@@ -25,6 +26,26 @@ def trl_columns(completions, level):
 
 async def trl_async(completions, **kwargs):
     await asyncio.sleep(0.001)
+    return [1.0] * len(completions)
+
+
+def all_by_keyword(**arguments):
+    return (float(c == a) for c, a in zip(arguments["completions"], arguments["answer"]))
+
+
+def compute_score(**arguments):
+    return arguments["solution_str"] == arguments["ground_truth"]
+
+
+def trl_progress(completions, trainer_state, **kwargs):
+    seen = trainer_state.num_input_tokens_seen  # the fields of TrainerState are there
+    return [trainer_state.global_step / trainer_state.max_steps + seen] * len(completions)
+
+
+def trl_logs_what_it_cannot(completions, log_extra, **kwargs):
+    loop = []
+    loop.append(loop)
+    log_extra("loop", [loop] * len(completions))
     return [1.0] * len(completions)
 
 
@@ -54,6 +75,10 @@ def openrlhf_tensor(queries, prompts, labels):
     return Tensor([float(q == p + "ok" and label == "g") for q, p, label in zip(queries, prompts, labels)])
 
 
+def openrlhf_means(queries, prompts, labels):
+    return {"rewards": Tensor([1.0] * len(queries)), "extra_logs": {"accuracy": Tensor(0.5), "each": [1, 2], "of": "all"}}
+
+
 def verl_seen(data_source, solution_str, ground_truth, extra_info=None):
     return {"score": 1.0, "acc": 0.5, "source": data_source, "truth": ground_truth, "info": extra_info,
             "text": solution_str}
@@ -79,8 +104,26 @@ def rubric(completion, answer, state, info, task, parser, prompt):
     return info.get("bonus", 0) + (task == "sums") + (parser.parse_answer(completion) == answer)
 
 
+async def rubric_of_group(completions, answers, states):
+    return [float(c == a and s["trajectory"][0]["completion"] == c) for c, a, s in zip(completions, answers, states)]
+
+
 def rubric_column(completion, level):
     return level / 10
+
+
+class Half:
+    def __float__(self):
+        return 0.5
+
+
+def verl_floats(solution_str, ground_truth):
+    return {"half": Half(), "fraction": fractions.Fraction(1, 4), "huge": 10**400, "complex": 1j}[solution_str]
+
+
+def oom_score(completions, **kwargs):
+    with open("/proc/self/oom_score_adj") as file:
+        return [float(file.read())] * len(completions)
 
 
 def noisy(completions, **kwargs):
