@@ -44,6 +44,8 @@ std::shared_ptr<sandbox::Sandbox> sandbox_of(const std::string& python) {
 namespace {
 
 constexpr int64_t kMebibyte = int64_t{1} << 20;
+constexpr double kWallForCpu =
+    6;  // a compiler gets so many wall seconds for each CPU second, on a machine that is busy
 
 struct CodeOptions {
   code::Limits limits;
@@ -122,7 +124,8 @@ RewardFn make(const Json& json, bool binary) {
   test.memory_bytes = static_cast<int64_t>(positive("memory_mb")) * kMebibyte;
   test.output_bytes = static_cast<int64_t>(positive("output_kb")) * 1024;
   test.processes = static_cast<int>(positive("processes"));
-  options.limits.compile.wall_seconds = positive("compile_timeout");
+  options.limits.compile.cpu_seconds = positive("compile_timeout");
+  options.limits.compile.wall_seconds = kWallForCpu * options.limits.compile.cpu_seconds;
   options.limits.compile.memory_bytes = static_cast<int64_t>(positive("compile_memory_mb")) * kMebibyte;
   code::sandbox_of(options.python);  // a machine that cannot isolate refuses before any work
   return [options](std::span<const Judged> batch, Deadline deadline) {

@@ -12,12 +12,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <filesystem>
 #include <fstream>
 #include <functional>
 #include <thread>
+#include <tuple>
 
 #include "configs/error.h"
 #include "rewards/code/examine.h"
@@ -43,8 +45,7 @@ const char* const kJavaSum =
     "Scanner(System.in); System.out.println(in.nextInt() + in.nextInt()); } }";
 
 Score score_sum(const char* language, const char* program, const std::string& options = "") {
-  return score_with(make_reward(parse_reward("code:timeout=60,compile_timeout=120" + options)), sum_task(language),
-                    program);
+  return score_with(make_reward(parse_reward("code:timeout=60" + options)), sum_task(language), program);
 }
 
 // ---- parts that die
@@ -117,6 +118,49 @@ TEST(CodeFault, AWardenKilledDuringATest) {
   const Score score = score_sum("python", "import time\ntime.sleep(3)\nprint(42)");
   killer.join();
   EXPECT_EQ(score.status, Status::correct) << score.reason;
+}
+
+// ---- a machine that gives a compiler no processor
+
+/// Stops every process below this one whose command holds the word, as soon as it is there.
+class Stopper {
+ public:
+  explicit Stopper(const std::string& word)
+      : thread_([this, word] {
+          while (!is_over_) {
+            std::vector<Process> found;
+            append_processes_below(getpid(), found);
+            for (const Process& process : found)
+              if (process.command.find(word) != std::string::npos) stopped_ += kill(process.id, SIGSTOP) == 0;
+            std::this_thread::sleep_for(std::chrono::milliseconds(2));
+          }
+        }) {}
+  ~Stopper() {
+    is_over_ = true;
+    thread_.join();
+    EXPECT_GE(stopped_, 1);
+  }
+
+ private:
+  std::atomic<bool> is_over_ = false;
+  int stopped_ = 0;
+  std::thread thread_;
+};
+
+/// Our side's slowness: no value, and nobody is punished.
+TEST(CodeFault, ACompilerWithoutAProcessorIsAnError) {
+  for (const auto& [language, program, compiler] :
+       {std::tuple{"cpp", kCppSum, "cc1plus"}, {"java", kJavaSum, "/tmp/Compiler.java"}}) {
+    ASSERT_EQ(score_sum(language, program).status, Status::correct);
+    const Score score = [&] {
+      const Stopper stopper(compiler);
+      return score_with(make_reward(parse_reward("code:timeout=60,compile_timeout=0.2")), sum_task(language), program);
+    }();
+    EXPECT_EQ(score.status, Status::error) << score.reason;
+    EXPECT_FALSE(score.value);
+    EXPECT_NE(score.reason.find("the machine is too busy"), std::string::npos) << score.reason;
+    EXPECT_EQ(score_sum(language, program).status, Status::correct);
+  }
 }
 
 // ---- machines that lack something: children of this process that see less of it
