@@ -1,5 +1,6 @@
 // The rewards `code` (share of the tests that pass) and `binary_code` (all of them): a completion's program in boxes.
 #include <algorithm>
+#include <cstdio>
 #include <filesystem>
 #include <mutex>
 #include <thread>
@@ -35,6 +36,8 @@ std::shared_ptr<sandbox::Sandbox> sandbox_of(const std::string& python) {
     if (const std::string headers = precompiled_headers(); !headers.empty())
       options.readable.push_back({headers, "/headers"});
     one = std::make_shared<sandbox::Sandbox>(std::move(options));
+    if (const std::string& weaker = one->isolation().reason; !weaker.empty())
+      std::fprintf(stderr, "code rewards: the sandbox is weaker here: %s\n", weaker.c_str());
   }
   return one;
 }

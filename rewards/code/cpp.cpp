@@ -23,7 +23,8 @@ const std::vector<std::string> kEnvironment = {"PATH=/usr/bin:/bin", "HOME=/tmp"
 
 struct Compiled {
   std::string binary;
-  TestResult result;  // of compiling
+  TestResult result;       // of compiling
+  bool is_faulty = false;  // the compiler found errors
 };
 
 std::string text_of(const Json& value) {
@@ -51,6 +52,7 @@ Compiled compile(Sandbox& sandbox, const std::string& script, std::vector<sandbo
   if (ended.how != Ended::How::exited)
     compiled.result = result_of_compiling(ended, limits);
   else if (ended.code != 0)
+    compiled.is_faulty = true,
     compiled.result = {.status = Status::wrong, .reason = "it does not compile: " + first_error(ended.err)};
   return compiled;
 }
@@ -63,7 +65,7 @@ Compiled compile_program(Sandbox& sandbox, const std::string& text, const sandbo
     std::vector<sandbox::File> files;
     files.push_back(sandbox::sealed_file(text));
     compiled = compile(sandbox, gcc + headers + " - <&3", std::move(files), limits);
-    if (compiled.result.status != Status::wrong) break;
+    if (!compiled.is_faulty) break;
   }
   return compiled;
 }

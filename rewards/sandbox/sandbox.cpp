@@ -212,7 +212,8 @@ struct Sandbox::Warden {
     if (!word.is_object() || word.contains("failed"))
       throw MissingError("the sandbox cannot be set up here: " +
                          (word.is_object() ? word["failed"].get<std::string>() : std::string("its warden ended")) +
-                         "; it needs unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone=1, or "
+                         "; it needs unprivileged user namespaces (sysctl user.max_user_namespaces above 0, "
+                         "kernel.unprivileged_userns_clone=1, or "
                          "kernel.apparmor_restrict_unprivileged_userns=0 on Ubuntu) and seccomp");
     fresh_proc = word.at("fresh_proc");
   }

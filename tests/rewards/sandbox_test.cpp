@@ -299,6 +299,67 @@ TEST(CodeFault, AProcOfAnotherProcessNamespace) {
   EXPECT_EQ(verdicts, "correct, memory");
 }
 
+/// A container as its runtime makes it: processes of its own, and a /proc of which parts are covered, so that the
+/// kernel mounts no other.
+std::string seen_in_container(const std::function<std::string()>& look) {
+  return seen_after([] { return enter_namespaces(CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS); },
+                    [&] {
+                      return seen_after(
+                          [] {
+                            return mount("proc", "/proc", "proc", 0, nullptr) == 0 &&
+                                   mount("tmpfs", "/proc/acpi", "tmpfs", MS_RDONLY, nullptr) == 0 &&
+                                   mount("/dev/null", "/proc/keys", nullptr, MS_BIND, nullptr) == 0;
+                          },
+                          look);
+                    });
+}
+
+/// Weaker, and said so.
+TEST(CodeFault, AContainerThatCoversPartsOfProc) {
+  const std::string weaker = "/proc cannot be mounted anew here: boxes have none";
+  const std::string made = seen_in_container([] {
+    testing::internal::CaptureStderr();
+    make_reward(parse_reward("code:python=/usr/bin/../bin/python3"));  // a sandbox that nobody has started
+    return testing::internal::GetCapturedStderr();
+  });
+  EXPECT_EQ(made, "code rewards: the sandbox is weaker here: " + weaker + "\n");
+  const std::string doctor = seen_in_container([] {
+    const Finding finding = examine_code_rewards().front();
+    return (finding.status == Finding::Status::degraded ? "degraded: " : "other: ") + finding.lost;
+  });
+  EXPECT_EQ(doctor, "degraded: " + weaker);
+  const auto score = [](const char* language, const char* program, const char* options) {
+    return seen_in_container([=] {
+      const std::string spec = std::string("code:timeout=60,python=/usr/bin/../bin/python3") + options;
+      return described(score_with(make_reward(parse_reward(spec)), sum_task(language), program));
+    });
+  };
+  for (const auto& [language, program] : {std::pair{"python", kPythonSum}, {"cpp", kCppSum}, {"java", kJavaSum}})
+    EXPECT_EQ(score(language, program, ""), "correct with a value: 1 of 1 tests");
+  const std::string adds_up = score("python",
+                                    "import os, time\nfor i in range(8):\n  if os.fork() == 0:\n    a = b'a' * (30 << "
+                                    "20)\n    time.sleep(60)\ntime.sleep(60)",
+                                    ",memory_mb=64");
+  EXPECT_TRUE(adds_up.starts_with("memory with a value")) << adds_up;
+  const std::string sees = score("python", "import os\nprint(os.listdir('/proc'))", "");
+  EXPECT_NE(sees.find("found \"[] \""), std::string::npos) << sees;
+}
+
+TEST(CodeFault, UserNamespacesThatAreForbiddenAreARefusal) {
+  const std::string made = seen_after(
+      [] {
+        if (!enter_namespaces(0)) return false;
+        std::ofstream file("/proc/sys/user/max_user_namespaces");
+        return static_cast<bool>(file << "0" << std::flush);
+      },
+      [] {
+        make_reward(parse_reward("code:python=/usr/bin/../bin/python3"));
+        return std::string("made");
+      });
+  EXPECT_TRUE(made.starts_with("thrown: the sandbox cannot be set up here: unshare")) << made;
+  EXPECT_NE(made.find("sysctl user.max_user_namespaces above 0"), std::string::npos) << made;
+}
+
 /// No number at all: what is lost is said, and no program is called too large for it.
 TEST(CodeFault, AProcThatShowsNothingOfThisNamespace) {
   const std::string seen =
