@@ -1,5 +1,6 @@
 // The rewards `code` (share of the tests that pass) and `binary_code` (all of them): a completion's program in boxes.
 #include <algorithm>
+#include <cstdio>
 #include <filesystem>
 #include <mutex>
 #include <thread>
@@ -35,6 +36,8 @@ std::shared_ptr<sandbox::Sandbox> sandbox_of(const std::string& python) {
     if (const std::string headers = precompiled_headers(); !headers.empty())
       options.readable.push_back({headers, "/headers"});
     one = std::make_shared<sandbox::Sandbox>(std::move(options));
+    if (const std::string& weaker = one->isolation().reason; !weaker.empty())
+      std::fprintf(stderr, "code rewards: the sandbox is weaker here: %s\n", weaker.c_str());
   }
   return one;
 }
@@ -44,6 +47,8 @@ std::shared_ptr<sandbox::Sandbox> sandbox_of(const std::string& python) {
 namespace {
 
 constexpr int64_t kMebibyte = int64_t{1} << 20;
+constexpr double kWallForCpu =
+    6;  // a compiler gets so many wall seconds for each CPU second, on a machine that is busy
 
 struct CodeOptions {
   code::Limits limits;
@@ -122,7 +127,8 @@ RewardFn make(const Json& json, bool binary) {
   test.memory_bytes = static_cast<int64_t>(positive("memory_mb")) * kMebibyte;
   test.output_bytes = static_cast<int64_t>(positive("output_kb")) * 1024;
   test.processes = static_cast<int>(positive("processes"));
-  options.limits.compile.wall_seconds = positive("compile_timeout");
+  options.limits.compile.cpu_seconds = positive("compile_timeout");
+  options.limits.compile.wall_seconds = kWallForCpu * options.limits.compile.cpu_seconds;
   options.limits.compile.memory_bytes = static_cast<int64_t>(positive("compile_memory_mb")) * kMebibyte;
   code::sandbox_of(options.python);  // a machine that cannot isolate refuses before any work
   return [options](std::span<const Judged> batch, Deadline deadline) {

@@ -23,7 +23,8 @@ const std::vector<std::string> kEnvironment = {"PATH=/usr/bin:/bin", "HOME=/tmp"
 
 struct Compiled {
   std::string binary;
-  TestResult result;  // of compiling
+  TestResult result;       // of compiling
+  bool is_faulty = false;  // the compiler found errors
 };
 
 std::string text_of(const Json& value) {
@@ -48,22 +49,23 @@ Compiled compile(Sandbox& sandbox, const std::string& script, std::vector<sandbo
   Ended ended = sandbox.run(std::move(program));
   Compiled compiled{.binary = std::move(ended.out), .result = result_of(ended)};
   compiled.result.output_bytes = 0;
-  if (compiled.result.status != Status::correct && compiled.result.status != Status::error)
-    compiled.result = {.status = Status::wrong,
-                       .reason = "it does not compile: " +
-                                 (ended.how == Ended::How::exited ? first_error(ended.err) : compiled.result.reason)};
+  if (ended.how != Ended::How::exited)
+    compiled.result = result_of_compiling(ended, limits);
+  else if (ended.code != 0)
+    compiled.is_faulty = true,
+    compiled.result = {.status = Status::wrong, .reason = "it does not compile: " + first_error(ended.err)};
   return compiled;
 }
 
 /// The standard library as a precompiled header first; as it stands where names then collide.
 Compiled compile_program(Sandbox& sandbox, const std::string& text, const sandbox::Limits& limits) {
-  const std::string gcc = "g++ -std=gnu++17 -O2 -pipe -w -s -o /tmp/program -x c++";
+  const std::string gcc = "g++ -std=gnu++17 -O2 -w -s -o /tmp/program -x c++";
   Compiled compiled;
   for (const char* headers : {" -I/headers -include bits/stdc++.h", ""}) {
     std::vector<sandbox::File> files;
     files.push_back(sandbox::sealed_file(text));
     compiled = compile(sandbox, gcc + headers + " - <&3", std::move(files), limits);
-    if (compiled.result.status != Status::wrong) break;
+    if (!compiled.is_faulty) break;
   }
   return compiled;
 }
@@ -121,7 +123,7 @@ Compiled compile_unoptimized(Sandbox& sandbox, const std::string& text, const sa
   std::vector<sandbox::File> files;
   files.push_back(sandbox::sealed_file(text));
   return compile(sandbox,
-                 "g++ -std=gnu++17 -O1 -pipe -w -s -I/headers -o /tmp/program -x c++ - -Wl,--as-needed "
+                 "g++ -std=gnu++17 -O1 -w -s -I/headers -o /tmp/program -x c++ - -Wl,--as-needed "
                  "$(ls /usr/lib/*/libcrypto.so >/dev/null 2>&1 && echo -lcrypto) <&3",
                  std::move(files), limits);
 }
@@ -168,6 +170,21 @@ TestResult run_assertions(Sandbox& sandbox, const Suite& suite, const std::strin
 }
 
 }  // namespace
+
+TestResult result_of_compiling(const Ended& ended, const sandbox::Limits& limits) {
+  TestResult result = result_of(ended);
+  if (ended.how == Ended::How::failed) return result;
+  const bool lacked_processors = ended.how == Ended::How::timeout;
+  const bool was_killed = ended.how == Ended::How::signalled;  // the program does not run yet: by the machine
+  result.can_be_retried = lacked_processors || was_killed;
+  result.status = result.can_be_retried ? Status::error : Status::wrong;
+  result.reason = lacked_processors ? "the compiler got " + std::to_string(ended.cpu_seconds) + " of " +
+                                          std::to_string(limits.cpu_seconds) + " CPU seconds in " +
+                                          std::to_string(limits.wall_seconds) + " seconds: the machine is too busy"
+                  : was_killed ? "the compiler was ended by signal " + std::to_string(ended.code)
+                               : "it does not compile: the compiler: " + result.reason;
+  return result;
+}
 
 std::vector<TestResult> run_cpp(Sandbox& sandbox, const Suite& suite, const std::string& program, const Limits& limits,
                                 bool stop_early) {

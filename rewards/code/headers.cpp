@@ -38,6 +38,7 @@ std::string output_of(const std::string& command) {
 }
 
 constexpr const char* kHeader = "bits/stdc++.h.gch";
+constexpr const char* kPlain = "bits/stdc++.h";  // found where a program includes it itself, after the precompiled one
 
 /// Of this compiler; empty where there is no compiler or no place.
 fs::path headers_folder() {
@@ -50,14 +51,14 @@ fs::path headers_folder() {
 
 bool has_precompiled_headers() {
   const fs::path folder = headers_folder(), made = folder / kHeader;
-  return !folder.empty() && is_ours(folder) && is_ours(made.parent_path()) && is_ours(made);
+  return !folder.empty() && is_ours(folder) && is_ours(made.parent_path()) && is_ours(made) && is_ours(folder / kPlain);
 }
 
 std::string precompiled_headers() {
   if (has_precompiled_headers()) return headers_folder();
   const fs::path folder = headers_folder(), made = folder / kHeader;
   std::error_code error;
-  if (folder.empty() || fs::exists(made, error)) return {};
+  if (folder.empty() || (fs::exists(made, error) && !is_ours(made))) return {};
   fs::create_directories(made.parent_path(), error);
   if (error || !is_ours(folder)) return {};
   for (const fs::path& open : {folder.parent_path(), folder, made.parent_path()})  // boxes of root run as nobody
@@ -68,6 +69,8 @@ std::string precompiled_headers() {
       "/usr/bin/g++ -std=gnu++17 -O2 -w -x c++-header '" + source.string() + "' -o '" + part.string() + "'";
   if (std::system(command.c_str()) != 0) return {};
   fs::permissions(part, fs::perms(0644), error);
+  std::ofstream(folder / kPlain) << "#include_next <bits/stdc++.h>\n";
+  fs::permissions(folder / kPlain, fs::perms(0644), error);
   fs::rename(part, made, error);  // whole or not at all
   return error ? std::string() : folder.string();
 }

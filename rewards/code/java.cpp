@@ -27,7 +27,10 @@ using sandbox::Sandbox;
 const std::vector<std::string> kEnvironment = {"PATH=/usr/bin:/bin", "HOME=/tmp", "LANG=C.UTF-8"};
 // A box without /proc cannot tell the launcher where it lies, so that its libraries are named.
 constexpr const char* kJava = "j=$(readlink -f /usr/bin/java); export LD_LIBRARY_PATH=${j%/bin/java}/lib; exec \"$j\"";
-constexpr int kHack = 78;  // exit code of a test (Remote.java)
+constexpr int kHack = 78;            // exit code of a test (Remote.java)
+constexpr int kOutOfTime = 124;      // exit codes of Runner.java
+constexpr int kTooMuchOutput = 125;  //
+constexpr double kJvmStart = 5;      // wall seconds for a JVM to start, on a machine that is busy
 
 // ---- numbers and texts as DataInputStream reads them
 
@@ -63,8 +66,9 @@ struct Source {
 using Unit = std::vector<Source>;
 
 struct Compiled {
-  std::vector<std::string> jars;  // one for each unit
-  std::string messages;           // why not, where there are no jars
+  std::vector<std::string> jars;    // one for each unit
+  std::string messages;             // why not, where there are no jars
+  std::optional<TestResult> fault;  // the compiler had no answer
 };
 
 std::string request_of(const std::vector<Unit>& units) {
@@ -99,25 +103,35 @@ std::optional<Compiled> answer_from(const std::string& bytes) {
 /// The resident compilers of a sandbox, one for each program that is compiled at once.
 class Compilers {
  public:
-  /// nullopt when the compiler is out of time or memory.
-  std::optional<Compiled> compile(Sandbox& sandbox, const std::vector<Unit>& units, const sandbox::Limits& limits) {
-    for (bool was_idle = true; was_idle;) {
+  Compiled compile(Sandbox& sandbox, const std::vector<Unit>& units, const sandbox::Limits& limits) {
+    constexpr int kTries = 2;  // a compiler that is killed has done nothing; a program that ends two of them has
+    Ended ended;
+    for (int tries = 0; tries < kTries;) {
       std::unique_ptr<sandbox::Resident> compiler = idle_one();
-      was_idle = compiler != nullptr;
+      const bool was_idle = compiler != nullptr;
       if (!compiler) compiler = start(sandbox, limits);
-      const auto answer = compiler->ask(
-          request_of(units), [](const std::string& bytes) { return answer_from(bytes).has_value(); },
-          limits.wall_seconds);
-      if (!answer && was_idle && compiler->is_gone()) continue;  // it ended while nobody asked: another one, once more
-      if (!answer) return std::nullopt;                          // this one is given up
+      ended = compiler->ask(
+          request_of(units), [](const std::string& bytes) { return answer_from(bytes).has_value(); }, limits);
+      if (ended.how == Ended::How::failed) {
+        tries += !was_idle;  // it may have ended while nobody asked
+        continue;
+      }
+      if (ended.how != Ended::How::exited) break;  // this one is given up
       const std::lock_guard lock(mutex_);
       idle_.push_back(std::move(compiler));
-      return answer_from(*answer);
+      return *answer_from(ended.out);
     }
-    return std::nullopt;
+    return {.fault = fault_of(sandbox, ended, limits)};
   }
 
  private:
+  static TestResult fault_of(Sandbox& sandbox, const Ended& ended, const sandbox::Limits& limits) {
+    if (ended.how != Ended::How::failed) return result_of_compiling(ended, limits);
+    if (sandbox.revive())
+      return {.status = Status::error, .reason = "the sandbox ended while it compiled", .can_be_retried = true};
+    return {.status = Status::wrong, .reason = "it does not compile: the compiler ends on it"};
+  }
+
   std::unique_ptr<sandbox::Resident> idle_one() {
     const std::lock_guard lock(mutex_);
     if (idle_.empty()) return nullptr;
@@ -136,7 +150,7 @@ class Compilers {
                     .files = {},
                     .limits = limits};
     program.limits.bound_addresses = false;
-    program.limits.wall_seconds = 1e6;
+    program.limits.wall_seconds = 1e6, program.limits.cpu_seconds = 0;  // it stays: limits are those of each question
     return std::make_unique<sandbox::Resident>(sandbox, std::move(program));
   }
 
@@ -151,23 +165,27 @@ Compilers& compilers_of(const Sandbox& sandbox) {
   return all[&sandbox];
 }
 
-/// Runner and Remote, compiled once.
-std::optional<std::string> harness_jar(Sandbox& sandbox, const sandbox::Limits& limits) {
-  static std::mutex mutex;
-  static std::string jar;
-  const std::lock_guard lock(mutex);
-  if (!jar.empty()) return jar;
-  const auto compiled = compilers_of(sandbox).compile(
-      sandbox, {{{"Runner.java", kRunnerSource}, {"Remote.java", kRemoteSource}}}, limits);
-  if (!compiled || compiled->jars.empty()) return std::nullopt;
-  return jar = compiled->jars[0];
+TestResult not_compiled(const Compiled& compiled) {
+  if (compiled.fault) return *compiled.fault;
+  return {.status = Status::wrong, .reason = "it does not compile: " + excerpt(compiled.messages, 200)};
 }
 
-TestResult not_compiled(Sandbox& sandbox, const std::optional<Compiled>& compiled) {
-  if (!compiled && sandbox.revive())
-    return {.status = Status::error, .reason = "the sandbox ended while it compiled", .can_be_retried = true};
-  const std::string why = compiled ? excerpt(compiled->messages, 200) : "out of time or memory";
-  return {.status = Status::wrong, .reason = "it does not compile: " + why};
+/// What is not the program's own text did not compile.
+TestResult harness_fault(const Compiled& compiled, const std::string& what) {
+  TestResult result = not_compiled(compiled);
+  result.status = Status::error, result.reason = what + ": " + result.reason;
+  return result;
+}
+
+/// Runner and Remote, compiled once.
+Compiled harness_of(Sandbox& sandbox, const sandbox::Limits& limits) {
+  static std::mutex mutex;
+  static Compiled kept;
+  const std::lock_guard lock(mutex);
+  if (kept.jars.empty())
+    kept = compilers_of(sandbox).compile(sandbox, {{{"Runner.java", kRunnerSource}, {"Remote.java", kRemoteSource}}},
+                                         limits);
+  return kept;
 }
 
 // ---- running
@@ -184,22 +202,21 @@ std::string contents(const File& file) {
 }
 
 struct Answer {
-  bool begun = false, ended = false, exited = false, threw = false;
+  bool begun = false, ended = false, threw = false;
   std::string output;
 };
 
 std::vector<Answer> answers_from(const std::string& bytes, size_t num_tests) {
   std::vector<Answer> answers(num_tests);
-  for (size_t at = 0; bytes.size() >= at + 6;) {
+  for (size_t at = 0; bytes.size() >= at + 5;) {
     const size_t test = *take_number(bytes, at);
     const char what = bytes[at++];
-    const bool threw = bytes[at++] != 0;
     const auto output = take_text(bytes, at);
     if (test >= num_tests || !output) break;  // written by the program itself: what came before stands
     Answer& answer = answers[test];
-    answer.begun = true, answer.threw |= threw;
-    answer.ended |= what == 'e', answer.exited |= what == 'x' && !answer.ended;
-    if (what != 'b') answer.output = *output;
+    answer.begun = true, answer.threw |= what == 't';
+    answer.ended |= what == 'e' || what == 't';
+    answer.output += *output;
   }
   return answers;
 }
@@ -225,12 +242,19 @@ Program java_program(const std::string& arguments, const std::string& jar, const
   return program;
 }
 
+/// A program may leave by System.exit(0) or Runtime.halt(0), as one in C++ by exit(0) and in Python by os._exit(0):
+/// what it has printed by then is its output, and judges accept it. Any other code, and output that it never gave to
+/// System.out, count as in those languages.
 TestResult judged(const Answer& answer, const std::string& expected, const Ended& ended) {
   TestResult result = result_of(ended);
   if (answer.ended) result.status = answer.threw ? Status::wrong : Status::correct;
   if (answer.ended && answer.threw) result.reason = "an exception: " + excerpt(ended.err, 200);
-  if (!answer.ended && !answer.exited && result.status == Status::correct)
-    result.status = Status::wrong, result.reason = "it ended without an answer";
+  if (!answer.ended && ended.how == Ended::How::exited && ended.code == kOutOfTime)
+    result.status = Status::timeout, result.reason = "out of time";
+  if (!answer.ended && ended.how == Ended::How::exited && ended.code == kTooMuchOutput)
+    result.status = Status::wrong, result.reason = "too much output";
+  if (!answer.begun && result.status == Status::correct)
+    result.status = Status::wrong, result.reason = "it ended before its first test";
   if (result.status == Status::correct && !same_output(expected, answer.output)) {
     result.status = Status::wrong;
     result.reason = "expected " + excerpt(expected) + ", found " + excerpt(answer.output);
@@ -238,9 +262,11 @@ TestResult judged(const Answer& answer, const std::string& expected, const Ended
   return result;
 }
 
+/// The JVM ends a test that is out of time; one that keeps it from doing so has then taken the time of all tests.
 std::vector<TestResult> run_inputs(Sandbox& sandbox, const Suite& suite, const std::string& runner,
                                    const std::string& jar, const sandbox::Limits& limits, bool stop_early) {
-  const std::string arguments = "-cp /tmp/harness.jar Runner /tmp/program.jar ";
+  const std::string arguments = "-Dmilliseconds=" + std::to_string(static_cast<int64_t>(limits.wall_seconds * 1000)) +
+                                " -cp /tmp/harness.jar Runner /tmp/program.jar ";
   std::string inputs;
   put_number(inputs, suite.inputs.size());
   for (const Json& input : suite.inputs) put_text(inputs, text_of(input));
@@ -249,11 +275,12 @@ std::vector<TestResult> run_inputs(Sandbox& sandbox, const Suite& suite, const s
     const size_t first = results.size();
     const File file(memfd_create("answers", MFD_CLOEXEC));
     sandbox::Limits whole = limits;
-    whole.wall_seconds *= static_cast<double>(suite.inputs.size() - first);
+    whole.wall_seconds = kJvmStart + limits.wall_seconds * static_cast<double>(suite.inputs.size() - first);
     const Ended ended = sandbox.run(java_program(arguments + std::to_string(first), jar, runner,
                                                  sandbox::sealed_file(inputs), File(dup(file.number())), whole));
     const std::vector<Answer> answers = answers_from(contents(file), suite.inputs.size());
-    for (size_t i = first; i < answers.size() && (i == first || answers[i].begun); ++i) {
+    const bool is_last = ended.how == Ended::How::timeout;
+    for (size_t i = first; i < answers.size() && (i == first || answers[i].begun || is_last); ++i) {
       results.push_back(judged(answers[i], text_of(suite.outputs[i]), ended));
       if (stop_early && results.back().status != Status::correct) return results;
     }
@@ -285,26 +312,22 @@ TestResult run_assertions(Sandbox& sandbox, const Suite& suite, const std::strin
                           const std::string& harness) {
   const Signature asked = signature_of(suite.declaration.empty() ? suite.prompt : suite.declaration, 1);
   const std::string imports = imports_of(suite.prompt);
-  const auto test = compilers_of(sandbox).compile(
+  const Compiled test = compilers_of(sandbox).compile(
       sandbox,
       {{{"Remote.java", kRemoteSource}, {"Runner.java", kRunnerSource}},
        {{"Solution.java", imports_of(asked.head).empty() ? imports + stub_text(asked) : stub_text(asked)},
         {"Main.java", imports + suite.test}}},
       limits.compile);
-  if (!test || test->jars.empty()) {
-    TestResult result = not_compiled(sandbox, test);
-    result.status = Status::error, result.reason = "the test: " + result.reason;
-    return result;
-  }
-  const auto compiled =
+  if (test.jars.empty()) return harness_fault(test, "the test");
+  const Compiled compiled =
       compilers_of(sandbox).compile(sandbox, {{{"Solution.java", imports + program}}}, limits.compile);
-  if (!compiled || compiled->jars.empty()) return not_compiled(sandbox, compiled);
+  if (compiled.jars.empty()) return not_compiled(compiled);
   auto [test_end, program_end] = sandbox::connected_sockets();
   std::vector<Program> both;
   File test_out(dup(test_end.number())), program_out(dup(program_end.number()));
-  both.push_back(java_program("-cp /tmp/program.jar:/tmp/harness.jar Main", test->jars[1], harness, std::move(test_end),
+  both.push_back(java_program("-cp /tmp/program.jar:/tmp/harness.jar Main", test.jars[1], harness, std::move(test_end),
                               std::move(test_out), limits.test));
-  both.push_back(java_program("-cp /tmp/harness.jar Remote /tmp/program.jar", compiled->jars[0], harness,
+  both.push_back(java_program("-cp /tmp/harness.jar Remote /tmp/program.jar", compiled.jars[0], harness,
                               std::move(program_end), std::move(program_out), limits.test));
   const std::vector<Ended> ended = sandbox.run_together(std::move(both));
   TestResult result = result_of_both(ended);
@@ -322,13 +345,12 @@ std::vector<TestResult> run_java(Sandbox& sandbox, const Suite& suite, const std
   if (access(kJavac, X_OK) != 0)
     throw MissingError("Java programs cannot be run: there is no " + std::string(kJavac) +
                        ": apt-get install default-jdk-headless");
-  const std::optional<std::string> harness = harness_jar(sandbox, limits.compile);
-  if (!harness)
-    return {{.status = Status::error, .reason = "the Java compiler did not answer in time", .can_be_retried = true}};
-  if (suite.form == Form::assertions) return {run_assertions(sandbox, suite, program, limits, *harness)};
-  const auto compiled = compilers_of(sandbox).compile(sandbox, {{{"Main.java", program}}}, limits.compile);
-  if (!compiled || compiled->jars.empty()) return {not_compiled(sandbox, compiled)};
-  return run_inputs(sandbox, suite, *harness, compiled->jars[0], limits.test, stop_early);
+  const Compiled harness = harness_of(sandbox, limits.compile);
+  if (harness.jars.empty()) return {harness_fault(harness, "the Java harness")};
+  if (suite.form == Form::assertions) return {run_assertions(sandbox, suite, program, limits, harness.jars[0])};
+  const Compiled compiled = compilers_of(sandbox).compile(sandbox, {{{"Main.java", program}}}, limits.compile);
+  if (compiled.jars.empty()) return {not_compiled(compiled)};
+  return run_inputs(sandbox, suite, harness.jars[0], compiled.jars[0], limits.test, stop_early);
 }
 
 }  // namespace cohort::code

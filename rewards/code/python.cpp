@@ -129,6 +129,12 @@ TestResult result_of(const Ended& ended) {
     case Ended::How::timeout:
       result.status = Status::timeout, result.reason = "out of time";
       break;
+    case Ended::How::cpu:
+      result.status = Status::timeout, result.reason = "out of CPU time";
+      break;
+    case Ended::How::asleep:
+      result.status = Status::timeout, result.reason = "it waits for what never comes";
+      break;
     case Ended::How::memory:
       result.status = Status::memory, result.reason = "out of memory";
       break;

@@ -39,6 +39,10 @@ std::shared_ptr<sandbox::Sandbox> sandbox_of(const std::string& python);
 /// Of a test in one box that calls a program in the other, in this order.
 TestResult result_of_both(const std::vector<sandbox::Ended>& ended);
 
+/// A compiler that had no answer: out of CPU seconds, of memory or asleep for good it is the program's doing, and
+/// wrong. Where the wall clock ended it before that, processors were lacking: an error, to be tried again.
+TestResult result_of_compiling(const sandbox::Ended& ended, const sandbox::Limits& limits);
+
 /// What the end of a box says about a test whose output nobody has looked at: correct when it exited with 0.
 TestResult result_of(const sandbox::Ended& ended);
 

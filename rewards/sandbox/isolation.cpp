@@ -129,7 +129,9 @@ Json steps(const Limits& limits, const Isolation& isolation) {
   steps.push_back({"chdir", "/tmp"});
   const auto limit = [&](int resource, int64_t value) { steps.push_back({"limit", resource, value}); };
   limit(RLIMIT_CORE, 0);
-  limit(RLIMIT_CPU, static_cast<int64_t>(std::ceil(limits.wall_seconds)) * 4 + 1);  // the wall clock is the limit
+  // Of each process, behind the limit that the supervisor watches.
+  limit(RLIMIT_CPU,
+        static_cast<int64_t>(std::ceil(limits.cpu_seconds > 0 ? limits.cpu_seconds : 4 * limits.wall_seconds)) + 1);
   limit(RLIMIT_FSIZE, limits.disk_bytes);
   limit(RLIMIT_NOFILE, 256);
   limit(RLIMIT_NPROC, limits.processes);

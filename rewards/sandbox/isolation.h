@@ -11,6 +11,7 @@ namespace cohort::sandbox {
 
 struct Limits {
   double wall_seconds = 10;                  // from start to end
+  double cpu_seconds = 0;                    // of all processes of the box together; 0: the wall clock is the limit
   int64_t memory_bytes = int64_t{1} << 30;   // resident, all processes of the box and its files together
   int64_t output_bytes = int64_t{16} << 20;  // standard output and standard error together
   int64_t disk_bytes = int64_t{64} << 20;    // the box's own /tmp

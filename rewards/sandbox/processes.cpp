@@ -7,6 +7,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -92,6 +93,31 @@ int64_t resident_bytes_below(int number) {
     append_children(processes[i], processes);
   }
   return bytes;
+}
+
+Activity activity_below(int number) {
+  static const double ticks = static_cast<double>(sysconf(_SC_CLK_TCK));
+  std::vector<int> processes;
+  append_children(number, processes);
+  Activity found;
+  for (size_t i = 0; i < processes.size() && i < 4096; ++i) {
+    const std::string stat = proc_text("/proc/" + std::to_string(processes[i]) + "/stat");
+    const size_t name_end = stat.rfind(')');  // a process may have any name
+    if (name_end == std::string::npos) continue;
+    std::istringstream fields(stat.substr(name_end + 1));
+    char state = 0;
+    std::string skipped;
+    fields >> state;
+    for (int field = 4; field < 14; ++field) fields >> skipped;
+    for (int field = 14; field < 18; ++field) {  // utime, stime, and those of children that were waited for
+      double used = 0;
+      fields >> used;
+      found.cpu_seconds += used / ticks;
+    }
+    found.is_asleep &= state == 'S' || state == 'Z' || state == 'X';
+    append_children(processes[i], processes);
+  }
+  return found;
 }
 
 }  // namespace cohort::sandbox

@@ -14,6 +14,14 @@ std::optional<int> number_in_proc(int process);
 /// that two of them share counts twice. 0 where nothing is left. The number is that of /proc.
 int64_t resident_bytes_below(int number);
 
+/// What the processes below this one do: the CPU seconds they and those they waited for have used, and whether the
+/// first thread of each sleeps, so that none of them wants a processor.
+struct Activity {
+  double cpu_seconds = 0;
+  bool is_asleep = true;
+};
+Activity activity_below(int number);
+
 /// Why resident_bytes_below would see nothing here; empty where it sees all.
 std::string why_processes_are_unseen();
 

@@ -45,6 +45,11 @@ bool has_hung_up(const File& socket) {
   return socket.number() < 0 || poll(&watched, 1, 0) > 0;
 }
 
+bool has_spoken(const File& socket) {
+  pollfd watched{socket.number(), POLLIN, 0};
+  return poll(&watched, 1, 0) > 0 && (watched.revents & POLLIN) != 0;
+}
+
 /// A box that runs, seen from outside.
 struct Box {
   Limits limits;
@@ -52,7 +57,7 @@ struct Box {
   std::optional<int> process;  // of the one that attends it, as /proc numbers it; none until it has spoken
   Ended ended;
   bool is_over = false;
-  Clock::time_point start = Clock::now();
+  Clock::time_point start = Clock::now(), last_awake = start;
 };
 
 Json request_of(const Program& program, const Isolation& isolation) {
@@ -95,7 +100,18 @@ void take_word(Box& box) {
   box.ended.cpu_seconds = word.at("cpu");
   box.ended.peak_bytes = std::max(box.ended.peak_bytes, word.at("peak").get<int64_t>());
   box.ended.code = word.contains("signal") ? word["signal"] : word.at("code");
+  const bool is_used_up = box.limits.cpu_seconds > 0 && box.ended.cpu_seconds > box.limits.cpu_seconds;
+  if (is_used_up && box.ended.code != 0) return end(box, Ended::How::cpu);  // a process of it met its RLIMIT_CPU
   end(box, word.contains("signal") ? Ended::How::signalled : Ended::How::exited);
+}
+
+/// Of a box with a limit of CPU seconds.
+void check_activity(Box& box) {
+  const Activity now = activity_below(*box.process);
+  box.ended.cpu_seconds = std::max(box.ended.cpu_seconds, now.cpu_seconds);
+  if (!now.is_asleep) box.last_awake = Clock::now();
+  if (now.cpu_seconds > box.limits.cpu_seconds) return end(box, Ended::How::cpu);
+  if (seconds_since(box.last_awake) > box.limits.cpu_seconds) end(box, Ended::How::asleep);
 }
 
 void check_limits(Box& box) {
@@ -103,6 +119,8 @@ void check_limits(Box& box) {
     const int64_t used = resident_bytes_below(*box.process);
     box.ended.peak_bytes = std::max(box.ended.peak_bytes, used);
     if (used > box.limits.memory_bytes) return end(box, Ended::How::memory);
+    if (box.limits.cpu_seconds > 0) check_activity(box);
+    if (box.is_over) return;
   }
   if (seconds_since(box.start) > box.limits.wall_seconds) end(box, Ended::How::timeout);
 }
@@ -194,7 +212,8 @@ struct Sandbox::Warden {
     if (!word.is_object() || word.contains("failed"))
       throw MissingError("the sandbox cannot be set up here: " +
                          (word.is_object() ? word["failed"].get<std::string>() : std::string("its warden ended")) +
-                         "; it needs unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone=1, or "
+                         "; it needs unprivileged user namespaces (sysctl user.max_user_namespaces above 0, "
+                         "kernel.unprivileged_userns_clone=1, or "
                          "kernel.apparmor_restrict_unprivileged_userns=0 on Ubuntu) and seccomp");
     fresh_proc = word.at("fresh_proc");
   }
@@ -306,33 +325,51 @@ std::vector<Ended> Sandbox::run_together(std::vector<Program> programs) {
 Resident::Resident(Sandbox& sandbox, Program program) {
   auto [ours, theirs] = connected_sockets();
   auto [lease, lease_end] = socket_pair(SOCK_SEQPACKET);
+  const int yes = 1;
+  setsockopt(lease.number(), SOL_SOCKET, SO_PASSCRED, &yes, sizeof yes);
   const File nothing(open("/dev/null", O_RDWR | O_CLOEXEC));
   send_message(sandbox.warden()->control.number(), request_of(program, sandbox.isolation_).dump(),
                {theirs.number(), theirs.number(), nothing.number(), lease_end.number()});
   channel_ = std::move(ours), lease_ = std::move(lease);
 }
 
-std::optional<std::string> Resident::ask(const std::string& bytes,
-                                         const std::function<bool(const std::string&)>& is_whole, double seconds) {
+double Resident::cpu_seconds() {
+  if (!process_ && has_spoken(lease_)) process_ = number_in_proc(receive_message(lease_.number()).process);
+  return process_ ? activity_below(*process_).cpu_seconds : 0;
+}
+
+Ended Resident::ask(const std::string& bytes, const std::function<bool(const std::string&)>& is_whole,
+                    const Limits& limits) {
+  constexpr int kTick = 100;  // milliseconds between two looks at what it uses
   const Clock::time_point start = Clock::now();
-  std::string answer;
+  const double before = cpu_seconds();
+  Ended ended;
+  const auto end = [&](Ended::How how) {
+    ended.how = how, ended.wall_seconds = seconds_since(start), ended.cpu_seconds = cpu_seconds() - before;
+    return ended;
+  };
   size_t sent = 0;
-  while (!is_whole(answer)) {
+  auto last_look = start;
+  while (!is_whole(ended.out)) {
     pollfd watched{channel_.number(), static_cast<short>(POLLIN | (sent < bytes.size() ? POLLOUT : 0)), 0};
-    const double left = seconds - seconds_since(start);
-    if (left <= 0 || poll(&watched, 1, static_cast<int>(left * 1000) + 1) < 0) return std::nullopt;
+    if (poll(&watched, 1, kTick) < 0 && errno != EINTR) return end(Ended::How::failed);
     if (watched.revents & POLLOUT) {
       const ssize_t wrote =
           send(channel_.number(), bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
       if (wrote > 0) sent += static_cast<size_t>(wrote);
     }
-    if (!(watched.revents & (POLLIN | POLLHUP))) continue;
-    char chunk[65536];
-    const ssize_t got = recv(channel_.number(), chunk, sizeof chunk, MSG_DONTWAIT);
-    if (got == 0) return std::nullopt;
-    if (got > 0) answer.append(chunk, static_cast<size_t>(got));
+    if (watched.revents & (POLLIN | POLLHUP)) {
+      char chunk[65536];
+      const ssize_t got = recv(channel_.number(), chunk, sizeof chunk, MSG_DONTWAIT);
+      if (got == 0 || (got < 0 && errno != EAGAIN)) return end(Ended::How::failed);
+      if (got > 0) ended.out.append(chunk, static_cast<size_t>(got));
+    }
+    if (Clock::now() - last_look < std::chrono::milliseconds(kTick)) continue;
+    last_look = Clock::now();
+    if (limits.cpu_seconds > 0 && cpu_seconds() - before > limits.cpu_seconds) return end(Ended::How::cpu);
+    if (seconds_since(start) > limits.wall_seconds) return end(Ended::How::timeout);
   }
-  return answer;
+  return end(Ended::How::exited);
 }
 
 bool Resident::is_gone() const {

@@ -44,7 +44,16 @@ struct Program {
 };
 
 struct Ended {
-  enum class How { exited, signalled, timeout, memory, output, failed };  // failed: our side, before or while it ran
+  enum class How {
+    exited,
+    signalled,
+    timeout,  // the wall clock
+    cpu,      // its CPU seconds
+    asleep,   // of a box with a limit of CPU seconds: for as long as that, none of its processes wanted a processor
+    memory,
+    output,
+    failed  // our side, before or while it ran
+  };
   How how = How::failed;
   int code = -1;  // exit code or signal
   std::string out, err;
@@ -99,14 +108,17 @@ class Resident {
   Resident(Sandbox& sandbox, Program program);
   Resident(const Resident&) = delete;
 
-  /// Sends all bytes, then reads until `answer` says that what came is whole; nullopt when the time is over or the
-  /// program is gone: it is then of no use any more.
-  std::optional<std::string> ask(const std::string& bytes, const std::function<bool(const std::string&)>& is_whole,
-                                 double seconds);
+  /// Sends all bytes, then reads until `is_whole` says that the answer is: exited, and the answer as `out`. Else
+  /// timeout or cpu (both limits are those of this call), or failed where the program is gone: it is then of no use any
+  /// more.
+  Ended ask(const std::string& bytes, const std::function<bool(const std::string&)>& is_whole, const Limits& limits);
   bool is_gone() const;  // it has ended
 
  private:
+  double cpu_seconds();  // used so far; 0 where that cannot be seen
+
   File channel_, lease_;
+  std::optional<int> process_;  // of the one that attends it, as /proc numbers it; none until it has spoken
 };
 
 /// What a Sandbox on this machine would have, for `doctor`; never throws.

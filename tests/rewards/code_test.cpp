@@ -12,8 +12,7 @@ Score score_code(const Json& row, const std::string& completion, const char* opt
                  const char* reward = "code") {
   Task task;
   task.extra = row;
-  return score_with(make_reward(parse_reward(std::string(reward) + ":compile_timeout=120," + options)), task,
-                    completion);
+  return score_with(make_reward(parse_reward(std::string(reward) + ":" + options)), task, completion);
 }
 
 Status status_of(const Json& row, const std::string& completion, const char* options = "timeout=60") {
@@ -163,6 +162,108 @@ TEST(CodeIntegration, LimitsAreTheOptions) {
   const char* forks = "import os, time\nfor i in range(12):\n  if os.fork() == 0:\n    time.sleep(60)\nprint('done')";
   EXPECT_EQ(status_of(row, forks), Status::correct);
   EXPECT_EQ(status_of(row, forks, "timeout=60,processes=6"), Status::wrong);
+}
+
+// ---- compilers: the limit is of CPU seconds
+
+/// 2^40 classes.
+const char* const kCppBomb =
+    "template <int N, long M> struct A { static const long v = A<N - 1, 2 * M>::v + A<N - 1, 2 * M + 1>::v; };\n"
+    "template <long M> struct A<0, M> { static const long v = M; };\nint main() { return A<40, 1>::v; }";
+
+/// A finally block is compiled once for each way out of its try: 2^40 times.
+std::string java_bomb() {
+  std::string body;
+  for (int i = 0; i < 40; ++i) body = "try { System.out.println(1); } finally { " + body + " }";
+  return "public class Main { public static void main(String[] x) { " + body + " } }";
+}
+
+TEST(CodeIntegration, ACompilersTimeIsTheProgramsDoing) {
+  const Score cpp = score_code(inputs_row("cpp"), kCppBomb, "timeout=60,compile_timeout=2");
+  EXPECT_EQ(cpp.status, Status::wrong) << cpp.reason;
+  EXPECT_NE(cpp.reason.find("out of CPU time"), std::string::npos) << cpp.reason;
+  status_of(inputs_row("java"), kJavaSum);  // the compiler is up
+  const Score java = score_code(inputs_row("java"), java_bomb(), "timeout=60,compile_timeout=3");
+  EXPECT_EQ(java.status, Status::wrong) << java.reason;
+  EXPECT_NE(java.reason.find("out of CPU time"), std::string::npos) << java.reason;
+  EXPECT_EQ(status_of(inputs_row("java"), kJavaSum), Status::correct);
+}
+
+/// It reads from a pipe into which nobody writes: no lack of processors, so no error.
+TEST(CodeIntegration, ACompilerThatWaitsForWhatNeverComes) {
+  for (const char* file : {"/dev/stderr", "/proc/1/fd/1"}) {
+    const Score score = score_code(inputs_row("cpp"), std::string("#include \"") + file + "\"\n" + kCppSum,
+                                   "timeout=60,compile_timeout=2");
+    EXPECT_EQ(score.status, Status::wrong) << score.reason;
+  }
+}
+
+// ---- ends of programs: exit code 0 and the right output, however it ended
+
+TEST(CodeIntegration, AProgramMayLeaveWithZeroOnceItHasPrinted) {
+  const auto java = [](const std::string& leave) {
+    return "import java.util.*;\npublic class Main { public static void main(String[] x) { Scanner in = new "
+           "Scanner(System.in); System.out.println(in.nextInt() + in.nextInt()); " +
+           leave + " } }";
+  };
+  const auto python = [](const std::string& leave) {
+    return "import os, sys\nprint(sum(map(int, input().split())), flush=True)\n" + leave;
+  };
+  const auto cpp = [](const std::string& leave) {
+    return "#include <iostream>\n#include <unistd.h>\nint main() { int a, b; std::cin >> a >> b; std::cout << a + b << "
+           "std::endl; " +
+           leave + " }";
+  };
+  for (const char* leave :
+       {"System.exit(0);", "Runtime.getRuntime().halt(0);", "new Thread(() -> System.exit(0)).start(); while (true);"})
+    EXPECT_EQ(status_of(inputs_row("java"), java(leave)), Status::correct) << leave;
+  for (const char* leave : {"sys.exit(0)", "sys.exit()", "os._exit(0)"})
+    EXPECT_EQ(status_of(inputs_row("python"), python(leave)), Status::correct) << leave;
+  for (const char* leave : {"exit(0);", "_exit(0);", "std::quick_exit(0);"})
+    EXPECT_EQ(status_of(inputs_row("cpp"), cpp(leave)), Status::correct) << leave;
+  for (const char* leave : {"System.exit(3);", "Runtime.getRuntime().halt(3);", "throw new RuntimeException();"})
+    EXPECT_EQ(status_of(inputs_row("java"), java(leave)), Status::wrong) << leave;
+  for (const char* leave : {"sys.exit(3)", "os._exit(3)", "os.abort()"})
+    EXPECT_EQ(status_of(inputs_row("python"), python(leave)), Status::wrong) << leave;
+  for (const char* leave : {"exit(3);", "_exit(3);", "abort();"})
+    EXPECT_EQ(status_of(inputs_row("cpp"), cpp(leave)), Status::wrong) << leave;
+}
+
+/// What never went to standard output is lost with the program.
+TEST(CodeIntegration, OutputThatWasNeverFlushedIsNone) {
+  EXPECT_EQ(status_of(inputs_row("python"), std::string(kPythonSum) + "\nimport os\nos._exit(0)"), Status::wrong);
+  EXPECT_EQ(
+      status_of(inputs_row("cpp"),
+                "#include <iostream>\n#include <unistd.h>\nint main() { int a, b; std::cin >> a >> b; std::cout << "
+                "a + b; _exit(0); }"),
+      Status::wrong);
+  EXPECT_EQ(
+      status_of(inputs_row("java"),
+                "import java.io.*;\nimport java.util.*;\npublic class Main { public static void main(String[] x) { "
+                "Scanner in = new Scanner(System.in); PrintWriter out = new PrintWriter(System.out); "
+                "out.println(in.nextInt() + in.nextInt()); Runtime.getRuntime().halt(0); } }"),
+      Status::wrong);
+}
+
+/// Java: programs that need a larger stack start a thread and return from main.
+TEST(CodeIntegration, AJavaProgramLastsAsLongAsItsThreads) {
+  EXPECT_EQ(
+      status_of(inputs_row("java"),
+                "import java.util.*;\npublic class Main implements Runnable { public static void main(String[] x) { "
+                "new Thread(null, new Main(), \"\", 1 << 28).start(); } public void run() { Scanner in = new "
+                "Scanner(System.in); System.out.println(in.nextInt() + in.nextInt()); } }"),
+      Status::correct);
+}
+
+/// Each test has its own time: one that loops does not take that of the others, and all of them end.
+TEST(CodeIntegration, JavaTestsAreTimedOneByOne) {
+  const std::string loops_on_1 =
+      "import java.util.*;\npublic class Main { public static void main(String[] x) { Scanner in = new "
+      "Scanner(System.in); int a = in.nextInt(); while (a == 1); System.out.println(a + in.nextInt()); } }";
+  const Score score = score_code(inputs_row("java"), loops_on_1, "timeout=3");
+  EXPECT_EQ(score.status, Status::partial) << score.reason;
+  EXPECT_EQ(score.value, 0.5F) << score.reason;
+  EXPECT_NE(score.reason.find("out of time"), std::string::npos) << score.reason;
 }
 
 TEST(CodeIntegration, BinaryStopsAtTheFirstTestThatFails) {

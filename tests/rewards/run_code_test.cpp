@@ -170,6 +170,40 @@ TEST(RunCodeAttack, PathsAreNoCommands) {
   EXPECT_EQ(answer["files"], Json::object());
 }
 
+/// Only files that a program wrote go back, and no more of them than a box may write.
+TEST(RunCodeAttack, NoLinksPipesOrDevicesAsFiles) {
+  const Json answer =
+      ask(service(),
+          {{"code",
+            "import os\nos.symlink('/etc/passwd', 'link')\nos.symlink('/dev/zero', 'device')\n\ntry: "
+            "os.mkfifo('pipe')\nexcept OSError: pass\n"
+            "os.symlink('/proc/1/environ', 'environment')\nos.mkdir('folder')\nopen('file', 'w').write('abc')\n"
+            "os.link('file', 'hard')\ntry: os.link('/usr/bin/env', 'env')\nexcept OSError: pass"},
+           {"language", "python"},
+           {"run_timeout", 60},
+           {"fetch_files", {"link", "device", "pipe", "folder", "file", "hard", "env", "/dev/zero", "/etc/shadow"}}});
+  EXPECT_EQ(answer["status"], "Success") << answer;
+  EXPECT_EQ(answer["files"], (Json{{"file", "YWJj"}, {"hard", "YWJj"}}));
+}
+
+/// Files beside the program are no options, programs or libraries of its compiler.
+TEST(RunCodeAttack, FilesAreNoPartsOfTheCompiler) {
+  const std::string leave = "IyEvYmluL3NoCmV4aXQgMAo=";  // #!/bin/sh exit 0
+  const Json answer = ask(service(), {{"code", "#include <cstdio>\nint main() { puts(\"made\"); }"},
+                                      {"language", "cpp"},
+                                      {"compile_timeout", 60},
+                                      {"files",
+                                       {{"-wrapper", leave},
+                                        {"@main.cpp", leave},
+                                        {"cc1plus", leave},
+                                        {"as", leave},
+                                        {"specs", leave},
+                                        {"cstdio", leave},
+                                        {"libc.so.6", leave}}}});
+  EXPECT_EQ(answer["status"], "Success") << answer;
+  EXPECT_EQ(answer["run_result"]["stdout"], "made\n");
+}
+
 TEST(RunCodeFault, SixtyFourAtOnceAndAFullLine) {
   std::atomic<int> right = 0, busy = 0;
   const auto routes = run_code_routes({.max_running = 2, .max_waiting = 64});

@@ -12,12 +12,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <filesystem>
 #include <fstream>
 #include <functional>
 #include <thread>
+#include <tuple>
 
 #include "configs/error.h"
 #include "rewards/code/examine.h"
@@ -43,8 +45,7 @@ const char* const kJavaSum =
     "Scanner(System.in); System.out.println(in.nextInt() + in.nextInt()); } }";
 
 Score score_sum(const char* language, const char* program, const std::string& options = "") {
-  return score_with(make_reward(parse_reward("code:timeout=60,compile_timeout=120" + options)), sum_task(language),
-                    program);
+  return score_with(make_reward(parse_reward("code:timeout=60" + options)), sum_task(language), program);
 }
 
 // ---- parts that die
@@ -117,6 +118,49 @@ TEST(CodeFault, AWardenKilledDuringATest) {
   const Score score = score_sum("python", "import time\ntime.sleep(3)\nprint(42)");
   killer.join();
   EXPECT_EQ(score.status, Status::correct) << score.reason;
+}
+
+// ---- a machine that gives a compiler no processor
+
+/// Stops every process below this one whose command holds the word, as soon as it is there.
+class Stopper {
+ public:
+  explicit Stopper(const std::string& word)
+      : thread_([this, word] {
+          while (!is_over_) {
+            std::vector<Process> found;
+            append_processes_below(getpid(), found);
+            for (const Process& process : found)
+              if (process.command.find(word) != std::string::npos) stopped_ += kill(process.id, SIGSTOP) == 0;
+            std::this_thread::sleep_for(std::chrono::milliseconds(2));
+          }
+        }) {}
+  ~Stopper() {
+    is_over_ = true;
+    thread_.join();
+    EXPECT_GE(stopped_, 1);
+  }
+
+ private:
+  std::atomic<bool> is_over_ = false;
+  int stopped_ = 0;
+  std::thread thread_;
+};
+
+/// Our side's slowness: no value, and nobody is punished.
+TEST(CodeFault, ACompilerWithoutAProcessorIsAnError) {
+  for (const auto& [language, program, compiler] :
+       {std::tuple{"cpp", kCppSum, "cc1plus"}, {"java", kJavaSum, "/tmp/Compiler.java"}}) {
+    ASSERT_EQ(score_sum(language, program).status, Status::correct);
+    const Score score = [&] {
+      const Stopper stopper(compiler);
+      return score_with(make_reward(parse_reward("code:timeout=60,compile_timeout=0.2")), sum_task(language), program);
+    }();
+    EXPECT_EQ(score.status, Status::error) << score.reason;
+    EXPECT_FALSE(score.value);
+    EXPECT_NE(score.reason.find("the machine is too busy"), std::string::npos) << score.reason;
+    EXPECT_EQ(score_sum(language, program).status, Status::correct);
+  }
 }
 
 // ---- machines that lack something: children of this process that see less of it
@@ -253,6 +297,67 @@ TEST(CodeFault, AProcOfAnotherProcessNamespace) {
            std::string(to_string(score_with(reward, sum_task("python"), adds_up).status));
   });
   EXPECT_EQ(verdicts, "correct, memory");
+}
+
+/// A container as its runtime makes it: processes of its own, and a /proc of which parts are covered, so that the
+/// kernel mounts no other.
+std::string seen_in_container(const std::function<std::string()>& look) {
+  return seen_after([] { return enter_namespaces(CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS); },
+                    [&] {
+                      return seen_after(
+                          [] {
+                            return mount("proc", "/proc", "proc", 0, nullptr) == 0 &&
+                                   mount("tmpfs", "/proc/acpi", "tmpfs", MS_RDONLY, nullptr) == 0 &&
+                                   mount("/dev/null", "/proc/keys", nullptr, MS_BIND, nullptr) == 0;
+                          },
+                          look);
+                    });
+}
+
+/// Weaker, and said so.
+TEST(CodeFault, AContainerThatCoversPartsOfProc) {
+  const std::string weaker = "/proc cannot be mounted anew here: boxes have none";
+  const std::string made = seen_in_container([] {
+    testing::internal::CaptureStderr();
+    make_reward(parse_reward("code:python=/usr/bin/../bin/python3"));  // a sandbox that nobody has started
+    return testing::internal::GetCapturedStderr();
+  });
+  EXPECT_EQ(made, "code rewards: the sandbox is weaker here: " + weaker + "\n");
+  const std::string doctor = seen_in_container([] {
+    const Finding finding = examine_code_rewards().front();
+    return (finding.status == Finding::Status::degraded ? "degraded: " : "other: ") + finding.lost;
+  });
+  EXPECT_EQ(doctor, "degraded: " + weaker);
+  const auto score = [](const char* language, const char* program, const char* options) {
+    return seen_in_container([=] {
+      const std::string spec = std::string("code:timeout=60,python=/usr/bin/../bin/python3") + options;
+      return described(score_with(make_reward(parse_reward(spec)), sum_task(language), program));
+    });
+  };
+  for (const auto& [language, program] : {std::pair{"python", kPythonSum}, {"cpp", kCppSum}, {"java", kJavaSum}})
+    EXPECT_EQ(score(language, program, ""), "correct with a value: 1 of 1 tests");
+  const std::string adds_up = score("python",
+                                    "import os, time\nfor i in range(8):\n  if os.fork() == 0:\n    a = b'a' * (30 << "
+                                    "20)\n    time.sleep(60)\ntime.sleep(60)",
+                                    ",memory_mb=64");
+  EXPECT_TRUE(adds_up.starts_with("memory with a value")) << adds_up;
+  const std::string sees = score("python", "import os\nprint(os.listdir('/proc'))", "");
+  EXPECT_NE(sees.find("found \"[] \""), std::string::npos) << sees;
+}
+
+TEST(CodeFault, UserNamespacesThatAreForbiddenAreARefusal) {
+  const std::string made = seen_after(
+      [] {
+        if (!enter_namespaces(0)) return false;
+        std::ofstream file("/proc/sys/user/max_user_namespaces");
+        return static_cast<bool>(file << "0" << std::flush);
+      },
+      [] {
+        make_reward(parse_reward("code:python=/usr/bin/../bin/python3"));
+        return std::string("made");
+      });
+  EXPECT_TRUE(made.starts_with("thrown: the sandbox cannot be set up here: unshare")) << made;
+  EXPECT_NE(made.find("sysctl user.max_user_namespaces above 0"), std::string::npos) << made;
 }
 
 /// No number at all: what is lost is said, and no program is called too large for it.

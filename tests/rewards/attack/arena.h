@@ -41,8 +41,7 @@ inline bool all_attacks() {
 
 /// Small limits; much time for what is to end by itself, on a machine that has other work too.
 inline RewardFn small_code(int seconds) {
-  return make_reward(parse_reward("code:memory_mb=192,output_kb=512,processes=48,compile_timeout=120,timeout=" +
-                                  std::to_string(seconds)));
+  return make_reward(parse_reward("code:memory_mb=192,output_kb=512,processes=48,timeout=" + std::to_string(seconds)));
 }
 
 inline Task input_task(const char* language, const std::string& input, const std::string& output) {
@@ -126,6 +125,24 @@ inline int open_files() {
   return static_cast<int>(std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {}));
 }
 
+/// Mounts of this process, memory and queues that all processes share, and control groups, as they stand.
+inline std::set<std::string> kernel_objects() {
+  std::set<std::string> found;
+  for (const char* path : {"/proc/self/mountinfo", "/proc/self/cgroup", "/proc/sysvipc/shm", "/proc/sysvipc/sem",
+                           "/proc/sysvipc/msg", "/proc/net/unix"}) {
+    std::ifstream file(path);
+    const bool is_sockets = std::string_view(path) == "/proc/net/unix";
+    for (std::string line; std::getline(file, line);)  // of sockets those that have a name
+      if (!is_sockets || line.find("cohort") != std::string::npos) found.insert(std::string(path) + ": " + line);
+  }
+  for (const char* group : {"/sys/fs/cgroup", "/sys/fs/cgroup/memory", "/sys/fs/cgroup/pids"}) {
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator(group, error))
+      if (entry.is_directory()) found.insert("control group " + entry.path().string());
+  }
+  return found;
+}
+
 /// The machine before an attack; afterwards it has to look the same, and a good program still scores.
 class Machine {
  public:
@@ -135,6 +152,7 @@ class Machine {
     processes_ = processes_below(getpid());
     files_ = open_files();
     shared_files_ = files_in_shared_places();
+    kernel_objects_ = kernel_objects();
   }
 
   void expect_unharmed() const {
@@ -145,6 +163,7 @@ class Machine {
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
     EXPECT_TRUE(left.empty()) << left.size() << " processes are left, " << *left.begin() << " among them";
     EXPECT_EQ(open_files(), files_);
+    EXPECT_EQ(kernel_objects(), kernel_objects_);
     const std::set<std::string> shared_files = files_in_shared_places();
     for (const std::string& file : shared_files) EXPECT_TRUE(shared_files_.contains(file)) << "left behind: " << file;
     for (const std::string& file : shared_files_)
@@ -160,7 +179,7 @@ class Machine {
   }
 
   std::set<int> processes_;
-  std::set<std::string> shared_files_;
+  std::set<std::string> shared_files_, kernel_objects_;
   int files_ = 0;
 };
 

@@ -38,7 +38,8 @@ const std::vector<Attack>& python_attacks() {
       {"sleep", "import time\ntime.sleep(60)", kTimeout, false},
       {"busy loop", "while True: pass", kTimeout, false},
       {"busy loop in threads",
-       "import threading\ndef f():\n  while True: pass\nfor i in range(40): threading.Thread(target=f).start()",
+       "import threading\nthreading.stack_size(1 << 18)\ndef f():\n  while True: pass\nfor i in range(40): "
+       "threading.Thread(target=f).start()",
        kTimeout, false},
       {"busy loop past SIGXCPU", "import signal\nsignal.signal(signal.SIGXCPU, lambda *a: None)\nwhile True: pass",
        kTimeout, false},
@@ -96,6 +97,11 @@ TEST(ResourceAttack, OfJavaPrograms) {
       {"halt", "System.out.println(42); Runtime.getRuntime().halt(3);", kWrong},
       {"halt before the output", "Runtime.getRuntime().halt(0);", kWrong},
       {"reads", "System.out.println(new Scanner(new java.io.File(\"/etc/passwd\")).nextLine());", kWrong},
+      {"memory that is no heap",
+       "var f = sun.misc.Unsafe.class.getDeclaredField(\"theUnsafe\"); f.setAccessible(true); var u = "
+       "(sun.misc.Unsafe) "
+       "f.get(null); while (true) u.setMemory(u.allocateMemory(1 << 24), 1 << 24, (byte) 1);",
+       kLost},
       {"network", "new java.net.Socket(\"127.0.0.1\", 22);", kWrong},
   };
   const Task task = input_task("java", "", "42");
