@@ -42,6 +42,10 @@ TEST(CodeIntegration, InputsInEveryLanguage) {
   for (const char* name : {"cpp", "C++"}) EXPECT_EQ(status_of(inputs_row(name), kCppSum), Status::correct);
   EXPECT_EQ(status_of(inputs_row("cpp"), "#include <cstdio>\nint main() { puts(\"42\"); }"), Status::partial);
   EXPECT_EQ(status_of(inputs_row("cpp"), "int main() { return a; }"), Status::wrong);
+}
+
+TEST(CodeIntegration, InputsInJava) {
+  SKIP_WITHOUT_JDK();
   EXPECT_EQ(status_of(inputs_row("java"), kJavaSum), Status::correct);
   EXPECT_EQ(
       status_of(inputs_row("java"), "class A { public static void main(String[] x) { System.out.print(\"3 \"); } }"),
@@ -67,6 +71,10 @@ TEST(CodeIntegration, AssertionsInEveryLanguage) {
   EXPECT_EQ(status_of(cpp, "    return x + x;\n}"), Status::correct);
   EXPECT_EQ(status_of(cpp, "```cpp\n" + std::string(cpp_head) + "    return x + x;\n}\n```"), Status::correct);
   EXPECT_EQ(status_of(cpp, "    return x;\n}"), Status::wrong);
+}
+
+TEST(CodeIntegration, AssertionsInJava) {
+  SKIP_WITHOUT_JDK();
   const char* java_head = "class Solution {\n    public String twice(String x) {\n";
   const Json java = {{"task_id", "Java/1"},
                      {"prompt", java_head},
@@ -182,6 +190,10 @@ TEST(CodeIntegration, ACompilersTimeIsTheProgramsDoing) {
   const Score cpp = score_code(inputs_row("cpp"), kCppBomb, "timeout=60,compile_timeout=2");
   EXPECT_EQ(cpp.status, Status::wrong) << cpp.reason;
   EXPECT_NE(cpp.reason.find("out of CPU time"), std::string::npos) << cpp.reason;
+}
+
+TEST(CodeIntegration, TheJavaCompilersTimeIsTheProgramsDoing) {
+  SKIP_WITHOUT_JDK();
   status_of(inputs_row("java"), kJavaSum);  // the compiler is up
   const Score java = score_code(inputs_row("java"), java_bomb(), "timeout=60,compile_timeout=3");
   EXPECT_EQ(java.status, Status::wrong) << java.reason;
@@ -201,11 +213,6 @@ TEST(CodeIntegration, ACompilerThatWaitsForWhatNeverComes) {
 // ---- ends of programs: exit code 0 and the right output, however it ended
 
 TEST(CodeIntegration, AProgramMayLeaveWithZeroOnceItHasPrinted) {
-  const auto java = [](const std::string& leave) {
-    return "import java.util.*;\npublic class Main { public static void main(String[] x) { Scanner in = new "
-           "Scanner(System.in); System.out.println(in.nextInt() + in.nextInt()); " +
-           leave + " } }";
-  };
   const auto python = [](const std::string& leave) {
     return "import os, sys\nprint(sum(map(int, input().split())), flush=True)\n" + leave;
   };
@@ -214,19 +221,28 @@ TEST(CodeIntegration, AProgramMayLeaveWithZeroOnceItHasPrinted) {
            "std::endl; " +
            leave + " }";
   };
-  for (const char* leave :
-       {"System.exit(0);", "Runtime.getRuntime().halt(0);", "new Thread(() -> System.exit(0)).start(); while (true);"})
-    EXPECT_EQ(status_of(inputs_row("java"), java(leave)), Status::correct) << leave;
   for (const char* leave : {"sys.exit(0)", "sys.exit()", "os._exit(0)"})
     EXPECT_EQ(status_of(inputs_row("python"), python(leave)), Status::correct) << leave;
   for (const char* leave : {"exit(0);", "_exit(0);", "std::quick_exit(0);"})
     EXPECT_EQ(status_of(inputs_row("cpp"), cpp(leave)), Status::correct) << leave;
-  for (const char* leave : {"System.exit(3);", "Runtime.getRuntime().halt(3);", "throw new RuntimeException();"})
-    EXPECT_EQ(status_of(inputs_row("java"), java(leave)), Status::wrong) << leave;
   for (const char* leave : {"sys.exit(3)", "os._exit(3)", "os.abort()"})
     EXPECT_EQ(status_of(inputs_row("python"), python(leave)), Status::wrong) << leave;
   for (const char* leave : {"exit(3);", "_exit(3);", "abort();"})
     EXPECT_EQ(status_of(inputs_row("cpp"), cpp(leave)), Status::wrong) << leave;
+}
+
+TEST(CodeIntegration, AJavaProgramMayLeaveWithZeroOnceItHasPrinted) {
+  SKIP_WITHOUT_JDK();
+  const auto java = [](const std::string& leave) {
+    return "import java.util.*;\npublic class Main { public static void main(String[] x) { Scanner in = new "
+           "Scanner(System.in); System.out.println(in.nextInt() + in.nextInt()); " +
+           leave + " } }";
+  };
+  for (const char* leave :
+       {"System.exit(0);", "Runtime.getRuntime().halt(0);", "new Thread(() -> System.exit(0)).start(); while (true);"})
+    EXPECT_EQ(status_of(inputs_row("java"), java(leave)), Status::correct) << leave;
+  for (const char* leave : {"System.exit(3);", "Runtime.getRuntime().halt(3);", "throw new RuntimeException();"})
+    EXPECT_EQ(status_of(inputs_row("java"), java(leave)), Status::wrong) << leave;
 }
 
 /// What never went to standard output is lost with the program.
@@ -237,6 +253,10 @@ TEST(CodeIntegration, OutputThatWasNeverFlushedIsNone) {
                 "#include <iostream>\n#include <unistd.h>\nint main() { int a, b; std::cin >> a >> b; std::cout << "
                 "a + b; _exit(0); }"),
       Status::wrong);
+}
+
+TEST(CodeIntegration, JavaOutputThatWasNeverFlushedIsNone) {
+  SKIP_WITHOUT_JDK();
   EXPECT_EQ(
       status_of(inputs_row("java"),
                 "import java.io.*;\nimport java.util.*;\npublic class Main { public static void main(String[] x) { "
@@ -247,6 +267,7 @@ TEST(CodeIntegration, OutputThatWasNeverFlushedIsNone) {
 
 /// Java: programs that need a larger stack start a thread and return from main.
 TEST(CodeIntegration, AJavaProgramLastsAsLongAsItsThreads) {
+  SKIP_WITHOUT_JDK();
   EXPECT_EQ(
       status_of(inputs_row("java"),
                 "import java.util.*;\npublic class Main implements Runnable { public static void main(String[] x) { "
@@ -257,6 +278,7 @@ TEST(CodeIntegration, AJavaProgramLastsAsLongAsItsThreads) {
 
 /// Each test has its own time: one that loops does not take that of the others, and all of them end.
 TEST(CodeIntegration, JavaTestsAreTimedOneByOne) {
+  SKIP_WITHOUT_JDK();
   const std::string loops_on_1 =
       "import java.util.*;\npublic class Main { public static void main(String[] x) { Scanner in = new "
       "Scanner(System.in); int a = in.nextInt(); while (a == 1); System.out.println(a + in.nextInt()); } }";

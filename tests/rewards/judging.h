@@ -1,11 +1,24 @@
 // Short ways to judge one completion in tests.
 #pragma once
+#include <gtest/gtest.h>
+
+#include <filesystem>
 #include <string>
 #include <string_view>
 
 #include "rewards/reward.h"
 
+/// First in a test of Java programs. `make test` installs a JDK where it may; nothing else takes one.
+#define SKIP_WITHOUT_JDK() \
+  if (has_jdk()) {         \
+  } else                   \
+    GTEST_SKIP() << "no JDK: there is no /usr/bin/javac"
+
 namespace cohort {
+
+inline bool has_jdk() {
+  return std::filesystem::exists("/usr/bin/javac");
+}
 
 inline Score score_with(const RewardFn& reward, const Task& task, std::string_view completion,
                         std::span<const int32_t> ids = {}) {

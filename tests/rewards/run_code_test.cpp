@@ -7,6 +7,7 @@
 
 #include "rewards/code/service.h"
 #include "tasks/task.h"
+#include "tests/rewards/judging.h"
 
 namespace cohort::code {
 namespace {
@@ -81,6 +82,7 @@ TEST(RunCodeIntegration, Cpp) {
 }
 
 TEST(RunCodeIntegration, Java) {
+  SKIP_WITHOUT_JDK();
   const Json answer = ask(service(), {{"code",
                                        "import java.util.*;\npublic class Main { public static void main(String[] a) { "
                                        "System.out.println(new Scanner(System.in).nextInt() * 2); } }"},

@@ -223,6 +223,7 @@ TEST(CheatAttack, OfCppAsserts) {
 }
 
 TEST(CheatAttack, OfJavaAsserts) {
+  SKIP_WITHOUT_JDK();
   Task task;
   const char* head = "import java.util.*;\nclass Solution {\n    public List<Integer> f(List<Integer> x) {\n";
   task.extra = {{"language", "java"},

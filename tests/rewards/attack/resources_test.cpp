@@ -83,6 +83,7 @@ TEST(ResourceAttack, InputThatNobodyReads) {
 }
 
 TEST(ResourceAttack, OfJavaPrograms) {
+  SKIP_WITHOUT_JDK();
   const auto program = [](const std::string& body) {
     return "import java.util.*;\npublic class Main { public static void main(String[] a) throws Exception { " + body +
            " } }";
