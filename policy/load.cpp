@@ -61,14 +61,18 @@ void expect_shape(const ParameterSpec& p, const TensorView& tensor, const std::s
                    ", config.json asks for " + shape_text(p.shape));
 }
 
-/// Tensors that no parameter takes, said once: multi-token-prediction layers, adapters, a model of another kind.
+/// Tensors that no parameter takes, said once: adapters, a model of another kind.
 void warn_of_unused(const CausalLM& model, const SafetensorsFolder& files, const fs::path& folder) {
   std::set<std::string> used;
   for (const ParameterSpec& p : model.spec.parameters) used.insert({p.name, p.name + "_scale_inv"});
+  for (const ParameterSpec& copy : model.spec.copies) used.insert({copy.name, copy.name + "_scale_inv"});
   if (model.spec.tied_embeddings) used.insert("lm_head.weight");
+  const std::string mtp = "model.layers." + std::to_string(model.spec.layers.size()) + ".";  // decoding reads none
   std::vector<std::string> unused;
   for (const TensorView& tensor : files.tensors)
-    if (!used.contains(tensor.name) && !tensor.name.ends_with("rotary_emb.inv_freq")) unused.push_back(tensor.name);
+    if (!used.contains(tensor.name) && !(model.weights == Weights::packed && tensor.name.starts_with(mtp)) &&
+        !tensor.name.ends_with("rotary_emb.inv_freq"))
+      unused.push_back(tensor.name);
   if (!unused.empty())
     std::fprintf(stderr, "cohort: %zu tensors of %s are no part of its config.json's model and are left out: %s%s\n",
                  unused.size(), folder.c_str(), unused[0].c_str(), unused.size() > 1 ? ", …" : "");
@@ -90,11 +94,13 @@ void read_parameter(CausalLM& model, const Compute& compute, const ParameterSpec
   });
 }
 
-/// Where the parameters of what is packed together begin: embedding, layers, final norm and head; and the end of all.
+/// Where the parameters of what is packed together begin: embedding, layers, final norm and head, the
+/// multi-token-prediction layer; and the end of all.
 std::vector<int64_t> part_begins(const ModelSpec& spec) {
   std::vector<int64_t> begins = {0};
   for (const LayerSpec& layer : spec.layers) begins.push_back(layer.offsets.attention_norm);
   begins.push_back(spec.final_norm);
+  if (spec.mtp) begins.push_back(spec.mtp->first_parameter);
   begins.push_back(spec.num_parameters);
   return begins;
 }
@@ -103,6 +109,7 @@ void pack_part(CausalLM& model, const Compute& compute, size_t part) {
   const size_t num_layers = model.spec.layers.size();
   if (part >= 1 && part <= num_layers) repack_layer(model, compute, part - 1);
   if (part == (model.spec.tied_embeddings ? 0 : num_layers + 1)) repack_head(model, compute);
+  if (part == num_layers + 2) repack_mtp(model, compute);
 }
 
 /// The matrices from parameter `begin` to `end` were packed: nothing reads them again but an embedding of its own.
@@ -286,6 +293,14 @@ void finish_loading(LoadedModel& loaded, const std::string& reference) {
   extend_rope(model, std::min<int64_t>(model.spec.max_position, 2048));
 }
 
+/// Whether the folder's files hold the multi-token-prediction layer; a folder without files, as a dry run reads it, is
+/// believed what its config.json says.
+bool holds_mtp(const fs::path& folder, const ModelSpec& spec) {
+  if (spec.config.value("num_nextn_predict_layers", Json(0)) == 0) return false;
+  if (!fs::exists(folder / "model.safetensors") && !fs::exists(folder / "model.safetensors.index.json")) return true;
+  return open_safetensors(folder).find("model.layers." + std::to_string(spec.layers.size()) + ".enorm.weight");
+}
+
 [[noreturn]] void refuse_without_tokenizer(const std::string& reference) {
   throw UsageError("model " + reference + " has no tokenizer.json beside it, which is needed here");
 }
@@ -307,6 +322,7 @@ ModelSpec load_spec(const std::string& reference) {
   if (r.kind == Reference::Kind::folder && fs::exists(r.path / "generation_config.json"))
     add_stop_ids(
         spec, (spec.generation = parse_config_file(r.path / "generation_config.json")).value("eos_token_id", Json()));
+  if (r.kind == Reference::Kind::init || holds_mtp(r.path, spec)) add_mtp(spec);
   return spec;
 }
 
@@ -333,7 +349,9 @@ Tokenizer expect_tokenizer(const std::string& reference) {
 
 LoadedModel load_model(const std::string& reference, const Compute& compute, bool bf16, Weights weights) {
   Reference r = parse_reference(reference);
-  LoadedModel loaded{make_model(load_spec(reference), bf16, weights), nullptr};
+  ModelSpec spec = load_spec(reference);
+  if (weights == Weights::packed) remove_mtp(spec);  // decoding does not read it
+  LoadedModel loaded{make_model(std::move(spec), bf16, weights), nullptr};
   if (r.kind == Reference::Kind::gguf)
     read_gguf(loaded.model, open_gguf(r.path), r.path.string(), compute);
   else if (r.kind == Reference::Kind::folder)
