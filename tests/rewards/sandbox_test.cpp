@@ -264,6 +264,9 @@ TEST(CodeFault, AMachineWithoutNamespacesIsRefused) {
 }
 
 TEST(CodeFault, AMachineWithoutFiltersIsRefused) {
+#ifdef __SANITIZE_ADDRESS__
+  GTEST_SKIP() << "under the memory limit of a box the address sanitizer cannot throw what this is to see";
+#endif
   const std::string made = seen_after(
       [] {  // the filter of a filter: prctl(PR_SET_SECCOMP) alone is refused
         sock_filter rules[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
