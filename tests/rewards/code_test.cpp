@@ -146,7 +146,8 @@ TEST(CodeIntegration, RowsOfOtherNames) {
 
 /// APPS's and TACO's column, LiveCodeBench's list, verl's ground truth, lists of lines, columns that are null.
 TEST(CodeIntegration, RowsOfTables) {
-  const Json lists = {{"inputs", {{"1 2", "3 4"}}}, {"outputs", {{"3"}}}};
+  const Json lists = {{"inputs", Json::array({Json::array({"1 2", "3 4"})})},
+                      {"outputs", Json::array({Json::array({"3"})})}};
   const Json cases = {{{"input", "1 2\n"}, {"output", "3\n"}, {"testtype", "stdin"}}};
   for (const Json& row : {Json{{"input_output", lists.dump()}}, Json{{"tests", cases.dump()}},
                           Json{{"reward_model", {{"style", "rule"}, {"ground_truth", lists.dump()}}}},
