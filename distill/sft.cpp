@@ -50,7 +50,7 @@ struct Job {
         run(std::move(opened)),
         compute(c.threads ? c.threads : usable_cores()),
         loaded(load_with_tokenizer(c.model, compute, c.bf16)),
-        learner(loaded.model, compute, c.optimizer, 1.0) {
+        learner(loaded.model, compute, c.optimizer, 1.0, c.mtp_loss_weight) {
     extend_rope(loaded.model, std::min(c.max_length, loaded.model.spec.max_position));
   }
   const SftConfig& config;
@@ -99,19 +99,21 @@ Json learn(Job& job) {
   StepStats stats = job.learner.step(
       batches, [&](const TokenBatch& batch, std::span<float> d) { return cross_entropy_loss(batch, scale, d); },
       job.config.max_steps);
-  return {{"step", job.learner.step()},
-          {"loss", stats.sums.loss},
-          {"entropy", stats.sums.entropy / std::max(1.0, stats.sums.tokens)},
-          {"grad_norm", stats.grad_norm},
-          {"learning_rate", stats.learning_rate},
-          {"num_tokens", job.num_tokens},
-          {"learner_tokens", stats.learner_tokens}};
+  Json row = {{"step", job.learner.step()},
+              {"loss", stats.sums.loss},
+              {"entropy", stats.sums.entropy / std::max(1.0, stats.sums.tokens)},
+              {"grad_norm", stats.grad_norm},
+              {"learning_rate", stats.learning_rate},
+              {"num_tokens", job.num_tokens},
+              {"learner_tokens", stats.learner_tokens}};
+  if (job.config.mtp_loss_weight != 0) row["mtp_loss"] = stats.mtp_loss;
+  return row;
 }
 
 }  // namespace
 
 void expect_runnable(const SftConfig& config, const std::string& model) {
-  load_spec(model), expect_tokenizer(model);
+  expect_mtp(load_spec(model), config.mtp_loss_weight), expect_tokenizer(model);
   open_sft_set(config.tasks, config.seed);
 }
 

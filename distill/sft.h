@@ -17,6 +17,7 @@ struct SftConfig {
   int32_t max_length = 1024;  // tokens of a row; longer ones are cut
   PackConfig pack;
   OptimizerConfig optimizer{.learning_rate = 2e-5};
+  double mtp_loss_weight = 0;
   bool bf16 = false;
   int64_t save_steps = 0, save_total_limit = 2;
   uint64_t seed = 0;
@@ -32,6 +33,10 @@ void visit_fields(V& v, SftConfig& c) {
   v.field("max_length", c.max_length, "tokens of a row; longer ones are cut", at_least(2));
   visit_fields(v, c.pack);
   visit_fields(v, c.optimizer);
+  v.field("mtp_loss_weight", c.mtp_loss_weight,
+          "weight of the loss of the multi-token-prediction layer (DeepSeek-V3: 0.3, later 0.1); 0: the layer stays as "
+          "it is",
+          at_least(0));
   v.field("bf16", c.bf16, "keep the packed weights that forwards read in bfloat16 (masters stay fp32)");
   v.field("save_steps", c.save_steps, "optimizer steps between checkpoints; 0: only the last", at_least(0));
   v.field("save_total_limit", c.save_total_limit, "newest checkpoints that are kept; 0: all", at_least(0));

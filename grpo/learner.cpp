@@ -5,6 +5,8 @@
 #include <numbers>
 #include <stdexcept>
 
+#include "configs/error.h"
+
 namespace cohort {
 namespace {
 
@@ -19,18 +21,18 @@ bool is_router(const ParameterSpec& p) {
   return p.name.ends_with("mlp.gate.weight");
 }
 
-struct Piece {
-  const ParameterSpec* parameter;
-  int64_t offset, size;
-};
-std::vector<Piece> pieces(const ModelSpec& spec, const std::string& router_policy) {
-  std::vector<Piece> all;
-  for (const ParameterSpec& p : spec.parameters) {
-    if (!p.gradient || (router_policy != "train" && is_router(p))) continue;
-    for (int64_t begin = 0; begin < p.size(); begin += kPiece)
-      all.push_back({&p, p.offset + begin, std::min(kPiece, p.size() - begin)});
+void spread(std::span<const TokenStatistics> all, std::vector<float>& logprobs, std::vector<float>* entropies) {
+  logprobs.clear();
+  if (entropies) entropies->clear();
+  for (const TokenStatistics& s : all) {
+    logprobs.push_back(s.logprob);
+    if (entropies) entropies->push_back(s.entropy);
   }
-  return all;
+}
+
+void add(std::span<const double> load, std::vector<double>& total) {
+  total.resize(load.size());
+  for (size_t i = 0; i < load.size(); ++i) total[i] += load[i];
 }
 
 }  // namespace
@@ -47,15 +49,35 @@ double learning_rate_at(const OptimizerConfig& c, int64_t step, int64_t max_step
   return c.learning_rate;  // constant_with_warmup
 }
 
-Learner::Learner(CausalLM& model, const Compute& compute, const OptimizerConfig& config, double temperature)
+void expect_mtp(const ModelSpec& spec, double mtp_loss_weight) {
+  if (mtp_loss_weight != 0 && !spec.mtp)
+    throw UsageError("mtp_loss_weight is " + Json(mtp_loss_weight).dump() +
+                     ", but the model has no multi-token-prediction layer: set it to 0");
+}
+
+Learner::Learner(CausalLM& model, const Compute& compute, const OptimizerConfig& config, double temperature,
+                 double mtp_loss_weight)
     : mean(model.spec.num_parameters),
       variance(model.spec.num_parameters),
       gradient(model.spec.num_parameters),
       model_(model),
       compute_(compute),
       config_(config),
-      temperature_(float(temperature)) {
+      temperature_(float(temperature)),
+      mtp_loss_weight_(mtp_loss_weight) {
+  expect_mtp(model.spec, mtp_loss_weight);
   for (Buffer* b : {&mean, &variance, &gradient}) std::fill_n(b->data(), b->size(), 0.0f);
+}
+
+std::vector<Learner::Piece> Learner::pieces() const {
+  std::vector<Piece> all;
+  for (const ParameterSpec& p : model_.spec.parameters) {
+    if (!p.gradient || (config_.router_policy != "train" && is_router(p))) continue;
+    if (mtp_loss_weight_ == 0 && p.offset >= model_.spec.main_parameters()) break;
+    for (int64_t begin = 0; begin < p.size(); begin += kPiece)
+      all.push_back({&p, p.offset + begin, std::min(kPiece, p.size() - begin)});
+  }
+  return all;
 }
 
 KvStore& Learner::kv_for(const CausalLM& model, const MicroBatch& batch, bool training) {
@@ -64,63 +86,50 @@ KvStore& Learner::kv_for(const CausalLM& model, const MicroBatch& batch, bool tr
   return *kv_;
 }
 
-/// logits_ of targets [begin, end).
-void Learner::forward_logits(const CausalLM& model, const MicroBatch& batch, int64_t begin, int64_t end) {
-  logits_.resize((end - begin) * model.spec.vocab);
-  logits(model, compute_, state_.hidden_TD.data(), batch.target_row.data() + begin, end - begin, logits_.data());
+Learner::Head Learner::head_of(const ForwardState& state, const MicroBatch& batch) {
+  return {state.hidden_TD.data(), batch.target_row, batch.target_token};
 }
 
-void Learner::statistics(const CausalLM& model, MicroBatch& batch, std::vector<float>& logprobs,
-                         std::vector<float>* entropies, std::vector<TokenStatistics>* all) {
-  int64_t N = int64_t(batch.target_row.size()), V = model.spec.vocab, chunk = chunk_rows(model);
-  logprobs.resize(size_t(N));
-  if (entropies) entropies->resize(size_t(N));
-  if (all) all->resize(size_t(N));
+/// logits_ of targets [begin, end).
+void Learner::forward_logits(const CausalLM& model, const Head& head, int64_t begin, int64_t end) {
+  logits_.resize((end - begin) * model.spec.vocab);
+  logits(model, compute_, head.hidden_TD, head.row.data() + begin, end - begin, logits_.data());
+}
+
+std::vector<TokenStatistics> Learner::statistics(const CausalLM& model, const Head& head) {
+  const int64_t N = int64_t(head.row.size()), V = model.spec.vocab, chunk = chunk_rows(model);
+  std::vector<TokenStatistics> all(static_cast<size_t>(N));
   for (int64_t begin = 0; begin < N; begin += chunk) {
     int64_t end = std::min(N, begin + chunk);
-    forward_logits(model, batch, begin, end);
+    forward_logits(model, head, begin, end);
     compute_.pool.parallel_for(end - begin, [&](int64_t i) {
-      TokenStatistics s = compute_.kernels->token_statistics(logits_.data() + i * V, V, temperature_,
-                                                             batch.target_token[size_t(begin + i)]);
-      logprobs[size_t(begin + i)] = s.logprob;
-      if (entropies) (*entropies)[size_t(begin + i)] = s.entropy;
-      if (all) (*all)[size_t(begin + i)] = s;
+      all[size_t(begin + i)] =
+          compute_.kernels->token_statistics(logits_.data() + i * V, V, temperature_, head.token[size_t(begin + i)]);
     });
   }
+  return all;
 }
 
 void Learner::fill_logprobs(const CausalLM& model, MicroBatch& batch, std::vector<float>& logprobs,
                             std::vector<float>* entropies) {
   KvStore& kv = kv_for(model, batch, false);
   forward(model, compute_, batch.rows(), kv, false, state_);
-  statistics(model, batch, logprobs, entropies, nullptr);
+  spread(statistics(model, head_of(state_, batch)), logprobs, entropies);
 }
 
-void Learner::accumulate(MicroBatch& batch, const TokenLoss& loss, StepStats& stats) {
-  const ModelSpec& spec = model_.spec;
-  int64_t N = int64_t(batch.target_row.size()), T = int64_t(batch.tokens.size()), V = spec.vocab, D = spec.dim,
-          chunk = chunk_rows(model_);
-  KvStore& kv = kv_for(model_, batch, true);
-  forward(model_, compute_, batch.rows(), kv, true, state_);
-  for (size_t i = 0; i < state_.expert_load.size(); ++i)
-    expert_load_.resize(state_.expert_load.size()), expert_load_[i] += state_.expert_load[i];
-  std::vector<TokenStatistics> all;
-  statistics(model_, batch, batch.loss.logprobs, &batch.loss.entropies, &all);
-  std::vector<float> d_logprobs(static_cast<size_t>(N));
-  stats.sums.add(loss(batch.loss, d_logprobs));
-  stats.learner_tokens += T;
-
-  d_hidden_.resize(T * D);
-  std::fill_n(d_hidden_.data(), T * D, 0.0f);
+/// Adds the gradient of Σ log p · d_logprobs to d_hidden_TD and to the head's. logits_ holds what statistics() left.
+void Learner::head_gradient(const Head& head, std::span<const TokenStatistics> all, std::span<const float> d_logprobs,
+                            float* d_hidden_TD) {
+  const int64_t N = int64_t(head.row.size()), V = model_.spec.vocab, D = model_.spec.dim, chunk = chunk_rows(model_);
   head_t_.resize(packed_size(D, V));
-  pack_matrix(compute_, model_.at(spec.head), D, V, 1, D, head_t_.data());
+  pack_matrix(compute_, model_.at(model_.spec.head), D, V, 1, D, head_t_.data());
   for (int64_t begin = 0; begin < N; begin += chunk) {
     int64_t end = std::min(N, begin + chunk);
-    if (N > chunk) forward_logits(model_, batch, begin, end);
+    if (N > chunk) forward_logits(model_, head, begin, end);
     compute_.pool.parallel_for(end - begin, [&](int64_t i) {
       size_t n = size_t(begin + i);
       float* row = logits_.data() + i * V;
-      compute_.kernels->logits_gradient(row, V, temperature_, batch.target_token[n], all[n], d_logprobs[n], 0.0f, row);
+      compute_.kernels->logits_gradient(row, V, temperature_, head.token[n], all[n], d_logprobs[n], 0.0f, row);
     });
     d_rows_.resize((end - begin) * D);
     gemm(compute_,
@@ -129,21 +138,62 @@ void Learner::accumulate(MicroBatch& batch, const TokenLoss& loss, StepStats& st
     compute_.pool.parallel_for(ceil_div(D, 16), [&](int64_t c) {  // a row may predict several tokens: in order
       for (int64_t i = 0; i < end - begin; ++i)
         compute_.kernels->add_scaled(d_rows_.data() + i * D + c * 16, 1.0f, std::min<int64_t>(16, D - c * 16),
-                                     d_hidden_.data() + int64_t(batch.target_row[size_t(begin + i)]) * D + c * 16);
+                                     d_hidden_TD + int64_t(head.row[size_t(begin + i)]) * D + c * 16);
     });
-    weight_gradient(compute_, logits_.data(), V, V, state_.hidden_TD.data(), D, batch.target_row.data() + begin, D,
-                    end - begin, panels_, gradient.data() + spec.head);
+    weight_gradient(compute_, logits_.data(), V, V, head.hidden_TD, D, head.row.data() + begin, D, end - begin, panels_,
+                    gradient.data() + model_.spec.head);
   }
+}
+
+void Learner::accumulate(MicroBatch& batch, const TokenLoss& loss, StepStats& stats) {
+  const int64_t T = int64_t(batch.tokens.size()), D = model_.spec.dim;
+  KvStore& kv = kv_for(model_, batch, true);
+  forward(model_, compute_, batch.rows(), kv, true, state_);
+  add(state_.expert_load, expert_load_);
+  const Head head = head_of(state_, batch);
+  const std::vector<TokenStatistics> all = statistics(model_, head);
+  spread(all, batch.loss.logprobs, &batch.loss.entropies);
+  std::vector<float> d_logprobs(all.size());
+  stats.sums.add(loss(batch.loss, d_logprobs));
+  stats.learner_tokens += T;
+  d_hidden_.resize(T * D);
+  std::fill_n(d_hidden_.data(), T * D, 0.0f);
+  head_gradient(head, all, d_logprobs, d_hidden_.data());
+  if (mtp_loss_weight_ != 0) accumulate_mtp(batch, stats);
   backward(model_, compute_, batch.rows(), kv, state_, scratch_, d_hidden_.data(), gradient.data());
+}
+
+/// λ times the mean cross-entropy of the tokens after the next one; its gradient of hidden states joins d_hidden_.
+void Learner::accumulate_mtp(const MicroBatch& batch, StepStats& stats) {
+  const int64_t T = int64_t(batch.tokens.size()), D = model_.spec.dim;
+  if (!mtp_kv_ || mtp_kv_->num_blocks < batch.num_blocks)
+    mtp_kv_ = std::make_unique<KvStore>(std::span(&model_.spec.mtp->layer, 1), round_up(batch.num_blocks, 64), true);
+  forward_mtp(model_, compute_, batch.rows(), *mtp_kv_, state_, mtp_);
+  const std::vector<int64_t>& begin = mtp_.layer.expert_begin;
+  std::vector<double> load;
+  for (size_t e = 0; e + 1 < begin.size(); ++e) load.push_back(double(begin[e + 1] - begin[e]));
+  add(load, mtp_load_);
+  const Targets targets = mtp_targets(batch);
+  const Head head{mtp_.hidden_TD.data(), targets.row, targets.token};
+  const std::vector<TokenStatistics> all = statistics(model_, head);
+  for (const TokenStatistics& s : all) stats.mtp_loss -= s.logprob / num_mtp_targets_;
+  const std::vector<float> d_logprobs(all.size(), float(-mtp_loss_weight_ / num_mtp_targets_));
+  d_mtp_.resize(T * D);
+  std::fill_n(d_mtp_.data(), T * D, 0.0f);
+  head_gradient(head, all, d_logprobs, d_mtp_.data());
+  backward_mtp(model_, compute_, batch.rows(), *mtp_kv_, state_, mtp_, scratch_, d_mtp_.data(), d_hidden_.data(),
+               gradient.data());
 }
 
 StepStats Learner::step(std::span<MicroBatch> batches, const TokenLoss& loss, int64_t max_steps,
                         std::span<const double> expert_load) {
   StepStats stats;
   std::fill_n(gradient.data(), gradient.size(), 0.0f);
-  expert_load_.clear();
+  expert_load_.clear(), mtp_load_.clear(), num_mtp_targets_ = 0;
+  if (mtp_loss_weight_ != 0)
+    for (const MicroBatch& batch : batches) num_mtp_targets_ += double(mtp_targets(batch).row.size());
   for (MicroBatch& batch : batches) accumulate(batch, loss, stats);
-  std::vector<Piece> all = pieces(model_.spec, config_.router_policy);
+  std::vector<Piece> all = pieces();
   std::vector<double> squares(all.size());
   compute_.pool.parallel_for(int64_t(all.size()), [&](int64_t i) {
     squares[size_t(i)] = compute_.kernels->sum_of_squares(gradient.data() + all[size_t(i)].offset, all[size_t(i)].size);
@@ -178,7 +228,7 @@ void Learner::apply(const StepStats& stats) {
                .correction1 = float(1 - std::pow(config_.adam_beta1, count)),
                .correction2 = float(1 - std::pow(config_.adam_beta2, count)),
                .gradient_scale = float(scale)};
-  std::vector<Piece> all = pieces(model_.spec, config_.router_policy);
+  std::vector<Piece> all = pieces();
   compute_.pool.parallel_for(int64_t(all.size()), [&](int64_t i) {
     const Piece& piece = all[size_t(i)];
     AdamW own = update;
@@ -188,21 +238,27 @@ void Learner::apply(const StepStats& stats) {
   });
 }
 
-/// b_e += γ · sign(mean load − load_e) (arXiv 2408.15664).
 void Learner::balance_routers(std::span<const double> load) {
   size_t at = 0;
   for (const LayerSpec& layer : model_.spec.layers) {
     if (layer.dense_dim) continue;
-    size_t E = size_t(layer.moe.experts);
+    const size_t E = size_t(layer.moe.experts);
     if (at + E > load.size()) return;
-    double mean_load = 0;
-    for (size_t e = 0; e < E; ++e) mean_load += load[at + e] / double(E);
-    for (size_t e = 0; e < E; ++e) {
-      double gap = mean_load - load[at + e];
-      *model_.at(layer.offsets.router_bias + int64_t(e)) +=
-          float(config_.router_bias_update_rate * double((gap > 0) - (gap < 0)));
-    }
+    move_bias(layer, load.subspan(at, E));
     at += E;
+  }
+  if (!mtp_load_.empty()) move_bias(model_.spec.mtp->layer, mtp_load_);
+}
+
+/// b_e += γ · sign(mean load − load_e) (arXiv 2408.15664).
+void Learner::move_bias(const LayerSpec& layer, std::span<const double> load) {
+  const size_t E = load.size();
+  double mean_load = 0;
+  for (size_t e = 0; e < E; ++e) mean_load += load[e] / double(E);
+  for (size_t e = 0; e < E; ++e) {
+    double gap = mean_load - load[e];
+    *model_.at(layer.offsets.router_bias + int64_t(e)) +=
+        float(config_.router_bias_update_rate * double((gap > 0) - (gap < 0)));
   }
 }
 

@@ -48,12 +48,19 @@ using TokenLoss = std::function<LossSums(const TokenBatch&, std::span<float> d_l
 struct StepStats {
   LossSums sums;
   double grad_norm = 0, learning_rate = 0;
+  double mtp_loss = 0;         // mean cross-entropy of the multi-token-prediction layer, where its weight is not 0
   int64_t learner_tokens = 0;  // rows passed forward and back
 };
 
+/// Throws UsageError where the multi-token-prediction loss is asked of a model without such a layer.
+void expect_mtp(const ModelSpec& spec, double mtp_loss_weight);
+
 class Learner {
  public:
-  Learner(CausalLM& model, const Compute& compute, const OptimizerConfig& config, double temperature);
+  /// `mtp_loss_weight` is λ of the multi-token-prediction loss (arXiv 2412.19437 eq. 25), for batches of whole
+  /// sequences; at 0 that layer is left as it is.
+  Learner(CausalLM& model, const Compute& compute, const OptimizerConfig& config, double temperature,
+          double mtp_loss_weight = 0);
 
   CausalLM& model() { return model_; }
   int64_t step() const { return model_.version; }
@@ -76,22 +83,39 @@ class Learner {
 
  private:
   void accumulate(MicroBatch& batch, const TokenLoss& loss, StepStats& stats);
-  void forward_logits(const CausalLM& model, const MicroBatch& batch, int64_t begin, int64_t end);
-  void statistics(const CausalLM& model, MicroBatch& batch, std::vector<float>& logprobs, std::vector<float>* entropies,
-                  std::vector<TokenStatistics>* all);
+  struct Piece {  // of a parameter that is learned
+    const ParameterSpec* parameter;
+    int64_t offset, size;
+  };
+  /// Rows of hidden states and the tokens that they predict.
+  struct Head {
+    const float* hidden_TD;
+    std::span<const int32_t> row, token;  // [N]
+  };
+  static Head head_of(const ForwardState& state, const MicroBatch& batch);
+  void accumulate_mtp(const MicroBatch& batch, StepStats& stats);
+  void forward_logits(const CausalLM& model, const Head& head, int64_t begin, int64_t end);
+  std::vector<TokenStatistics> statistics(const CausalLM& model, const Head& head);
+  void head_gradient(const Head& head, std::span<const TokenStatistics> all, std::span<const float> d_logprobs,
+                     float* d_hidden_TD);
   void apply(const StepStats& stats);
   void balance_routers(std::span<const double> load);
+  void move_bias(const LayerSpec& layer, std::span<const double> load);
+  std::vector<Piece> pieces() const;
   KvStore& kv_for(const CausalLM& model, const MicroBatch& batch, bool training);
 
   CausalLM& model_;
   const Compute& compute_;
   OptimizerConfig config_;
   float temperature_;
+  double mtp_loss_weight_, num_mtp_targets_ = 0;  // targets: of the whole step
   ForwardState state_;
   BackwardState scratch_;
   Buffer logits_, d_hidden_, d_rows_, head_t_, panels_;
-  std::unique_ptr<KvStore> kv_;
-  std::vector<double> expert_load_;
+  std::unique_ptr<KvStore> kv_, mtp_kv_;
+  MtpState mtp_;
+  Buffer d_mtp_;
+  std::vector<double> expert_load_, mtp_load_;
 };
 
 }  // namespace cohort

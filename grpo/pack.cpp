@@ -141,4 +141,16 @@ std::vector<MicroBatch> pack_sequences(std::span<const SftSequence> sequences, c
   return batches;
 }
 
+Targets mtp_targets(const MicroBatch& batch) {
+  std::vector<uint8_t> is_first(batch.tokens.size());
+  for (const RowSpan& span : batch.spans) is_first[size_t(span.first_row)] = 1;
+  Targets targets;
+  for (size_t n = 0; n < batch.target_row.size(); ++n) {
+    if (is_first[size_t(batch.target_row[n])] || batch.loss.mask[n] == 0) continue;
+    targets.row.push_back(batch.target_row[n] - 1);
+    targets.token.push_back(batch.target_token[n]);
+  }
+  return targets;
+}
+
 }  // namespace cohort

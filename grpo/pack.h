@@ -21,6 +21,14 @@ struct MicroBatch {
   Rows rows() const { return {tokens, spans, copies}; }
 };
 
+/// Rows whose hidden state predicts a token each.
+struct Targets {
+  std::vector<int32_t> row, token;  // [N]
+};
+/// Targets of a multi-token-prediction layer: a row predicts what the row behind it predicts in the model itself, so
+/// the first row of a sequence has none to take over. For batches of whole sequences (pack_sequences).
+Targets mtp_targets(const MicroBatch& batch);
+
 struct PackConfig {
   int64_t max_tokens_per_batch = 4096;  // rows of a micro-batch (one completion may exceed it)
   bool mask_truncated_completions = false;

@@ -517,6 +517,42 @@ void weight_gradient(const Compute& compute, const float* d_out, int64_t out_row
   }
 }
 
+void backward_mtp(const CausalLM& model, const Compute& compute, const Rows& rows, const KvStore& kv,
+                  ForwardState& state, MtpState& mtp, BackwardState& scratch, const float* d_mtp_TD, float* d_hidden_TD,
+                  float* gradient) {
+  const MtpSpec& m = *model.spec.mtp;
+  const int64_t T = int64_t(rows.tokens.size()), D = model.spec.dim;
+  const Step st{model,
+                compute,
+                rows,
+                m.layer,
+                kv.layers[0],
+                mtp.layer,
+                scratch,
+                gradient,
+                state.position_T.data(),
+                state.sequence_T.data(),
+                kv.num_blocks,
+                T};
+  scratch.d_ffn_TD.resize(T * D);
+  float* d_x = scratch.d_ffn_TD.data();
+  norm_gradient(st, m.final_norm, mtp.x_TD.data(), D, mtp.inverse_rms_T.data(), d_mtp_TD, D, D, false, d_x, D);
+  layer_gradient(st, d_x);
+  mtp.d_both_T2D.resize(T * 2 * D);
+  weight_gradient(st, m.projection, d_x, D, D, mtp.both_T2D.data(), 2 * D, 2 * D);
+  input_gradient(st, m.projection, D, 2 * D, d_x, D, T, false, mtp.d_both_T2D.data(), 2 * D);
+  norm_gradient(st, m.hidden_norm, state.hidden_TD.data(), D, mtp.hidden_inverse_T.data(), mtp.d_both_T2D.data() + D,
+                2 * D, D, true, d_hidden_TD, D);
+  norm_gradient(st, m.embedding_norm, mtp.embedded_TD.data(), D, mtp.embedding_inverse_T.data(), mtp.d_both_T2D.data(),
+                2 * D, D, false, d_x, D);
+  compute.pool.parallel_for(ceil_div(D, 16), [&](int64_t i) {
+    for (int64_t t = 0; t < T; ++t)
+      if (mtp_reads_next(state, t, T))
+        compute.kernels->add_scaled(d_x + t * D + i * 16, 1.0f, std::min<int64_t>(16, D - i * 16),
+                                    gradient + model.spec.embedding + int64_t(rows.tokens[size_t(t) + 1]) * D + i * 16);
+  });
+}
+
 void backward(const CausalLM& model, const Compute& compute, const Rows& rows, const KvStore& kv, ForwardState& state,
               BackwardState& scratch, float* d_hidden_TD, float* gradient) {
   const ModelSpec& spec = model.spec;

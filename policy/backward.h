@@ -23,4 +23,10 @@ void weight_gradient(const Compute&, const float* d_out, int64_t out_row, int64_
 void backward(const CausalLM& model, const Compute& compute, const Rows& rows, const KvStore& kv, ForwardState& state,
               BackwardState& scratch, float* d_hidden_TD, float* gradient);
 
+/// The same through the multi-token-prediction layer: Σ mtp.hidden·d_mtp. Adds the gradient of
+/// the model's hidden states to d_hidden_TD: backward() comes after.
+void backward_mtp(const CausalLM& model, const Compute& compute, const Rows& rows, const KvStore& kv,
+                  ForwardState& state, MtpState& mtp, BackwardState& scratch, const float* d_mtp_TD, float* d_hidden_TD,
+                  float* gradient);
+
 }  // namespace cohort

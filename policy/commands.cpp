@@ -98,12 +98,14 @@ Json description(const std::string& reference, const ModelSpec& spec) {
           {"hidden_size", spec.dim},
           {"num_hidden_layers", spec.layers.size()},
           {"moe_layers", spec.moe_layers()},
+          {"mtp_layers", spec.mtp ? 1 : 0},
           {"context", spec.max_position},
-          {"parameters", spec.num_parameters},
+          {"parameters", spec.main_parameters()},
+          {"mtp_parameters", spec.num_parameters - spec.main_parameters()},
           {"active_parameters", spec.active_parameters()},
           {"tied_embeddings", spec.tied_embeddings},
           {"kv_bytes_per_token", kv},
-          {"decode_bytes", spec.num_parameters * 8},
+          {"decode_bytes", spec.main_parameters() * 8},
           {"train_bytes", spec.num_parameters * 20},
           {"stop_ids", spec.stop_ids}};
 }

@@ -395,8 +395,9 @@ Attend attend_row(const AttentionSpec& a, const Rows& rows, const KvStore::Layer
           .sum = s.sum_TH.data() + head};
 }
 
-KvStore::KvStore(const ModelSpec& spec, int64_t count, bool training) : num_blocks(count), for_training(training) {
-  for (const LayerSpec& layer : spec.layers) {
+KvStore::KvStore(std::span<const LayerSpec> specs, int64_t count, bool training)
+    : num_blocks(count), for_training(training) {
+  for (const LayerSpec& layer : specs) {
     const AttentionSpec& a = layer.attention;
     int64_t lanes = count * a.kv_heads * kKeyBlock;
     Layer& kv = layers.emplace_back();
@@ -449,6 +450,44 @@ void forward(const CausalLM& model, const Compute& compute, const Rows& rows, Kv
   for_rows(compute, T, [&](int64_t t) {
     state.inverse_rms_T[t] = compute.kernels->rms_norm(state.x_TD.data() + t * D, model.at(spec.final_norm), D,
                                                        spec.norm_epsilon, state.hidden_TD.data() + t * D);
+  });
+}
+
+void forward_mtp(const CausalLM& model, const Compute& compute, const Rows& rows, KvStore& kv, ForwardState& state,
+                 MtpState& mtp) {
+  const MtpSpec& m = *model.spec.mtp;
+  const Kernels& k = *compute.kernels;
+  const int64_t T = int64_t(rows.tokens.size()), D = model.spec.dim;
+  const float epsilon = model.spec.norm_epsilon;
+  for (Buffer* b : {&mtp.embedded_TD, &mtp.x_TD, &mtp.hidden_TD}) b->resize(T * D);
+  for (Buffer* b : {&mtp.embedding_inverse_T, &mtp.hidden_inverse_T, &mtp.inverse_rms_T}) b->resize(T);
+  mtp.both_T2D.resize(T * 2 * D);
+  resize(mtp.layer, model.spec, m.layer, T);
+  for_rows(compute, T, [&](int64_t t) {
+    float *embedded = mtp.embedded_TD.data() + t * D, *both = mtp.both_T2D.data() + t * 2 * D;
+    if (mtp_reads_next(state, t, T))
+      embed(model, rows.tokens[size_t(t) + 1], embedded);
+    else
+      std::fill_n(embedded, D, 0.0f);
+    mtp.embedding_inverse_T[t] = k.rms_norm(embedded, model.at(m.embedding_norm), int32_t(D), epsilon, both);
+    mtp.hidden_inverse_T[t] =
+        k.rms_norm(state.hidden_TD.data() + t * D, model.at(m.hidden_norm), int32_t(D), epsilon, both + D);
+  });
+  const Step st{model,
+                compute,
+                rows,
+                m.layer,
+                model.mtp.layer,
+                kv.layers[0],
+                mtp.layer,
+                state.position_T.data(),
+                state.sequence_T.data(),
+                T};
+  project(st, model.mtp.projection, mtp.both_T2D.data(), 2 * D, mtp.layer.x_TD.data(), D);
+  layer_forward(st, state, mtp.x_TD.data());
+  for_rows(compute, T, [&](int64_t t) {
+    mtp.inverse_rms_T[t] =
+        k.rms_norm(mtp.x_TD.data() + t * D, model.at(m.final_norm), int32_t(D), epsilon, mtp.hidden_TD.data() + t * D);
   });
 }
 

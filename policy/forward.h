@@ -14,7 +14,9 @@ namespace cohort {
 class KvStore {
  public:
   /// `for_training` keeps the transposed copies that the backward pass reads as well.
-  KvStore(const ModelSpec& spec, int64_t num_blocks, bool for_training);
+  KvStore(std::span<const LayerSpec> layers, int64_t num_blocks, bool for_training);
+  KvStore(const ModelSpec& spec, int64_t num_blocks, bool for_training)
+      : KvStore(std::span(spec.layers), num_blocks, for_training) {}
 
   struct Layer {
     Buffer keys;      // [block, G, key_dim, 16]
@@ -64,6 +66,25 @@ Attend attend_row(const AttentionSpec& a, const Rows& rows, const KvStore::Layer
 /// Fills state.hidden_TD; experts chosen per row go to `routing` ([T, moe layers, K]) when it is not empty.
 void forward(const CausalLM& model, const Compute& compute, const Rows& rows, KvStore& kv, bool keep,
              ForwardState& state, std::span<uint16_t> routing = {});
+
+/// What the multi-token-prediction layer computed.
+struct MtpState {
+  Buffer embedded_TD, embedding_inverse_T, hidden_inverse_T;
+  Buffer both_T2D, d_both_T2D;  // normed embeddings and hidden states, and their gradient
+  LayerState layer;
+  Buffer x_TD, inverse_rms_T, hidden_TD;  // after the layer, and after its final norm
+};
+
+/// Whether row t of T reads an embedding: not at position 0, and not where its sequence ends.
+inline bool mtp_reads_next(const ForwardState& state, int64_t t, int64_t T) {
+  return state.position_T[t] > 0 && t + 1 < T && state.sequence_T[t + 1] == state.sequence_T[t];
+}
+
+/// The multi-token-prediction layer over the rows that `state` was computed for: row t reads its hidden state beside
+/// the embedding of row t + 1's token, zeros at position 0, and hidden_TD of it predicts the token behind that. Each
+/// sequence is whole (its rows begin at position 0); its last row predicts nothing. `kv` has this one layer.
+void forward_mtp(const CausalLM& model, const Compute& compute, const Rows& rows, KvStore& kv, ForwardState& state,
+                 MtpState& mtp);
 
 /// logits[n, V] of hidden rows; row n is hidden_TD[row_index[n]] (null: row n).
 void logits(const CausalLM& model, const Compute& compute, const float* hidden_TD, const int32_t* row_index,

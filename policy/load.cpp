@@ -48,14 +48,18 @@ void expect_exists(const fs::path& path, const std::string& what) {
                      " does not exist: give an HF folder, a .gguf file or init:CONFIG.json");
 }
 
-/// Tensors that no parameter takes, said once: multi-token-prediction layers, adapters, a model of another kind.
-void warn_of_unused(const ModelSpec& spec, const SafetensorsFolder& files, const fs::path& folder) {
+/// Tensors that no parameter takes, said once: adapters, a model of another kind.
+void warn_of_unused(const ModelSpec& spec, const SafetensorsFolder& files, const fs::path& folder, Weights weights) {
   std::set<std::string> used;
   for (const ParameterSpec& p : spec.parameters) used.insert({p.name, p.name + "_scale_inv"});
+  for (const ParameterSpec& copy : spec.copies) used.insert({copy.name, copy.name + "_scale_inv"});
   if (spec.tied_embeddings) used.insert("lm_head.weight");
+  const std::string mtp = "model.layers." + std::to_string(spec.layers.size()) + ".";  // decoding reads none
   std::vector<std::string> unused;
   for (const TensorView& tensor : files.tensors)
-    if (!used.contains(tensor.name) && !tensor.name.ends_with("rotary_emb.inv_freq")) unused.push_back(tensor.name);
+    if (!used.contains(tensor.name) && !(weights == Weights::packed && tensor.name.starts_with(mtp)) &&
+        !tensor.name.ends_with("rotary_emb.inv_freq"))
+      unused.push_back(tensor.name);
   if (!unused.empty())
     std::fprintf(stderr, "cohort: %zu tensors of %s are no part of its config.json's model and are left out: %s%s\n",
                  unused.size(), folder.c_str(), unused[0].c_str(), unused.size() > 1 ? ", …" : "");
@@ -119,6 +123,14 @@ void finish_loading(LoadedModel& loaded, const std::string& reference) {
   extend_rope(model, std::min<int64_t>(model.spec.max_position, 2048));
 }
 
+/// Whether the folder's files hold the multi-token-prediction layer; a folder without files, as a dry run reads it, is
+/// believed what its config.json says.
+bool holds_mtp(const fs::path& folder, const ModelSpec& spec) {
+  if (spec.config.value("num_nextn_predict_layers", Json(0)) == 0) return false;
+  if (!fs::exists(folder / "model.safetensors") && !fs::exists(folder / "model.safetensors.index.json")) return true;
+  return open_safetensors(folder).find("model.layers." + std::to_string(spec.layers.size()) + ".enorm.weight");
+}
+
 [[noreturn]] void refuse_without_tokenizer(const std::string& reference) {
   throw UsageError("model " + reference + " has no tokenizer.json beside it, which is needed here");
 }
@@ -137,10 +149,11 @@ LoadedModel load_gguf(const fs::path& path, const Compute& compute, bool bf16, W
 }
 
 LoadedModel load_folder(const fs::path& path, const Compute& compute, bool bf16, Weights weights) {
-  const ModelSpec spec = load_spec(path.string());
+  ModelSpec spec = load_spec(path.string());
+  if (weights == Weights::packed) remove_mtp(spec);  // decoding does not read it
   const SafetensorsFolder files = open_safetensors(path);
   const std::vector<StoredWeight> stored = find_weights(spec, files, path);
-  warn_of_unused(spec, files, path);
+  warn_of_unused(spec, files, path, weights);
   LoadedModel loaded{make_model(spec, bf16, weights), nullptr};
   read_weights(loaded.model, stored, compute);
   loaded.tokenizer = tokenizer_of(path.string());
@@ -149,7 +162,9 @@ LoadedModel load_folder(const fs::path& path, const Compute& compute, bool bf16,
 
 LoadedModel draw_model(const std::string& reference, uint64_t seed, const Compute& compute, bool bf16,
                        Weights weights) {
-  LoadedModel loaded{make_model(load_spec(reference), bf16, weights), nullptr};
+  ModelSpec spec = load_spec(reference);
+  if (weights == Weights::packed) remove_mtp(spec);
+  LoadedModel loaded{make_model(std::move(spec), bf16, weights), nullptr};
   draw_parameters(loaded.model, seed, compute);
   loaded.tokenizer = tokenizer_of(reference);
   return loaded;
@@ -169,6 +184,7 @@ ModelSpec load_spec(const std::string& reference) {
   if (r.kind == Reference::Kind::folder && fs::exists(r.path / "generation_config.json"))
     add_stop_ids(
         spec, (spec.generation = parse_config_file(r.path / "generation_config.json")).value("eos_token_id", Json()));
+  if (r.kind == Reference::Kind::init || holds_mtp(r.path, spec)) add_mtp(spec);
   return spec;
 }
 
@@ -209,7 +225,7 @@ LoadedModel load_with_tokenizer(const std::string& reference, const Compute& com
 
 void load_parameters(CausalLM& model, const fs::path& folder, const Compute& compute) {
   const SafetensorsFolder files = open_safetensors(folder);
-  warn_of_unused(model.spec, files, folder);
+  warn_of_unused(model.spec, files, folder, model.weights);
   read_weights(model, find_weights(model.spec, files, folder), compute);
 }
 

@@ -95,6 +95,8 @@ CausalLM make_model(ModelSpec spec, bool bf16, Weights weights) {
   Layout layout;
   for (const LayerSpec& layer : model.spec.layers) model.layers.push_back(plan_layer(layout, model.spec, layer));
   model.head = layout.add(model.spec.vocab, model.spec.dim);
+  if (const auto& mtp = model.spec.mtp)
+    model.mtp = {layout.add(model.spec.dim, 2 * model.spec.dim), plan_layer(layout, model.spec, mtp->layer)};
   model.parameters.resize(model.spec.num_parameters);
   if (weights == Weights::parameters) return model;
   if (bf16)
@@ -132,9 +134,17 @@ void repack_head(CausalLM& model, const Compute& compute) {
   repack_head(model, compute, all_parameters(model));
 }
 
+void repack_mtp(CausalLM& model, const Compute& compute) {
+  if (!model.spec.mtp) return;
+  const ParameterPart from = all_parameters(model);
+  pack(model, compute, model.mtp.projection, from.at(model.spec.mtp->projection), model.mtp.projection.k, 1);
+  pack_layer(model, compute, model.mtp.layer, model.spec.mtp->layer, from);
+}
+
 void repack(CausalLM& model, const Compute& compute) {
   for (size_t l = 0; l < model.layers.size(); ++l) repack_layer(model, compute, l);
   repack_head(model, compute);
+  repack_mtp(model, compute);
 }
 
 void extend_rope(CausalLM& model, int64_t count) {

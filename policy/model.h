@@ -25,6 +25,12 @@ struct PackedLayer {
 /// embedding that is not the head; learning needs both; writing a model the parameters alone.
 enum class Weights { all, packed, parameters };
 
+/// The packed matrices of the multi-token-prediction layer.
+struct PackedMtp {
+  PackedMatrix projection;
+  PackedLayer layer;
+};
+
 struct CausalLM {
   ModelSpec spec;
   Weights weights = Weights::all;
@@ -33,6 +39,7 @@ struct CausalLM {
   Buffer packed;                   // the store, when fp32
   BufferOf<bfloat16> packed_bf16;  // the store, when bf16
   std::vector<PackedLayer> layers;
+  PackedMtp mtp;                          // where spec.mtp is
   PackedMatrix head;                      // [vocab, dim]; also the embedding when tied
   int64_t version = 0;                    // optimizer steps since the run began
   int64_t rope_positions = 0;             // rows of the table below
@@ -53,6 +60,7 @@ void initial_values(const ModelSpec& spec, const ParameterSpec& p, uint64_t seed
 void repack(CausalLM& model, const Compute& compute);
 void repack_layer(CausalLM& model, const Compute& compute, size_t layer);
 void repack_head(CausalLM& model, const Compute& compute);
+void repack_mtp(CausalLM& model, const Compute& compute);
 /// cos and sin for positions [0, count).
 void extend_rope(CausalLM& model, int64_t count);
 /// Turns the pairs of one head by the angles of its position; direction −1 turns them back.

@@ -2,6 +2,7 @@
 // config.json to this and says what its tensors are called; the one forward and backward read nothing else.
 #pragma once
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -80,6 +81,15 @@ struct LayerSpec {
   int32_t ffn_dim() const { return dense_dim ? dense_dim : moe.shared_dim; }
 };
 
+/// Multi-token prediction (DeepSeek-V3, arXiv 2412.19437 §2.2): a block that reads the hidden state of a position
+/// beside the embedding of the next token and predicts the token after that. Embedding and head are the model's own.
+struct MtpSpec {
+  LayerSpec layer;
+  int64_t embedding_norm = -1, hidden_norm = -1, final_norm = -1;
+  int64_t projection = -1;       // [dim, 2·dim]: of the normed embedding, then of the normed hidden state
+  int64_t first_parameter = -1;  // its parameters are the last ones of the flat vector
+};
+
 struct ParameterSpec {
   std::string name;  // as in the HF file
   std::vector<int64_t> shape;
@@ -99,7 +109,9 @@ struct ModelSpec {
   bool tied_embeddings = false;
   RopeSpec rope;
   std::vector<LayerSpec> layers;
+  std::optional<MtpSpec> mtp;
   std::vector<ParameterSpec> parameters;
+  std::vector<ParameterSpec> copies;  // what files hold a second time: the MTP layer's embedding and head
   int64_t embedding = -1, final_norm = -1, head = -1;  // head equals embedding when tied
   int64_t num_parameters = 0;                          // elements of the flat vector
   std::vector<int32_t> stop_ids;                       // eos_token_id of config.json and generation_config.json
@@ -111,10 +123,15 @@ struct ModelSpec {
     for (const LayerSpec& layer : layers) n += layer.dense_dim == 0;
     return n;
   }
+  int64_t main_parameters() const { return mtp ? mtp->first_parameter : num_parameters; }  // without the MTP layer
   int64_t active_parameters() const;  // that one token passes through, embedding lookup left out
 };
 
 /// Throws UsageError naming the key for a config.json that is not a model this version knows.
 ModelSpec model_spec(const Json& config);
+/// Adds the multi-token-prediction layer that spec.config names (num_nextn_predict_layers); false where it names none
+/// or the family has none here. Files decide: configs name layers that were never written.
+bool add_mtp(ModelSpec& spec);
+void remove_mtp(ModelSpec& spec);
 
 }  // namespace cohort

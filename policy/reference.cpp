@@ -125,6 +125,37 @@ Tensor mixture(const View& w, const LayerSpec& layer, const Tensor& h) {
   return out;
 }
 
+Tensor block(const View& w, const LayerSpec& layer, Tensor x) {
+  const LayerOffsets& o = layer.offsets;
+  const AttentionSpec& a = layer.attention;
+  const int64_t D = w.spec.dim;
+  Tensor h = rms_norm(x, w.at(o.attention_norm, {D}), w.spec.norm_epsilon);
+  Tensor attended = a.latent ? latent_attention(w, a, o, h) : grouped_attention(w, a, o, h);
+  x = x + with_bias(w, attended.matmul(w.at(o.o, {D, int64_t(a.heads) * a.value_head_dim}).t()), o.o_bias);
+  h = rms_norm(x, w.at(o.ffn_norm, {D}), w.spec.norm_epsilon);
+  return x + (layer.dense_dim ? swiglu(w, h, o.gate_up, o.down, layer.dense_dim, o.gate_up_bias, o.down_bias)
+                              : mixture(w, layer, h));
+}
+
+Tensor embedded(const View& w, std::span<const int32_t> tokens) {
+  Tensor ids = at::tensor(at::ArrayRef<int32_t>(tokens.data(), tokens.size())).to(at::kLong);
+  return w.at(w.spec.embedding, {w.spec.vocab, w.spec.dim}).index_select(0, ids);
+}
+
+/// After the final norm.
+Tensor hidden_states(const View& w, std::span<const int32_t> tokens) {
+  Tensor x = embedded(w, tokens);
+  for (const LayerSpec& layer : w.spec.layers) x = block(w, layer, x);
+  return rms_norm(x, w.at(w.spec.final_norm, {w.spec.dim}), w.spec.norm_epsilon);
+}
+
+/// Row t of hidden_SD predicts target t: [targets].
+Tensor target_logprobs(const View& w, const Tensor& hidden_SD, std::span<const int32_t> targets, double temperature) {
+  Tensor ids = at::tensor(at::ArrayRef<int32_t>(targets.data(), targets.size())).to(at::kLong);
+  Tensor logits = hidden_SD.matmul(w.at(w.spec.head, {w.spec.vocab, w.spec.dim}).t()) / temperature;
+  return logits.narrow(0, 0, ids.size(0)).log_softmax(-1).gather(1, ids.unsqueeze(1)).squeeze(1);
+}
+
 }  // namespace
 
 at::Tensor parameter_tensor(const CausalLM& model) {
@@ -135,25 +166,22 @@ at::Tensor parameter_tensor(const CausalLM& model) {
 
 at::Tensor reference_logprobs(const ModelSpec& spec, const at::Tensor& parameters, std::span<const int32_t> tokens,
                               double temperature) {
-  View w{spec, parameters};
-  int64_t D = spec.dim;
-  Tensor ids = at::tensor(at::ArrayRef<int32_t>(tokens.data(), tokens.size())).to(at::kLong);
-  Tensor x = w.at(spec.embedding, {spec.vocab, D}).index_select(0, ids);
-  for (const LayerSpec& layer : spec.layers) {
-    const LayerOffsets& o = layer.offsets;
-    const AttentionSpec& a = layer.attention;
-    Tensor h = rms_norm(x, w.at(o.attention_norm, {D}), spec.norm_epsilon);
-    Tensor attended = a.latent ? latent_attention(w, a, o, h) : grouped_attention(w, a, o, h);
-    x = x + with_bias(w, attended.matmul(w.at(o.o, {D, int64_t(a.heads) * a.value_head_dim}).t()), o.o_bias);
-    h = rms_norm(x, w.at(o.ffn_norm, {D}), spec.norm_epsilon);
-    x = x + (layer.dense_dim ? swiglu(w, h, o.gate_up, o.down, layer.dense_dim, o.gate_up_bias, o.down_bias)
-                             : mixture(w, layer, h));
-  }
-  Tensor logits =
-      rms_norm(x, w.at(spec.final_norm, {D}), spec.norm_epsilon).matmul(w.at(spec.head, {spec.vocab, D}).t()) /
-      temperature;
-  Tensor logprobs = logits.narrow(0, 0, ids.size(0) - 1).log_softmax(-1);
-  return logprobs.gather(1, ids.narrow(0, 1, ids.size(0) - 1).unsqueeze(1)).squeeze(1);
+  const View w{spec, parameters};
+  return target_logprobs(w, hidden_states(w, tokens), tokens.subspan(1), temperature);
+}
+
+at::Tensor reference_mtp_logprobs(const ModelSpec& spec, const at::Tensor& parameters,
+                                  std::span<const int32_t> tokens) {
+  const View w{spec, parameters};
+  const MtpSpec& m = *spec.mtp;
+  const int64_t D = spec.dim, S = int64_t(tokens.size()) - 1;  // rows that have a next token
+  Tensor next = at::cat({at::zeros({1, D}), embedded(w, tokens.subspan(1)).narrow(0, 1, S - 1)});
+  Tensor hidden = hidden_states(w, tokens).narrow(0, 0, S);
+  Tensor both = at::cat({rms_norm(next, w.at(m.embedding_norm, {D}), spec.norm_epsilon),
+                         rms_norm(hidden, w.at(m.hidden_norm, {D}), spec.norm_epsilon)},
+                        1);
+  Tensor x = block(w, m.layer, both.matmul(w.at(m.projection, {D, 2 * D}).t()));
+  return target_logprobs(w, rms_norm(x, w.at(m.final_norm, {D}), spec.norm_epsilon), tokens.subspan(2), 1.0);
 }
 
 }  // namespace cohort

@@ -17,4 +17,7 @@ at::Tensor reference_logprobs(const ModelSpec& spec, const at::Tensor& parameter
 /// A copy of the model's parameters as a leaf that requires a gradient.
 at::Tensor parameter_tensor(const CausalLM& model);
 
+/// [S − 2] log-probabilities of the tokens after the second by the multi-token-prediction layer, temperature 1.
+at::Tensor reference_mtp_logprobs(const ModelSpec& spec, const at::Tensor& parameters, std::span<const int32_t> tokens);
+
 }  // namespace cohort

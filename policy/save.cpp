@@ -26,6 +26,7 @@ void save_configs(const ModelSpec& spec, DType dtype, const fs::path& folder) {
   Json config = spec.config, generation = spec.generation;
   config["architectures"] = Json::array({family_of(spec.model_type).architecture});
   config["dtype"] = torch_name(dtype);
+  if (config.contains("num_nextn_predict_layers")) config["num_nextn_predict_layers"] = spec.mtp ? 1 : 0;
   config.erase("torch_dtype"), config.erase("quantization_config");
   if (spec.layers[0].attention.latent)  // MLA ignores it, transformers' eager attention divides by it
     config["num_key_value_heads"] = config.at("num_attention_heads");
@@ -64,10 +65,13 @@ DType stored_type(const ParameterSpec& p, DType dtype) {
 std::vector<std::vector<const ParameterSpec*>> shards_of(const ModelSpec& spec, const SaveOptions& options) {
   std::vector<std::vector<const ParameterSpec*>> shards(1);
   int64_t filled = 0;
-  for (const ParameterSpec& p : spec.parameters) {
-    const int64_t size = *num_bytes(stored_type(p, options.dtype), p.shape);
+  std::vector<const ParameterSpec*> all;
+  for (const ParameterSpec& p : spec.parameters) all.push_back(&p);
+  for (const ParameterSpec& p : spec.copies) all.push_back(&p);
+  for (const ParameterSpec* p : all) {
+    const int64_t size = *num_bytes(stored_type(*p, options.dtype), p->shape);
     if (filled > 0 && filled + size > options.shard_bytes) shards.emplace_back(), filled = 0;
-    shards.back().push_back(&p);
+    shards.back().push_back(p);
     filled += size;
   }
   return shards;
@@ -106,7 +110,8 @@ std::pair<int32_t, std::string> layer_of(const std::string& name) {
   return {std::stoi(name.substr(kStart.size(), dot - kStart.size())), name.substr(dot + 1)};
 }
 
-/// config.json of the kept layers: their number, and what it says of each by itself.
+/// config.json of the kept layers: their number, and what it says of each by itself. The multi-token-prediction layer,
+/// made for the hidden states of all of them, stays behind.
 Json config_of_layers(const ModelSpec& spec, const std::vector<int32_t>& kept) {
   Json config = spec.config;
   config["num_hidden_layers"] = kept.size();

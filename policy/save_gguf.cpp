@@ -1,6 +1,7 @@
 #include "policy/save_gguf.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
 #include <stdexcept>
 #include <utility>
@@ -73,6 +74,8 @@ void set_stop_ids(nlohmann::ordered_json& metadata, const ModelSpec& spec) {
 
 void save_gguf(const CausalLM& model, const Tokenizer* tokenizer, const std::filesystem::path& path, DType dtype) {
   if (model.weights == Weights::packed) throw std::logic_error("save_gguf: the parameters were given back");
+  if (model.spec.mtp)
+    std::fprintf(stderr, "cohort: llama.cpp has no multi-token-prediction layer for this model: it is left out\n");
   nlohmann::ordered_json metadata = gguf_model_metadata(model.spec, path.stem().string(), dtype);
   metadata.update(tokenizer ? tokenizer_to_gguf(*tokenizer, model.spec.vocab)
                             : nlohmann::ordered_json{{"tokenizer.ggml.model", "none"}});

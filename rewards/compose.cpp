@@ -167,7 +167,13 @@ std::vector<Score> Scorer::judge(std::span<const Judged> batch) const {
     for (size_t k = 0; k < count; ++k) parts[first + k][r] = std::move(scores[k]);
   });
   std::vector<Score> scores;
-  for (const std::vector<Score>& one : parts) scores.push_back(weigh(rewards_, one, on_error_));
+  for (size_t i = 0; i < batch.size(); ++i) {
+    try {
+      scores.push_back(weigh(rewards_, parts[i], on_error_));
+    } catch (const std::runtime_error& error) {  // it is to abort
+      throw std::runtime_error((batch[i].task ? batch[i].task->id + ": " : "") + error.what());
+    }
+  }
   return scores;
 }
 

@@ -1,5 +1,5 @@
-// Penalty for repeated n-grams. A word is a run of letters and digits, case folded, or one ideograph; characters that
-// show nothing (joiners, marks of direction) are dropped first, so that they cannot make copies look different.
+// Penalty for repeated n-grams. A word is what stands between white space, case folded, or one ideograph; characters
+// that show nothing (joiners, marks of direction) are dropped first, so that they cannot make copies look different.
 #include <utf8proc.h>
 
 #include <bit>

@@ -204,7 +204,7 @@ std::vector<Fence> fences_of(std::string_view text) {
   std::vector<Fence> fences;
   std::string_view open;  // the fence that has to close
   std::string_view label;
-  size_t begin = 0;
+  size_t begin = 0, indent = 0;
   for (size_t at = 0; at <= text.size();) {
     const size_t line_end = std::min(text.find('\n', at), text.size());
     const std::string_view line = text.substr(at, line_end - at), bare = trim(line);
@@ -213,14 +213,15 @@ std::vector<Fence> fences_of(std::string_view text) {
     if (is_mark && open.empty()) {
       open = bare.substr(0, marks);
       label = trim(bare.substr(marks));
+      indent = static_cast<size_t>(bare.data() - line.data());
       begin = std::min(line_end + 1, text.size());
     } else if (is_mark && bare.size() == marks && bare[0] == open[0] && marks >= open.size()) {
-      fences.push_back({label, text.substr(begin, at > begin ? at - begin : 0)});
+      fences.push_back({label, text.substr(begin, at > begin ? at - begin : 0), indent});
       open = {};
     }
     at = line_end + 1;
   }
-  if (!open.empty()) fences.push_back({label, text.substr(begin)});
+  if (!open.empty()) fences.push_back({label, text.substr(begin), indent});
   return fences;
 }
 

@@ -29,6 +29,7 @@ std::optional<size_t> after_answer_phrase(std::string_view text);
 
 struct Fence {
   std::string_view label, text;
+  size_t indent = 0;  // white space before the opening mark
 };
 /// Blocks between ``` or ~~~ at the start of a line, in order; the last may be unclosed.
 std::vector<Fence> fences_of(std::string_view text);

@@ -29,18 +29,22 @@ struct MixtureNames {
 /// Router and experts of layer.moe below `at` ("model.layers.0.mlp.").
 void add_mixture(ModelSpec& spec, const std::string& at, LayerSpec& layer, const MixtureNames& names = {});
 
-/// Layers of norm, attention, norm and feed-forward, added by the functions given: (path of the layer, its number, it).
+/// Layer `l`: norm, attention, norm and feed-forward, added by the functions given: (path of the layer, its number,
+/// it).
+template <class Attention, class FeedForward>
+LayerSpec add_layer(ModelSpec& spec, int32_t l, Attention attention, FeedForward feed_forward) {
+  const std::string at = "model.layers." + std::to_string(l) + ".";
+  LayerSpec layer;
+  layer.offsets.attention_norm = add_parameter(spec, at + "input_layernorm.weight", {spec.dim});
+  attention(at + "self_attn.", l, layer);
+  layer.offsets.ffn_norm = add_parameter(spec, at + "post_attention_layernorm.weight", {spec.dim});
+  feed_forward(at, l, layer);
+  return layer;
+}
+
 template <class Attention, class FeedForward>
 void add_layers(ModelSpec& spec, int32_t count, Attention attention, FeedForward feed_forward) {
-  for (int32_t l = 0; l < count; ++l) {
-    const std::string at = "model.layers." + std::to_string(l) + ".";
-    LayerSpec layer;
-    layer.offsets.attention_norm = add_parameter(spec, at + "input_layernorm.weight", {spec.dim});
-    attention(at + "self_attn.", l, layer);
-    layer.offsets.ffn_norm = add_parameter(spec, at + "post_attention_layernorm.weight", {spec.dim});
-    feed_forward(at, l, layer);
-    spec.layers.push_back(std::move(layer));
-  }
+  for (int32_t l = 0; l < count; ++l) spec.layers.push_back(add_layer(spec, l, attention, feed_forward));
 }
 
 /// Refuses a choice that cannot be made: top_k experts out of top_groups of groups.

@@ -82,21 +82,25 @@ void add_attention(ModelSpec& spec, const std::string& at, const AttentionSpec& 
   o.o = add_parameter(spec, at + "o_proj.weight", {spec.dim, a.heads * a.value_head_dim});
 }
 
-ModelSpec deepseek_spec(const Json& c, ModelSpec spec, bool interleaved, int32_t first_dense, const MoeSpec& moe) {
-  const AttentionSpec a = attention(c);
-  spec.rope = rope_spec(c, a.rope_dim, interleaved);
-  add_layers(
-      spec, required_int(c, "num_hidden_layers"),
+LayerSpec add_block(ModelSpec& spec, const Json& c, int32_t l, int32_t dense_layers, const MoeSpec& moe) {
+  return add_layer(
+      spec, l,
       [&](const std::string& at, int32_t, LayerSpec& layer) {
-        layer.attention = a;
-        add_attention(spec, at, a, layer.offsets);
+        layer.attention = attention(c);
+        add_attention(spec, at, layer.attention, layer.offsets);
       },
-      [&](const std::string& at, int32_t l, LayerSpec& layer) {
-        if (l < optional_int(c, "first_k_dense_replace", first_dense, 0))
-          return add_dense(spec, at + "mlp.", layer, required_int(c, "intermediate_size"));
+      [&](const std::string& at, int32_t, LayerSpec& layer) {
+        if (l < dense_layers) return add_dense(spec, at + "mlp.", layer, required_int(c, "intermediate_size"));
         layer.moe = moe;
         add_mixture(spec, at + "mlp.", layer);
       });
+}
+
+ModelSpec deepseek_spec(const Json& c, ModelSpec spec, bool interleaved, int32_t first_dense, const MoeSpec& moe) {
+  spec.rope = rope_spec(c, attention(c).rope_dim, interleaved);
+  const int32_t dense_layers = optional_int(c, "first_k_dense_replace", first_dense, 0);
+  for (int32_t l = 0; l < required_int(c, "num_hidden_layers"); ++l)
+    spec.layers.push_back(add_block(spec, c, l, dense_layers, moe));
   end_spec(spec);
   return spec;
 }
@@ -112,6 +116,21 @@ ModelSpec deepseek_v3_spec(const Json& c) {
   expect_only(c, "moe_layer_freq", 1), expect_only(c, "scoring_func", "sigmoid"),
       expect_only(c, "topk_method", "noaux_tc");
   return deepseek_spec(c, begin_spec(c, 4096, 1e-6f), c.value("rope_interleave", true), 3, mixture_v3(c));
+}
+
+/// One layer behind the last, always a mixture.
+void add_deepseek_v3_mtp(ModelSpec& spec) {
+  const int32_t l = int32_t(spec.layers.size());
+  const std::string at = "model.layers." + std::to_string(l) + ".";
+  MtpSpec mtp{.first_parameter = spec.num_parameters};
+  mtp.embedding_norm = add_parameter(spec, at + "enorm.weight", {spec.dim});
+  mtp.hidden_norm = add_parameter(spec, at + "hnorm.weight", {spec.dim});
+  mtp.projection = add_parameter(spec, at + "eh_proj.weight", {spec.dim, 2 * int64_t(spec.dim)});
+  mtp.layer = add_block(spec, spec.config, l, 0, mixture_v3(spec.config));
+  mtp.final_norm = add_parameter(spec, at + "shared_head.norm.weight", {spec.dim});
+  spec.copies = {{at + "embed_tokens.weight", {spec.vocab, spec.dim}, spec.embedding},
+                 {at + "shared_head.head.weight", {spec.vocab, spec.dim}, spec.head}};
+  spec.mtp = std::move(mtp);
 }
 
 }  // namespace cohort

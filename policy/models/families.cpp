@@ -141,6 +141,7 @@ RopeSpec rope_spec(const Json& config, int32_t dim, bool interleaved) {
 int64_t ModelSpec::active_parameters() const {
   int64_t active = 0;
   for (const ParameterSpec& p : parameters) {
+    if (p.offset >= main_parameters()) break;
     if (p.name == "model.embed_tokens.weight" && !tied_embeddings) continue;
     if (p.name.find(".experts.") == std::string::npos) active += p.size();
   }
@@ -186,11 +187,11 @@ void expect_stop_ids(const ModelSpec& spec) {
 
 constexpr Family kFamilies[] = {
     {"deepseek_v2", "DeepseekV2ForCausalLM", deepseek_v2_spec},
-    {"deepseek_v3", "DeepseekV3ForCausalLM", deepseek_v3_spec},
+    {"deepseek_v3", "DeepseekV3ForCausalLM", deepseek_v3_spec, add_deepseek_v3_mtp},
     {"glm4_moe", "Glm4MoeForCausalLM", glm4_moe_spec},
     {"hunyuan_v1_dense", "HunYuanDenseV1ForCausalLM", hunyuan_v1_dense_spec},
     {"hunyuan_v1_moe", "HunYuanMoEV1ForCausalLM", hunyuan_v1_moe_spec},
-    {"kimi_k2", "DeepseekV3ForCausalLM", deepseek_v3_spec},
+    {"kimi_k2", "DeepseekV3ForCausalLM", deepseek_v3_spec, add_deepseek_v3_mtp},
     {"llama", "LlamaForCausalLM", llama_spec},
     {"minimax_m2", "MiniMaxM2ForCausalLM", minimax_m2_spec},
     {"mistral", "MistralForCausalLM", mistral_spec},
@@ -235,6 +236,21 @@ ModelSpec model_spec(const Json& config) {
   } catch (const Json::exception& error) {
     throw UsageError(std::string("config.json has a value of another type than its key takes: ") + error.what());
   }
+}
+
+bool add_mtp(ModelSpec& spec) {
+  const Family& family = family_of(spec.model_type);
+  if (!family.add_mtp || optional_int(spec.config, "num_nextn_predict_layers", 0, 0) == 0) return false;
+  family.add_mtp(spec);
+  return true;
+}
+
+void remove_mtp(ModelSpec& spec) {
+  if (!spec.mtp) return;
+  spec.num_parameters = spec.main_parameters();
+  std::erase_if(spec.parameters, [&](const ParameterSpec& p) { return p.offset >= spec.num_parameters; });
+  spec.copies.clear();
+  spec.mtp.reset();
 }
 
 }  // namespace cohort

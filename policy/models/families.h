@@ -16,12 +16,15 @@ ModelSpec hunyuan_v1_dense_spec(const Json& config);
 ModelSpec hunyuan_v1_moe_spec(const Json& config);
 ModelSpec deepseek_v2_spec(const Json& config);
 ModelSpec deepseek_v3_spec(const Json& config);
+void add_deepseek_v3_mtp(ModelSpec& spec);
 
-/// A family: model_type of config.json, what transformers calls its causal model, and its mapping.
+/// A family: model_type of config.json, what transformers calls its causal model, its mapping, and that of
+/// its multi-token-prediction layer.
 struct Family {
   const char* model_type;
   const char* architecture;
   ModelSpec (*spec)(const Json& config);
+  void (*add_mtp)(ModelSpec& spec) = nullptr;
 };
 /// Throws UsageError naming those there are.
 const Family& family_of(const std::string& model_type);

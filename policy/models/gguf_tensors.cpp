@@ -110,6 +110,7 @@ std::vector<GgufPlan> gguf_plans(const ModelSpec& spec, const GgufLayout& layout
   std::map<std::string, size_t> of_experts;  // tensor → its plan
   for (size_t i = 0; i < spec.parameters.size(); ++i) {
     const ParameterSpec& p = spec.parameters[i];
+    if (p.offset >= spec.main_parameters()) break;  // llama.cpp's models have no multi-token-prediction layer
     GgufPlan plan{.name = name_in_gguf(p.name, layout), .shape = p.shape, .parameters = {i}, .layer = layer_of(p.name)};
     if (plan.layer >= spec.layers.size()) throw UsageError("the tensor " + p.name + " has no name in GGUF files");
     if (plan.name.ends_with("_exps.weight")) {

@@ -31,7 +31,8 @@ struct GgufLayout {
   const char* ffn_norm = "ffn_norm";
 };
 
-/// One plan a tensor; every parameter is in one plan, those of kv_b in two unless whole_kv_b. Throws UsageError for a
+/// One plan a tensor; every parameter is in one plan, those of kv_b in two unless whole_kv_b, those of the
+/// multi-token-prediction layer in none. Throws UsageError for a
 /// parameter that GGUF has no name for.
 std::vector<GgufPlan> gguf_plans(const ModelSpec& spec, const GgufLayout& layout);
 

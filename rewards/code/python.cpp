@@ -99,6 +99,7 @@ TestResult run_assertions(Sandbox& sandbox, const Suite& suite, const std::strin
   std::vector<Program> both;
   both.push_back(program_in("check", suite.test, limits));
   both[0].files.push_back(std::move(test_end));
+  both[0].files.push_back(sandbox::sealed_file(suite.prompt));
   both.push_back(program_in("serve", text, limits));
   both[1].files.push_back(std::move(program_end));
   const std::vector<Ended> ended = sandbox.run_together(std::move(both));

@@ -142,7 +142,7 @@ struct Stage {
 };
 
 Stage run_stage(Sandbox& sandbox, const RunCode& request, const char* program_name, const std::string& command,
-                const std::string& binary, double seconds, bool is_java) {
+                const std::string& binary, double seconds, bool is_java, http::Answer& answer) {
   const bool compiling = binary.empty() && std::string_view(program_name) != "main.py";
   File back(memfd_create("back", MFD_CLOEXEC));
   Program program{.argv = {"/bin/sh", "-c", "eval \"$(cat <&3)\""},
@@ -157,7 +157,7 @@ Stage run_stage(Sandbox& sandbox, const RunCode& request, const char* program_na
   if (compiling) program.limits.memory_bytes = int64_t{2} << 30, program.limits.disk_bytes = int64_t{256} << 20;
   if (!compiling && request.memory_bytes) program.limits.memory_bytes = request.memory_bytes;
   program.limits.bound_addresses = !is_java;
-  Ended ended = sandbox.run(std::move(program));
+  Ended ended = sandbox.run(std::move(program), [&answer] { return answer.abandoned(); });
   return {std::move(ended), contents(back)};
 }
 
@@ -195,7 +195,7 @@ bool succeeded(const Ended& ended) {
   return ended.how == Ended::How::exited && ended.code == 0;
 }
 
-Json answer_of(Sandbox& sandbox, const std::string& python, const RunCode& request) {
+Json answer_of(Sandbox& sandbox, const std::string& python, const RunCode& request, http::Answer& client) {
   Json answer = {{"status", "Success"},   {"message", ""},           {"compile_result", nullptr},
                  {"run_result", nullptr}, {"executor_pod_name", ""}, {"files", Json::object()}};
   const auto failed = [&](const Ended& ended) {  // our side
@@ -210,7 +210,7 @@ Json answer_of(Sandbox& sandbox, const std::string& python, const RunCode& reque
     const std::string compiler =
         is_cpp ? "g++ -std=gnu++17 -O2 -pipe -I/headers main.cpp -o test && cat test >&4"
                : "mkdir -p classes && javac -d classes -cp . Main.java 4>&- && tar -c -C classes . >&4";
-    Stage compiled = run_stage(sandbox, request, name, compiler, "", request.compile_seconds, is_java);
+    Stage compiled = run_stage(sandbox, request, name, compiler, "", request.compile_seconds, is_java, client);
     if (failed(compiled.ended)) return answer;
     answer["compile_result"] = result_json(compiled.ended);
     if (!succeeded(compiled.ended)) {
@@ -222,7 +222,7 @@ Json answer_of(Sandbox& sandbox, const std::string& python, const RunCode& reque
   const std::string command = is_cpp    ? "cat <&5 > test && chmod +x test && exec 5<&- && ./test 4>&-"
                               : is_java ? "tar -x <&5 && exec 5<&- && java -cp . -ea Main 4>&-"
                                         : "exec 5<&-\n" + quoted(python) + " main.py 4>&-";
-  Stage ran = run_stage(sandbox, request, name, command, binary, request.run_seconds, is_java);
+  Stage ran = run_stage(sandbox, request, name, command, binary, request.run_seconds, is_java, client);
   if (failed(ran.ended)) return answer;
   answer["run_result"] = result_json(ran.ended);
   answer["files"] = fetched(request, ran.back);
@@ -242,7 +242,7 @@ class Gate {
     --room_;
     while (free_ == 0 && !answer.abandoned()) changed_.wait_for(lock, std::chrono::milliseconds(200));
     ++room_;
-    if (free_ == 0) return false;
+    if (free_ == 0 || answer.abandoned()) return false;
     --free_;
     return true;
   }
@@ -265,13 +265,15 @@ std::vector<http::Route> run_code_routes(const ServiceOptions& options) {
   auto gate = std::make_shared<Gate>(options);
   const auto run = [sandbox, gate, python = options.python](const http::Request& request, http::Answer& answer) {
     const RunCode wanted = run_code_of(request.body);
-    if (!gate->enter(answer)) return;
+    const Error ending(503, "the service ends");  // or the client has left, and reads no answer
+    if (!gate->enter(answer)) throw ending;
     struct Leave {
       Gate& gate;
       ~Leave() { gate.leave(); }
     } leave{*gate};
-    Json result = answer_of(*sandbox, python, wanted);
-    if (result["status"] == "SandboxError" && sandbox->revive()) result = answer_of(*sandbox, python, wanted);
+    Json result = answer_of(*sandbox, python, wanted, answer);
+    if (result["status"] == "SandboxError" && sandbox->revive()) result = answer_of(*sandbox, python, wanted, answer);
+    if (answer.abandoned()) throw ending;
     answer.send(200, "application/json", result.dump(-1, ' ', false, Json::error_handler_t::replace));
   };
   return {{"POST", "/run_code", run}};

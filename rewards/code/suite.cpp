@@ -17,8 +17,9 @@ std::string lower(std::string_view text) {
 }
 
 std::optional<Language> language_from(std::string_view name) {
-  const std::string known = lower(name);
-  if (known == "python" || known == "python3" || known == "py") return Language::python;
+  std::string known = lower(name);
+  known.resize(known.find_last_not_of("0123456789. ") + 1);  // c++17, python3.11
+  if (known == "python" || known == "py") return Language::python;
   if (known == "cpp" || known == "c++" || known == "cxx" || known == "cc") return Language::cpp;
   if (known == "java") return Language::java;
   return std::nullopt;
@@ -29,6 +30,11 @@ Language expect_language(const Json& name) {
   const auto language = name.is_string() ? language_from(name.get<std::string>()) : std::nullopt;
   if (!language) throw UsageError("tests: language is " + excerpt(name.dump()) + ", expected python, cpp or java");
   return *language;
+}
+
+/// Null counts as absent: tables have a column in every row.
+bool has(const Json& json, const char* name) {
+  return json.contains(name) && !json[name].is_null();
 }
 
 std::string text_at(const Json& json, const char* name) {
@@ -47,10 +53,23 @@ std::string lines_of(const Json& lines) {
   return text;
 }
 
+/// Standard input or output; lists of lines are APPS's.
+Json as_text(const Json& value) {
+  const bool is_lines =
+      value.is_array() && std::ranges::all_of(value, [](const Json& line) { return line.is_string(); });
+  if (!is_lines) return value;
+  std::string text;
+  for (const Json& line : value) {
+    text += line.get<std::string>();
+    if (!text.ends_with('\n')) text += '\n';
+  }
+  return text;
+}
+
 /// {language, inputs, outputs, fn_name? | assert_case?}
 Suite from_lists(const Json& tests) {
   Suite suite{.language = expect_language(tests.value("language", Json()))};
-  if (tests.contains("assert_case")) {
+  if (has(tests, "assert_case")) {
     const Json& asserts = tests["assert_case"];
     suite.form = Form::assertions;
     suite.test = asserts.is_string() ? asserts.get<std::string>() : lines_of(asserts);
@@ -68,21 +87,31 @@ Suite from_lists(const Json& tests) {
                      std::to_string(suite.outputs.size()) + " outputs");
   suite.function = text_at(tests, "fn_name");
   if (!suite.function.empty()) suite.form = Form::call;
+  if (suite.form == Form::input_output)
+    for (std::vector<Json>* texts : {&suite.inputs, &suite.outputs})
+      std::ranges::transform(*texts, texts->begin(), as_text);
   return suite;
 }
 
-/// open-r1's {language, test_cases: [{type, input, output, fn_name}, …]}
+/// Whether a test case says that it is a call: open-r1's and LiveCodeBench's words.
+bool is_call(const Json& test) {
+  return text_at(test, "type") == "function_call" || text_at(test, "testtype") == "functional";
+}
+
+/// open-r1's {language, test_cases: [{type, input, output, fn_name}, …]}; such a list alone is LiveCodeBench's
 Suite from_cases(const Json& information) {
   Json lists = {{"inputs", Json::array()}, {"outputs", Json::array()}};
   if (information.contains("language")) lists["language"] = information["language"];
   if (!information.contains("test_cases") || !information["test_cases"].is_array())
-    throw UsageError("verification_info: no list \"test_cases\"");
+    throw UsageError("tests: no list \"test_cases\"");
   for (const Json& test : information["test_cases"]) {
     if (!test.is_object() || !test.contains("input") || !test.contains("output"))
-      throw UsageError("verification_info: a test case without input and output");
+      throw UsageError("tests: a test case without input and output");
     lists["inputs"].push_back(test["input"]);
     lists["outputs"].push_back(test["output"]);
-    if (test.contains("fn_name") && test["fn_name"].is_string()) lists["fn_name"] = test["fn_name"];
+    const std::string function = text_at(has(test, "fn_name") ? test : information, "fn_name");
+    if (function.empty() && is_call(test)) throw UsageError("tests: a test case calls a function and has no fn_name");
+    if (!function.empty()) lists["fn_name"] = function;
   }
   return from_lists(lists);
 }
@@ -90,10 +119,10 @@ Suite from_cases(const Json& information) {
 /// HumanEval {prompt, test, entry_point}; HumanEval-X {prompt, test, task_id, language?, declaration?}
 Suite from_human_eval(const Json& row, const std::string& id) {
   Suite suite{.form = Form::assertions};
-  suite.language = row.contains("language") ? expect_language(row["language"])
-                                            : language_from(id.substr(0, id.find('/'))).value_or(Language::python);
+  suite.language = has(row, "language") ? expect_language(row["language"])
+                                        : language_from(id.substr(0, id.find('/'))).value_or(Language::python);
   suite.test = text_at(row, "test");
-  if (row.contains("entry_point")) suite.test += "\ncheck(" + text_at(row, "entry_point") + ")\n";
+  if (has(row, "entry_point")) suite.test += "\ncheck(" + text_at(row, "entry_point") + ")\n";
   suite.prompt = text_at(row, "prompt");
   suite.declaration = text_at(row, "declaration");
   return suite;
@@ -105,6 +134,19 @@ Suite from_mbpp(const Json& row) {
   suite.setup = text_at(row, "test_setup_code");
   if (trim(suite.test).empty()) throw UsageError("test_list asserts nothing");
   return suite;
+}
+
+/// Its lines moved left, as a block in a list of Markdown is: as far as its mark stands in, and all of them can go.
+std::string outdented(const Fence& fence) {
+  size_t indent = fence.indent;
+  std::vector<std::string_view> lines;
+  for (std::string_view rest = fence.text; !rest.empty(); rest.remove_prefix(lines.back().size())) {
+    lines.push_back(rest.substr(0, std::min(rest.find('\n'), rest.size() - 1) + 1));
+    if (!trim(lines.back()).empty()) indent = std::min(indent, lines.back().find_first_not_of(" \t"));
+  }
+  std::string text;
+  for (const std::string_view line : lines) text += trim(line).empty() ? line : line.substr(indent);
+  return text;
 }
 
 /// Whether a continuation is a program of its own: it defines what the prompt's last line begins.
@@ -145,17 +187,22 @@ std::string_view to_string(Language language) {
 
 Suite suite_of(const Task& task) {
   const Json& row = task.extra;
-  for (const char* name : {"tests", "verification_info"}) {
-    if (!row.contains(name)) continue;
-    const Json tests = parsed(row[name]);
+  for (const char* name : {"tests", "verification_info", "input_output"}) {  // the last is APPS's and TACO's
+    if (!has(row, name)) continue;
+    Json tests = parsed(row[name]);
+    if (tests.is_array()) tests = {{"test_cases", tests}, {"language", row.value("language", Json())}};
     if (!tests.is_object()) throw UsageError(std::string(name) + " is no JSON object");
     return tests.contains("test_cases") ? from_cases(tests) : from_lists(tests);
   }
-  if (row.contains("test_list")) return from_mbpp(row);
+  if (has(row, "test_list")) return from_mbpp(row);
   if (row.contains("test") && row["test"].is_string()) {
     Json whole = row;
     if (!whole.contains("prompt") && task.prompt.size() == 1) whole["prompt"] = task.prompt[0].content;
     return from_human_eval(whole, text_at(row, "task_id").empty() ? task.id : text_at(row, "task_id"));
+  }
+  if (has(row, "reward_model") && row["reward_model"].is_object()) {  // verl's
+    const Json tests = parsed(row["reward_model"].value("ground_truth", Json()));
+    if (tests.is_object() && (tests.contains("inputs") || tests.contains("assert_case"))) return from_lists(tests);
   }
   throw UsageError("the row has no tests: expected \"tests\", \"verification_info\", \"test_list\" or \"test\"");
 }
@@ -163,16 +210,15 @@ Suite suite_of(const Task& task) {
 std::string program_of(std::string_view completion, const Suite& suite) {
   if (const size_t thought = completion.rfind("</think>"); thought != std::string_view::npos)
     completion.remove_prefix(thought + 8);
-  std::string_view program = completion;
+  std::string program(completion);
   const std::vector<Fence> fences = fences_of(completion);
   const auto fits = [&](const Fence& fence) {
     const std::string_view word = fence.label.substr(0, fence.label.find_first_of(" \t{"));
     return word.empty() || language_from(word) == suite.language;
   };
   const auto last = std::find_if(fences.rbegin(), fences.rend(), fits);
-  if (last != fences.rend()) program = last->text;
-  if (suite.prompt.empty() || defines(program, suite)) return std::string(program);
-  return suite.prompt + std::string(program);
+  if (last != fences.rend()) program = outdented(*last);
+  return suite.prompt.empty() || defines(program, suite) ? program : suite.prompt + program;
 }
 
 }  // namespace cohort::code

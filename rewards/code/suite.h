@@ -25,7 +25,8 @@ struct Suite {
   std::string function;       // of `call`
   std::string test;           // of `assertions`: what runs after the program
   std::string setup;          // of `assertions`: runs with the program, after it (MBPP's test_setup_code)
-  std::string prompt;         // HumanEval forms: what a bare continuation continues
+  std::string prompt;         // HumanEval forms: what a bare continuation continues; what it defines before the
+                              // function that it asks for, a test in Python takes from here
   std::string declaration;    // HumanEval-X C++: includes and signature, which the test sees in place of the program
 };
 

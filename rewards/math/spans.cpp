@@ -69,9 +69,10 @@ std::string_view without_name(std::string_view gap) {
   if (rest.size() > 2 && rest[rest.size() - 2] == '_') rest.remove_suffix(2);
   const bool name =
       !rest.empty() && ((rest.back() >= 'a' && rest.back() <= 'z') || (rest.back() >= 'A' && rest.back() <= 'Z'));
+  if (!name) return gap;
   const bool alone =
       rest.size() == 1 || std::string_view(" $,;{").find(rest[rest.size() - 2]) != std::string_view::npos;
-  return name && alone ? rest.substr(0, rest.size() - 1) : gap;
+  return alone ? rest.substr(0, rest.size() - 1) : gap;
 }
 
 // Words between two boxes that lead from one to what follows from it, not to the next answer.

@@ -18,6 +18,7 @@
 
 #include "configs/error.h"
 #include "rewards/rules.h"
+#include "rewards/sandbox/processes.h"
 
 namespace cohort {
 namespace {
@@ -141,8 +142,15 @@ Worker::Worker(const WorkerCommand& command) {
   offer_to_oom_killer(pid_);
 }
 
+// What a process started, also in sessions of their own (Popen's start_new_session), as far as /proc shows it.
+static std::vector<int> started_by(pid_t pid) {
+  return sandbox::number_in_proc(pid) == pid ? sandbox::processes_below(pid) : std::vector<int>();
+}
+
 Worker::~Worker() {
-  kill(-pid_, SIGKILL);  // what it started, too, as far as that stayed in its session
+  const std::vector<int> started = wait_status_ ? std::vector<int>() : started_by(pid_);
+  kill(-pid_, SIGKILL);
+  for (const int one : started) kill(one, SIGKILL);
   if (!wait_status_) {
     kill(pid_, SIGKILL);
     while (waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {

@@ -83,6 +83,13 @@ std::string why_processes_are_unseen() {
              : "/proc does not show processes";
 }
 
+std::vector<int> processes_below(int number) {
+  std::vector<int> processes;
+  append_children(number, processes);
+  for (size_t i = 0; i < processes.size() && i < 4096; ++i) append_children(processes[i], processes);
+  return processes;
+}
+
 int64_t resident_bytes_below(int number) {
   std::vector<int> processes;
   append_children(number, processes);

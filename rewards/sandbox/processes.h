@@ -3,12 +3,16 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace cohort::sandbox {
 
 /// The number under which /proc shows a process: another than its own where /proc was mounted in a process namespace
 /// further out (a container that shares it). Nothing where /proc does not show it at all.
 std::optional<int> number_in_proc(int process);
+
+/// All processes below this one, by the numbers of /proc.
+std::vector<int> processes_below(int number);
 
 /// Resident bytes that belong to the processes below this one (anonymous and shared memory; not mapped files). A page
 /// that two of them share counts twice. 0 where nothing is left. The number is that of /proc.

@@ -56,7 +56,7 @@ struct Box {
   File out, err, lease;
   std::optional<int> process;  // of the one that attends it, as /proc numbers it; none until it has spoken
   Ended ended;
-  bool is_over = false;
+  bool has_begun = false, is_over = false;
   Clock::time_point start = Clock::now(), last_awake = start;
 };
 
@@ -92,7 +92,10 @@ void take_word(Box& box) {
   const Message message = receive_message(box.lease.number());
   if (message.process != 0 && !box.process) box.process = number_in_proc(message.process);
   const Json word = Json::parse(message.text, nullptr, false);
-  if (word.is_object() && word.empty()) return;  // it has begun
+  if (word.is_object() && word.empty()) {  // its time counts from here: an interpreter or a warden may have been busy
+    if (!std::exchange(box.has_begun, true)) box.start = box.last_awake = Clock::now();
+    return;
+  }
   if (!word.is_object() || word.contains("failed")) {
     box.ended.reason = word.is_object() ? word["failed"].get<std::string>() : "its attendant is gone";
     return end(box, Ended::How::failed);
@@ -115,6 +118,12 @@ void check_activity(Box& box) {
 }
 
 void check_limits(Box& box) {
+  constexpr double kLongestStart = 60;  // seconds
+  if (!box.has_begun) {
+    if (seconds_since(box.start) <= kLongestStart) return;
+    box.ended.reason = "no box began within a minute: the machine is too busy";
+    return end(box, Ended::How::failed);
+  }
   if (box.process) {
     const int64_t used = resident_bytes_below(*box.process);
     box.ended.peak_bytes = std::max(box.ended.peak_bytes, used);
@@ -135,8 +144,8 @@ void drain(Box& box) {
   box.ended.wall_seconds = seconds_since(box.start);
 }
 
-/// Waits until the first box is over, then ends the others.
-void supervise(std::vector<Box>& boxes) {
+/// Waits until the first box is over, or nobody wants it any more, then ends the others.
+void supervise(std::vector<Box>& boxes, const std::function<bool()>& is_unwanted) {
   constexpr int kTick = 10;  // milliseconds between two looks at memory and time
   auto last_look = Clock::now();
   while (!boxes[0].is_over) {
@@ -158,6 +167,7 @@ void supervise(std::vector<Box>& boxes) {
     last_look = Clock::now();
     for (Box& box : boxes)
       if (!box.is_over) check_limits(box);
+    if (is_unwanted && is_unwanted()) break;
   }
   for (Box& box : boxes) {
     if (!box.is_over) end(box, Ended::How::signalled), box.ended.code = SIGKILL;
@@ -286,13 +296,13 @@ std::shared_ptr<File> Sandbox::zygote() {
   return zygote_ = std::make_shared<File>(std::move(ours));
 }
 
-Ended Sandbox::run(Program program) {
+Ended Sandbox::run(Program program, const std::function<bool()>& is_unwanted) {
   std::vector<Program> one;
   one.push_back(std::move(program));
-  return std::move(run_together(std::move(one))[0]);
+  return std::move(run_together(std::move(one), is_unwanted)[0]);
 }
 
-std::vector<Ended> Sandbox::run_together(std::vector<Program> programs) {
+std::vector<Ended> Sandbox::run_together(std::vector<Program> programs, const std::function<bool()>& is_unwanted) {
   std::vector<Box> boxes(programs.size());
   const std::shared_ptr<Warden> wardens = warden();  // held while its boxes run
   for (size_t i = 0; i < programs.size(); ++i) {
@@ -316,7 +326,7 @@ std::vector<Ended> Sandbox::run_together(std::vector<Program> programs) {
       send_message(zygote()->number(), request, files);
     program.files.clear();
   }
-  supervise(boxes);
+  supervise(boxes, is_unwanted);
   std::vector<Ended> all;
   for (Box& box : boxes) all.push_back(std::move(box.ended));
   return all;

@@ -79,11 +79,12 @@ class Sandbox {
 
   const Isolation& isolation() const { return isolation_; }
 
-  /// Thread-safe. Returns when the program and all it started have ended.
-  Ended run(Program program);
+  /// Thread-safe. Returns when the program and all it started have ended; where `is_unwanted`, asked now and then, says
+  /// so, they are killed.
+  Ended run(Program program, const std::function<bool()>& is_unwanted = {});
   /// Programs that talk to one another; the end of the first ends all. One Ended for each. Throws MissingError where
   /// there is no Python that can be executed and one of them needs it.
-  std::vector<Ended> run_together(std::vector<Program> programs);
+  std::vector<Ended> run_together(std::vector<Program> programs, const std::function<bool()>& is_unwanted = {});
 
   /// Starts what has ended of the warden and the Python zygote; true where one had. Thread-safe.
   bool revive();

@@ -19,6 +19,8 @@
 #include <fstream>
 #include <system_error>
 
+#include "rewards/sandbox/sandbox.h"
+
 namespace cohort::sandbox {
 namespace {
 
@@ -57,7 +59,8 @@ void enter_namespaces() {
   take({"write", "/proc/self/gid_map", "0 " + group + " 1"});
 }
 
-void bind(const fs::path& source, const fs::path& target) {
+/// Not called bind: of strings, that is std::bind.
+void bind_mount(const fs::path& source, const fs::path& target) {
   if (fs::is_directory(source))
     fs::create_directories(target);
   else {
@@ -76,19 +79,19 @@ void bind_readable(const fs::path& root, const std::vector<Readable>& readable) 
     if (fs::is_symlink(source))
       fs::create_symlink(fs::read_symlink(source), root / name);
     else if (fs::is_directory(source))
-      bind(source, root / name);
+      bind_mount(source, root / name);
   }
   for (const char* name : {"ld.so.cache", "alternatives", "localtime"})
-    if (fs::exists(fs::path("/etc") / name)) bind(fs::path("/etc") / name, root / "etc" / name);
+    if (fs::exists(fs::path("/etc") / name)) bind_mount(fs::path("/etc") / name, root / "etc" / name);
   for (const fs::directory_entry& entry : fs::directory_iterator("/etc"))
     if (entry.path().filename().string().starts_with("java"))
-      bind(entry.path(), root / "etc" / entry.path().filename());
-  for (const Readable& folder : readable) bind(folder.source, root / fs::path(folder.target).relative_path());
+      bind_mount(entry.path(), root / "etc" / entry.path().filename());
+  for (const Readable& folder : readable) bind_mount(folder.source, root / fs::path(folder.target).relative_path());
 }
 
 void bind_devices(const fs::path& root) {
   for (const char* name : {"null", "zero", "full", "random", "urandom"})
-    bind(fs::path("/dev") / name, root / "dev" / name);
+    bind_mount(fs::path("/dev") / name, root / "dev" / name);
   fs::create_symlink("/proc/self/fd", root / "dev/fd");
   for (const auto& [name, number] : {std::pair{"stdin", "0"}, {"stdout", "1"}, {"stderr", "2"}})
     fs::create_symlink(std::string("/proc/self/fd/") + number, root / "dev" / name);
@@ -114,9 +117,16 @@ bool mount_proc(const fs::path& root) {
 bool enter_root(const std::vector<Readable>& readable) {
   const fs::path root = "/tmp";
   expect(mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0, "make / private");
-  // Folders below /tmp are opened before they are covered.
+  std::vector<File> sources;  // folders below /tmp are about to be covered
+  std::vector<Readable> opened;
+  for (const Readable& folder : readable) {
+    sources.emplace_back(open(folder.source.c_str(), O_PATH | O_CLOEXEC));
+    expect(sources.back().number() >= 0, "open " + folder.source);
+    opened.push_back({"/proc/self/fd/" + std::to_string(sources.back().number()), folder.target});
+  }
   expect(mount("tmpfs", root.c_str(), "tmpfs", MS_NOSUID, "size=1m,mode=0755") == 0, "mount tmpfs");
-  bind_readable(root, readable);
+  bind_readable(root, opened);
+  sources.clear();
   bind_devices(root);
   for (const char* name : {"proc", "tmp"}) fs::create_directory(root / name);
   protect(root);

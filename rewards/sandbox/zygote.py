@@ -4,11 +4,11 @@ The request names no program but "role" and, as file 3, the text to run:
   script  the text is the program, as `python3 FILE` would run it
   call    the text defines a function (or a class Solution that has it); file 4 is its call, file 5 takes the value
   serve   the text defines functions; file 4 is a socket on which calls come and results go, as plain values
-  check   the text is a test that calls functions of a program served in another box, over file 4; it ends with code 77
-          where a value of the test cannot go there, and with 78 where the program gave an object that claims to equal
-          whatever it is compared with
+  check   the text is a test that calls functions of a program served in another box, over file 4; file 5 is the task's
+          prompt; it ends with code 77 where a value of the test cannot go there, and with 78 where the program gave an
+          object that claims to equal whatever it is compared with
 """
-import array, ast, builtins, ctypes, gc, importlib, io, json, os, select, signal, socket, sys, types
+import array, ast, builtins, ctypes, gc, importlib, io, json, operator, os, select, signal, socket, sys, types
 
 CONTROL = 3
 libc = ctypes.CDLL(None, use_errno=True)
@@ -157,10 +157,55 @@ ITERATORS = (types.GeneratorType, map, filter, zip, enumerate, reversed, type(it
 
 
 class Handle:
-    """In a test: an object of the program that stays there. Equal to itself alone."""
+    """In a test: an object of the program that stays there. What it has and does is asked of it, never whether it equals
+    or holds something: what a test expects does not go there for that."""
 
-    def __init__(self, number):
-        self.number = number
+    __slots__ = ("handle_number", "handle_program")
+
+    def __init__(self, number, program):
+        object.__setattr__(self, "handle_number", number)
+        object.__setattr__(self, "handle_program", program)
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return asked(self, "getattr", name)
+
+    def __setattr__(self, name, value):
+        asked(self, "setattr", name, value)
+
+    def __call__(self, *arguments, **named):
+        return self.handle_program.ask({"does": "call"}, (self, *arguments), named)
+
+    def __iter__(self):
+        return iter(asked(self, "list"))
+
+    def __len__(self):
+        return asked(self, "len")
+
+    def __bool__(self):
+        return asked(self, "bool")
+
+    def __getitem__(self, key):
+        return asked(self, "getitem", key)
+
+    def __setitem__(self, key, value):
+        asked(self, "setitem", key, value)
+
+    def __str__(self):
+        return asked(self, "str")
+
+    def __repr__(self):
+        return asked(self, "repr")
+
+
+def asked(handle, what, *arguments):
+    return handle.handle_program.ask({"does": what}, (handle, *arguments), {})
+
+
+OF_OBJECTS = {"getattr": getattr, "setattr": setattr, "call": lambda one, *arguments, **named: one(*arguments, **named),
+              "list": list, "len": len, "bool": bool, "getitem": operator.getitem, "setitem": operator.setitem,
+              "str": str, "repr": repr}
 
 
 class Hack(BaseException):
@@ -171,7 +216,7 @@ def hacked(kind):
     raise Hack(kind)
 
 
-def decode(value, held=Handle):
+def decode(value, held):
     """`held` is what becomes of an object that stays in the program's box."""
     if not isinstance(value, list):
         return value
@@ -212,6 +257,18 @@ class NotPlain(Exception):
     """A value of the test cannot go to the program's box."""
 
 
+def judge_names():
+    """Python's builtins, and what LeetCode's and LiveCodeBench's judges import before a program: starter code has
+    List[int] and imports nothing."""
+    given = {}
+    for name in ("typing", "operator", "math", "bisect", "heapq", "itertools", "functools", "collections"):
+        given.update((n, v) for n, v in vars(importlib.import_module(name)).items() if not n.startswith("_"))
+    for name in ("typing", "operator", "math", "bisect", "heapq", "itertools", "functools", "collections", "copy",
+                 "datetime", "json", "random", "re", "string", "sys"):
+        given[name] = importlib.import_module(name)
+    return {**given, **vars(builtins)}
+
+
 def fresh_main(text, file):
     """The namespace of a program, where it is __main__, its source known to tracebacks and inspect."""
     import linecache
@@ -229,17 +286,19 @@ def script(text):
     exec(compile(text, "main.py", "exec"), fresh_main(text, "main.py"))
 
 
-def define(text):
-    """The namespace of a program that is imported, not run."""
+def define(text, given=None):
+    """The namespace of a program that is imported, not run; `given` are its builtins where they are not Python's."""
     namespace = fresh_main(text, "main.py")
     namespace["__name__"] = "main"
+    if given:
+        namespace["__builtins__"] = given
     exec(compile(text, "main.py", "exec"), namespace)
     return namespace
 
 
 def call(text, request, answer):
     wanted = json.loads(request)
-    namespace = define(text)
+    namespace = define(text, judge_names())
     function = namespace.get(wanted["name"])
     if function is None and "Solution" in namespace:
         function = getattr(namespace["Solution"](), wanted["name"])
@@ -296,7 +355,8 @@ def serve(text, channel):
         arguments = [decode(one, held.__getitem__) for one in call["arguments"]]
         named = {name: decode(one, held.__getitem__) for name, one in call["named"].items()}
         try:
-            value = namespace[call["name"]](*arguments, **named)
+            function = namespace[call["name"]] if "name" in call else OF_OBJECTS[call["does"]]
+            value = function(*arguments, **named)
             answer = {"value": encode(value, 0, held.keep), "arguments": [encode(one, 0, held.keep) for one in arguments]}
         except Exception as error:
             answer = {"raised": type(error).__name__, "text": str(error)[:1000]}
@@ -315,7 +375,7 @@ def replace_contents(old, new):
 def to_program(value):
     """A value of the test as it goes to the program."""
     def opaque(one):
-        return ["handle", one.number] if isinstance(one, Handle) else no_plain_value(one)
+        return ["handle", one.handle_number] if isinstance(one, Handle) else no_plain_value(one)
 
     try:
         return encode(value, 0, opaque)
@@ -323,27 +383,60 @@ def to_program(value):
         raise NotPlain(str(error)) from None
 
 
-def remote(name, reader, writer):
-    def call(*arguments, **named):
-        say(writer, {"name": name, "arguments": [to_program(one) for one in arguments],
-                     "named": {key: to_program(one) for key, one in named.items()}})
-        line = reader.readline()
+class Program:
+    """In a test: the program's box, at the other end of a socket."""
+
+    def __init__(self, channel):
+        self.reader, self.writer = lines_of(channel)
+
+    def hear(self, when):
+        line = self.reader.readline()
         if not line:
-            raise SystemExit("the program ended")
-        answer = json.loads(line)
+            raise SystemExit("the program ended" + when)
+        return json.loads(line)
+
+    def hold(self, number):
+        return Handle(number, self)
+
+    def ask(self, what, arguments, named):
+        say(self.writer, {**what, "arguments": [to_program(one) for one in arguments],
+                          "named": {key: to_program(one) for key, one in named.items()}})
+        answer = self.hear("")
         if "raised" in answer:
             kind = getattr(builtins, answer["raised"], Exception)
             ordinary = isinstance(kind, type) and issubclass(kind, Exception)
             ordinary = ordinary and not issubclass(kind, (StopIteration, StopAsyncIteration))  # would end a loop unseen
             raise (kind if ordinary else Exception)(answer["text"])
-        value = decode(answer["value"])
+        value = decode(answer["value"], self.hold)
         for old, new in zip(arguments, answer["arguments"]):
             if value is None and isinstance(old, (list, set, dict, bytearray)):  # a function that works in place
-                replace_contents(old, decode(new))
+                replace_contents(old, decode(new, self.hold))
         return value
 
-    call.__name__ = name
-    return call
+    def function(self, name):
+        call = lambda *arguments, **named: self.ask({"name": name}, arguments, named)
+        call.__name__ = name
+        return call
+
+
+def defined_by(prompt):
+    """What a task's prompt defines before the function that it asks for, its last: a test takes it from there, whatever
+    the program makes of it."""
+    for end in ("", "\n    pass\n"):
+        try:
+            tree = ast.parse(prompt + end)
+        except (SyntaxError, ValueError):
+            continue  # prose, or a head without a body
+        kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+        names = [node.name for node in tree.body if isinstance(node, kinds)][:-1]
+        namespace = {"__name__": "task"}
+        try:
+            if names:
+                exec(compile(tree, "prompt.py", "exec"), namespace)
+        except Exception as error:
+            raise NotPlain("its prompt cannot run: " + repr(error)) from None
+        return {name: namespace[name] for name in names}
+    return {}
 
 
 def names_for(text, offered):
@@ -362,24 +455,22 @@ def names_for(text, offered):
     return taken
 
 
-def check(text, channel):
-    reader, writer = lines_of(channel)
-    line = reader.readline()
-    if not line:
-        raise SystemExit("the program ended before its first call")
+def check(text, channel, prompt):
+    program = Program(channel)
     namespace = fresh_main(text, "test.py")
     code = 0
     try:
-        offered = json.loads(line)
+        offered = program.hear(" before its first call")
         for name in names_for(text, offered):
             what = offered[name]
             if "function" in what:
-                namespace[name] = remote(name, reader, writer)
+                namespace[name] = program.function(name)
             elif "value" in what:
-                namespace[name] = decode(what["value"])
+                namespace[name] = decode(what["value"], program.hold)
             elif what["module"] in sys.stdlib_module_names:
                 namespace[name] = importlib.import_module(what["module"])
         namespace["__name__"] = "test"
+        namespace.update(defined_by(prompt))
         exec(compile(text, "test.py", "exec"), namespace)
     except NotPlain as error:
         code, reason = 77, error
@@ -408,8 +499,10 @@ def run(request):
             script(text)
         elif role == "call":
             call(text, read_all(4), 5)
+        elif role == "serve":
+            serve(text, socket.socket(fileno=4))
         else:
-            (serve if role == "serve" else check)(text, socket.socket(fileno=4))
+            check(text, socket.socket(fileno=4), read_all(5).decode("utf-8", "replace"))
         threading._shutdown()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1

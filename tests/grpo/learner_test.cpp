@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "policy/reference.h"
+#include "tests/grpo/autograd.h"
 #include "tests/grpo/tiny_groups.h"
 
 namespace cohort {
@@ -154,18 +155,6 @@ TEST(Learner, TokensThePolicyDidNotChooseCountInNothing) {
   Outcome after = gradient_of(still, groups, {});
   EXPECT_TRUE(before.gradient == after.gradient);
   EXPECT_EQ(before.stats.sums.tokens, 115);
-}
-
-/// The share of the largest gradient by which a parameter's gradients may differ.
-void expect_same_gradient(const CausalLM& model, const Buffer& gradient, const at::Tensor& theirs) {
-  at::Tensor ours = at::from_blob(const_cast<float*>(gradient.data()), {gradient.size()});
-  for (const ParameterSpec& p : model.spec.parameters) {
-    if (!p.gradient) continue;
-    at::Tensor a = ours.narrow(0, p.offset, p.size()), b = theirs.narrow(0, p.offset, p.size());
-    double largest = b.abs().max().item<double>();
-    EXPECT_GT(largest, 0) << p.name;
-    EXPECT_LT((a - b).abs().max().item<double>(), 2e-3 * std::max(largest, 1e-5)) << p.name;
-  }
 }
 
 TEST(Learner, DapoGradientIsThatOfAutograd) {

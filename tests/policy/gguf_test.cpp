@@ -179,6 +179,20 @@ TEST_F(GgufModels, AWholeKvBIsRead) {
   expect_same_parameters(load_model(old.string(), compute).model, model, "whole kv_b");
 }
 
+TEST_F(GgufModels, TheLayerThatPredictsFurtherTokensStaysBehind) {
+  Json config = tiny_deepseek(16);
+  config["num_nextn_predict_layers"] = 1;
+  ModelSpec spec = model_spec(config);
+  ASSERT_TRUE(add_mtp(spec));
+  CausalLM model = make_model(spec);
+  initialize(model, 1);
+  const LoadedModel loaded = through_file(model, nullptr, DType::f32);
+  EXPECT_FALSE(loaded.model.spec.mtp);
+  EXPECT_EQ(loaded.model.spec.num_parameters, model.spec.main_parameters());
+  EXPECT_TRUE(std::equal(loaded.model.parameters.data(),
+                         loaded.model.parameters.data() + loaded.model.spec.num_parameters, model.parameters.data()));
+}
+
 TEST_F(GgufModels, TheTokenizerAndItsTemplateComeBack) {
   const Tokenizer tokenizer = byte_tokenizer({"<|bos|>", "<|eos|>", "<|pad|>", "<think>", "</think>"});
   Json config = tiny_llama();

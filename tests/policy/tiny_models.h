@@ -68,7 +68,9 @@ inline void shake_vectors(CausalLM& model) {
 }
 
 inline CausalLM random_model(const Json& config, const Compute& compute, uint64_t seed = 1, bool bf16 = false) {
-  CausalLM model = make_model(model_spec(config), bf16);
+  ModelSpec spec = model_spec(config);
+  add_mtp(spec);
+  CausalLM model = make_model(std::move(spec), bf16);
   initialize(model, seed);
   shake_vectors(model);
   repack(model, compute);

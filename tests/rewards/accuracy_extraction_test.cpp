@@ -149,5 +149,12 @@ TEST(AccuracyVerdicts, StatusAndReason) {
   EXPECT_FALSE(score_of("accuracy", "", "\\boxed{13}").value);
 }
 
+/// Between the boxes stands a sign alone: no name before it to leave out.
+TEST(AccuracyExtraction, BoxesAroundASign) {
+  for (const char* sign : {"=", " = ", "$=$"})
+    EXPECT_EQ(score_of("accuracy", "2", "\\boxed{2}" + std::string(sign) + "\\boxed{2}").status, Status::correct)
+        << sign;
+}
+
 }  // namespace
 }  // namespace cohort

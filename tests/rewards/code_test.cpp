@@ -98,6 +98,30 @@ TEST(CodeIntegration, CallsOfAFunction) {
   EXPECT_EQ(status_of(lines, "def add(a, b=0): return b + [a] if b else None"), Status::correct);  // LiveCodeBench
 }
 
+/// Starter code of LeetCode imports nothing; what its judge imports is no answer by itself.
+TEST(CodeIntegration, CallsSeeWhatJudgesImport) {
+  const Json row = {{"tests", {{"fn_name", "gcd"}, {"inputs", {{4, 6}}}, {"outputs", {2}}}}};
+  EXPECT_EQ(status_of(row,
+                      "class Solution:\n  def gcd(self, a: int, b: Optional[int]) -> int:\n    c: List[int] = "
+                      "[math.gcd(a, b)]\n    return max(Counter(c))"),
+            Status::correct);
+  EXPECT_EQ(status_of(row, "x = 1"), Status::wrong);
+}
+
+/// A test may use the program's objects; what it compares are plain values.
+TEST(CodeIntegration, AssertionsOnObjects) {
+  const Json row = {{"tests",
+                     {{"assert_case",
+                       {"s = Stack([1])", "s.push(2)", "assert s.pop() == 2 and s.pop() == 1", "assert len(s) == 0",
+                        "assert not s", "s.top.size = 7", "assert s.top.size == 7 and list(Stack('ab')) == ['a', 'b']",
+                        "try:\n  s.pop()\n  assert False\nexcept IndexError:\n  pass"}}}}};
+  const std::string stack =
+      "class Top: pass\nclass Stack:\n  def __init__(self, a): self.a, self.top = list(a), Top()\n  def push(self, x): "
+      "self.a.append(x)\n  def __len__(self): return len(self.a)\n  def __iter__(self): return iter(self.a)\n";
+  EXPECT_EQ(status_of(row, stack + "  def pop(self): return self.a.pop()"), Status::correct);
+  EXPECT_EQ(status_of(row, stack + "  def pop(self): return self.a.pop(0)"), Status::wrong);
+}
+
 TEST(CodeIntegration, RowsOfOtherNames) {
   const Json cases = {{{"type", "stdin_stdout"}, {"input", "1 2"}, {"output", "3"}}};
   EXPECT_EQ(status_of({{"verification_info", {{"language", "python"}, {"test_cases", cases}}}}, kPythonSum),
@@ -120,6 +144,22 @@ TEST(CodeIntegration, RowsOfOtherNames) {
   }
 }
 
+/// APPS's and TACO's column, LiveCodeBench's list, verl's ground truth, lists of lines, columns that are null.
+TEST(CodeIntegration, RowsOfTables) {
+  const Json lists = {{"inputs", Json::array({Json::array({"1 2", "3 4"})})},
+                      {"outputs", Json::array({Json::array({"3"})})}};
+  const Json cases = {{{"input", "1 2\n"}, {"output", "3\n"}, {"testtype", "stdin"}}};
+  for (const Json& row : {Json{{"input_output", lists.dump()}}, Json{{"tests", cases.dump()}},
+                          Json{{"reward_model", {{"style", "rule"}, {"ground_truth", lists.dump()}}}},
+                          Json{{"tests", nullptr}, {"test_list", nullptr}, {"input_output", lists}},
+                          Json{{"tests", {{"assert_case", nullptr}, {"inputs", {"1 2"}}, {"outputs", {"3"}}}}}}) {
+    EXPECT_EQ(status_of(row, kPythonSum), Status::correct) << row;
+    EXPECT_EQ(status_of(row, "print(4)"), Status::wrong) << row;
+  }
+  const Json call = {{{"input", "1"}, {"output", "3"}, {"testtype", "functional"}}};  // of which function?
+  EXPECT_EQ(status_of({{"tests", call}}, kPythonSum), Status::error);
+}
+
 /// What a prompt column became is what a bare continuation continues.
 TEST(CodeIntegration, AContinuationOfTheTasksPrompt) {
   Task task;
@@ -139,6 +179,10 @@ TEST(CodeIntegration, TheProgramInACompletion) {
   EXPECT_EQ(status_of(row, good + "\nRun it:\n" + fence + "bash\npython3 a.py\n" + fence), Status::correct);
   EXPECT_EQ(status_of(row, fence + "py\n" + kPythonSum), Status::correct);
   EXPECT_EQ(status_of(row, good + "\n" + fence + "python\nprint(0)\n" + fence), Status::wrong);
+  EXPECT_EQ(status_of(row, fence + "Python3.11\n" + kPythonSum + "\n" + fence), Status::correct);
+  const std::string listed = "1. Do:\n   " + fence + "python\n   if True:\n\n       " + kPythonSum + "\n   " + fence;
+  EXPECT_EQ(status_of(row, listed), Status::correct);
+  EXPECT_EQ(status_of(row, "   " + fence + "python\n" + kPythonSum + "\n   " + fence), Status::correct);
 }
 
 // ---- statuses

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -19,7 +20,8 @@ struct Kept : http::Answer {
   void send(int s, std::string_view, std::string_view b) override { status = s, body = b; }
   void start(int, std::string_view) override { ADD_FAILURE() << "/run_code does not stream"; }
   void write(std::string_view) override {}
-  bool abandoned() override { return false; }
+  std::chrono::steady_clock::time_point leaves = std::chrono::steady_clock::time_point::max();
+  bool abandoned() override { return std::chrono::steady_clock::now() > leaves; }
 };
 
 Json ask(const std::vector<http::Route>& routes, const Json& request) {
@@ -204,6 +206,21 @@ TEST(RunCodeAttack, FilesAreNoPartsOfTheCompiler) {
                                         {"libc.so.6", leave}}}});
   EXPECT_EQ(answer["status"], "Success") << answer;
   EXPECT_EQ(answer["run_result"]["stdout"], "made\n");
+}
+
+/// Nor does the end of the service wait for it.
+TEST(RunCodeFault, AProgramEndsWithTheClientThatWaitsForIt) {
+  const auto start = std::chrono::steady_clock::now();
+  Kept answer;
+  answer.leaves = start + std::chrono::seconds(1);
+  const Json request = {{"code", "import time; time.sleep(1000)"}, {"language", "python"}, {"run_timeout", 1000}};
+  try {
+    service().at(0).handle({"POST", "/run_code", {}, request.dump()}, answer);
+    ADD_FAILURE() << answer.body;
+  } catch (const http::Error& error) {
+    EXPECT_EQ(error.status, 503);
+  }
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(120));
 }
 
 TEST(RunCodeFault, SixtyFourAtOnceAndAFullLine) {

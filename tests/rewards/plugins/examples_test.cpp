@@ -83,6 +83,7 @@ TEST(PluginsInAScorer, WhatAFailureDoesIsChosen) {
     ADD_FAILURE() << "did not abort";
   } catch (const std::runtime_error& error) {
     EXPECT_NE(std::string(error.what()).find("ValueError: no such"), std::string::npos) << error.what();
+    EXPECT_TRUE(std::string(error.what()).starts_with("t1: reward python:")) << error.what();
   }
 }
 

@@ -73,6 +73,27 @@ TEST(PythonFault, AForkThatComesBackSaysNothing) {
   for (const Score& score : judged_by(broken("trl"), {"fork", "fork.exit", "ok"})) expect_value(score, 1);
 }
 
+/// A checker that runs programs as Popen(start_new_session=True), and is killed while one of them never ends.
+TEST(PythonFault, WhatACheckerStartedInASessionOfItsOwnEndsWithIt) {
+  const std::string stem = testing::TempDir() + "session_" + std::to_string(getpid());
+  std::ofstream(stem + ".py")
+      << "import subprocess\ndef f(completions, **k):\n  p = subprocess.Popen(['sleep', '1000'], "
+         "start_new_session=True)\n  with open('"
+      << stem << ".pid', 'w') as f: f.write(str(p.pid))\n  p.wait()\n";
+  expect_failed(judged_by("python:" + stem + ".py:f", {"a"}, 2)[0], "took longer than the deadline of 2 s");
+  int pid = 0;
+  std::ifstream(stem + ".pid") >> pid;
+  ASSERT_GT(pid, 0);
+  bool lives = true;
+  for (int i = 0; i < 500 && lives; ++i) {
+    lives = kill(pid, 0) == 0;
+    usleep(10'000);
+  }
+  EXPECT_FALSE(lives);
+  std::filesystem::remove(stem + ".py");
+  std::filesystem::remove(stem + ".pid");
+}
+
 TEST(PythonFault, AMissingKeyIsNamed) {
   expect_failed(judged_by(broken("openrlhf"), {"a"})[0], "has no 'rewards', its keys are scores");
 }
