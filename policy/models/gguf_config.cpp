@@ -302,9 +302,11 @@ void expect_computed_alike(const ModelSpec& spec, const Architecture& architectu
     if (!holds)
       throw UsageError("llama.cpp's " + std::string(architecture.name) + " " + what + ": export an HF folder instead");
   };
+  const bool is_llama = architecture.layout.rope_pairs;
   for (const LayerSpec& layer : spec.layers) {
     const bool is_mixture = layer.dense_dim == 0;
-    expect(layer.attention.window == 0 || architecture.layout.rope_pairs, "has no sliding window, the model has");
+    expect(layer.offsets.o_bias < 0 || is_llama, "has no bias behind attention, the model has");
+    expect(layer.attention.window == 0 || is_llama, "has no sliding window, the model has");
     expect(is_mixture || !architecture.all_mixture, "has experts in every layer, the model has dense layers");
     if (!is_mixture) continue;
     const bool may_say = architecture.layout.ffn_norm != std::string("ffn_norm") || layer.attention.latent;
@@ -313,7 +315,7 @@ void expect_computed_alike(const ModelSpec& spec, const Architecture& architectu
            "takes the two best experts for a group's worth, the model the best one");
     expect(!may_say || layer.moe.shared_dim > 0, "has shared experts, the model has none");
   }
-  expect(llama3_divisors(spec).empty() || architecture.layout.rope_pairs, "has no Llama 3 rope, the model has");
+  expect(llama3_divisors(spec).empty() || is_llama, "has no Llama 3 rope, the model has");
   if (spec.layers[0].attention.window && spec.layers[0].attention.window < spec.max_position)
     std::fprintf(stderr, "cohort: llama.cpp lets queries see all positions, the model the last %d\n",
                  spec.layers[0].attention.window);
