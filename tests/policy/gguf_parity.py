@@ -21,12 +21,14 @@ import llama_cpp
 import numpy as np
 
 HERE = pathlib.Path(__file__).parent
+TEXT = """The sum of the first n whole numbers is n(n + 1)/2. To see why, write the numbers in a row, and below them the
+same numbers in the other order: each of the n columns adds up to n + 1, and the two rows together hold the sum twice."""
 WINDOWS = []  # exports of models with sliding windows, which llama.cpp does not compute
 TYPES = {"f32": "F32", "f16": "F16", "bf16": "BF16", "q8_0": "Q8_0"}
 # Largest difference of a log-probability between llama.cpp and ours on the same file. llama.cpp rounds activations to
 # the type of the weights (Q8_0: to 8 bits).
 # Rounding now and then chooses another expert.
-LLAMA_TOLERANCE = {"f32": 1e-4, "f16": 1e-2, "bf16": 0.3, "q8_0": 0.3}
+LLAMA_TOLERANCE = {"f32": 1e-4, "f16": 1e-2, "bf16": 0.3, "q8_0": 0.5}
 
 
 def run(*command):
@@ -43,6 +45,14 @@ def logprobs(program, model, ids):
         json.dump({"ids": [ids]}, file)
         file.flush()
         return np.array(json.loads(run(program, "inspect", model, "--logprobs", file.name))["logprobs"][0][1:])
+
+
+def ids_of_text(program, model):
+    """Text, for models that learnt some: what is improbable to them moves a lot with every bit."""
+    with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
+        file.write(json.dumps(TEXT))
+        file.flush()
+        return json.loads(run(program, "inspect", model, "--encode", file.name))
 
 
 @ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
@@ -143,7 +153,7 @@ def main():
     good = True
     with tempfile.TemporaryDirectory() as work:
         work = pathlib.Path(work)
-        cases = [(f, pathlib.Path(f), list(range(3, 60))) for f in arguments.folders] or tiny_models(work)
+        cases = [(f, pathlib.Path(f), ids_of_text(arguments.program, f)) for f in arguments.folders] or tiny_models(work)
         for name, folder, ids in cases:
             try:
                 good &= check(arguments.program, folder, ids, name, work)
