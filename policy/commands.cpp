@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <fstream>
 #include <iostream>
+#include <map>
 
 #include "configs/config.h"
 #include "configs/durable_file.h"
@@ -11,6 +12,7 @@
 #include "policy/forward.h"
 #include "policy/load.h"
 #include "policy/save.h"
+#include "policy/save_gguf.h"
 #include "policy/text/chat_template.h"
 
 namespace cohort {
@@ -165,19 +167,31 @@ struct ExportOptions {
   int64_t shard_bytes = SaveOptions().shard_bytes;
 };
 
+const std::map<std::string, DType> kExportTypes = {
+    {"f32", DType::f32}, {"bf16", DType::bf16}, {"f16", DType::f16}, {"q8_0", DType::q8_0}};
+
+void expect_export_options(const ExportOptions& o) {
+  const bool is_gguf = o.format == "gguf";
+  if (std::filesystem::exists(o.out))
+    throw UsageError("--out " + o.out + " is there already: name a new " + (is_gguf ? "file" : "folder"));
+  if (is_gguf && !o.out.ends_with(".gguf"))
+    throw UsageError("--out " + o.out + " is one file with --format gguf: name it " + o.out + ".gguf");
+  if (!is_gguf && o.dtype == "q8_0") throw UsageError("--dtype q8_0 is a type of GGUF files: add --format gguf");
+}
+
 void run_export(const ExportOptions& o) {
-  if (o.format == "gguf")
-    throw MissingError(
-        "export --format gguf is not available yet: export an HF folder, llama.cpp's converter takes it");
+  expect_export_options(o);
   const std::filesystem::path out = o.out;
-  if (std::filesystem::exists(out)) throw UsageError("--out " + o.out + " is there already: name a new folder");
   make_writable_folder(std::filesystem::absolute(out).parent_path());
   LoadedModel loaded = load_model(o.model, Compute(usable_cores()), false, Weights::parameters);
   if (!o.layers.empty()) loaded.model = keep_layers(loaded.model, o.layers);
-  const DType dtype = o.dtype == "bf16" ? DType::bf16 : o.dtype == "f16" ? DType::f16 : DType::f32;
-  write_folder_durably(out, [&](const std::filesystem::path& folder) {
-    save_model(loaded.model, loaded.tokenizer.get(), folder, {.dtype = dtype, .shard_bytes = o.shard_bytes});
-  });
+  const DType dtype = kExportTypes.at(o.dtype);
+  if (o.format == "gguf")
+    save_gguf(loaded.model, loaded.tokenizer.get(), out, dtype);
+  else
+    write_folder_durably(out, [&](const std::filesystem::path& folder) {
+      save_model(loaded.model, loaded.tokenizer.get(), folder, {.dtype = dtype, .shard_bytes = o.shard_bytes});
+    });
   std::cerr << "exported " << loaded.model.spec.num_parameters << " parameters as " << o.dtype << " to " << o.out
             << "\n";
 }
@@ -203,20 +217,22 @@ void add_policy_commands(CLI::App& app) {
   verb->callback([o] { run_inspect(*o); });
 
   auto e = std::make_shared<ExportOptions>();
-  CLI::App* exporting = app.add_subcommand("export", "write a model as a folder that other programs load");
+  CLI::App* exporting = app.add_subcommand("export", "write a model as a folder or file that other programs load");
   exporting->add_option("-m,--model", e->model, "an HF folder, a .gguf file, or init:CONFIG.json?seed=N")->required();
-  exporting->add_option("--out", e->out, "folder, which may not exist yet")->required();
-  exporting->add_option("--dtype", e->dtype, "of the weights")
-      ->check(CLI::IsMember({"f32", "bf16", "f16"}))
+  exporting->add_option("--out", e->out, "folder, or NAME.gguf; it may not exist yet")->required();
+  exporting->add_option("--dtype", e->dtype, "of the weights (q8_0: GGUF alone)")
+      ->check(CLI::IsMember({"f32", "bf16", "f16", "q8_0"}))
       ->capture_default_str();
-  exporting->add_option("--format", e->format, "hf (gguf: not available yet)")
+  exporting->add_option("--format", e->format, "an HF folder, or one file for llama.cpp")
       ->check(CLI::IsMember({"hf", "gguf"}))
       ->capture_default_str();
   exporting->add_option("--keep-layers", e->layers, "numbers from 0: the model of these layers alone")->delimiter(',');
   exporting->add_option("--shard-bytes", e->shard_bytes, "largest file of weights")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  exporting->footer("Example:\n  cohort export -m runs/demo/grpo/final --out exported --dtype bf16");
+  exporting->footer(
+      "Example:\n  cohort export -m runs/demo/grpo/final --out exported --dtype bf16\n"
+      "  cohort export -m runs/demo/grpo/final --format gguf --dtype q8_0 --out demo.gguf");
   exporting->callback([e] { run_export(*e); });
 }
 

@@ -4,6 +4,7 @@
 #include <numbers>
 
 #include "policy/kernels/philox.h"
+#include "policy/repack_part.h"
 
 namespace cohort {
 namespace {
@@ -49,26 +50,30 @@ void pack(CausalLM& model, const Compute& compute, const PackedMatrix& matrix, c
     pack_matrix(compute, source, matrix.n, matrix.k, n_stride, k_stride, model.packed.data() + offset);
 }
 
-void pack_rows(CausalLM& model, const Compute& compute, const PackedMatrix& matrix, int64_t parameter_offset) {
-  pack(model, compute, matrix, model.at(parameter_offset), matrix.k, 1);
+ParameterPart all_parameters(const CausalLM& model) {
+  return {model.parameters.data(), 0};
 }
 
-void pack_layer(CausalLM& model, const Compute& compute, const PackedLayer& p, const LayerSpec& layer) {
+void pack_layer(CausalLM& model, const Compute& compute, const PackedLayer& p, const LayerSpec& layer,
+                const ParameterPart& from) {
   const AttentionSpec& a = layer.attention;
   const LayerOffsets& o = layer.offsets;
-  pack_rows(model, compute, p.in, o.in);
-  if (a.q_lora_rank) pack_rows(model, compute, p.q_b, o.q_b);
+  const auto pack_rows = [&](const PackedMatrix& matrix, int64_t offset) {
+    pack(model, compute, matrix, from.at(offset), matrix.k, 1);
+  };
+  pack_rows(p.in, o.in);
+  if (a.q_lora_rank) pack_rows(p.q_b, o.q_b);
   for (int32_t h = 0; a.latent && h < a.heads; ++h) {  // kv_b: for each head nope rows, then value rows, of [latent]
-    const float* rows = model.at(o.kv_b) + int64_t(h) * (a.nope_dim + a.value_head_dim) * a.kv_lora_rank;
+    const float* rows = from.at(o.kv_b) + int64_t(h) * (a.nope_dim + a.value_head_dim) * a.kv_lora_rank;
     pack(model, compute, p.k_up, rows, 1, a.kv_lora_rank, h);
     pack(model, compute, p.v_up, rows + int64_t(a.nope_dim) * a.kv_lora_rank, a.kv_lora_rank, 1, h);
   }
-  pack_rows(model, compute, p.o, o.o);
-  if (layer.ffn_dim()) pack_rows(model, compute, p.gate_up, o.gate_up), pack_rows(model, compute, p.down, o.down);
-  if (!layer.dense_dim) pack_rows(model, compute, p.router, o.router);
+  pack_rows(p.o, o.o);
+  if (layer.ffn_dim()) pack_rows(p.gate_up, o.gate_up), pack_rows(p.down, o.down);
+  if (!layer.dense_dim) pack_rows(p.router, o.router);
   for (size_t e = 0; e < o.expert_gate_up.size(); ++e) {
-    pack_rows(model, compute, p.expert_gate_up[e], o.expert_gate_up[e]);
-    pack_rows(model, compute, p.expert_down[e], o.expert_down[e]);
+    pack_rows(p.expert_gate_up[e], o.expert_gate_up[e]);
+    pack_rows(p.expert_down[e], o.expert_down[e]);
   }
 }
 
@@ -113,18 +118,27 @@ void initialize(CausalLM& model, uint64_t seed) {
     initial_values(model.spec, p, seed, 0, {model.at(p.offset), size_t(p.size())});
 }
 
+void repack_layer(CausalLM& model, const Compute& compute, size_t layer, const ParameterPart& from) {
+  pack_layer(model, compute, model.layers[layer], model.spec.layers[layer], from);
+}
+
 void repack_layer(CausalLM& model, const Compute& compute, size_t layer) {
-  pack_layer(model, compute, model.layers[layer], model.spec.layers[layer]);
+  repack_layer(model, compute, layer, all_parameters(model));
+}
+
+void repack_head(CausalLM& model, const Compute& compute, const ParameterPart& from) {
+  pack(model, compute, model.head, from.at(model.spec.head), model.head.k, 1);
 }
 
 void repack_head(CausalLM& model, const Compute& compute) {
-  pack_rows(model, compute, model.head, model.spec.head);
+  repack_head(model, compute, all_parameters(model));
 }
 
 void repack_mtp(CausalLM& model, const Compute& compute) {
   if (!model.spec.mtp) return;
-  pack_rows(model, compute, model.mtp.projection, model.spec.mtp->projection);
-  pack_layer(model, compute, model.mtp.layer, model.spec.mtp->layer);
+  const ParameterPart from = all_parameters(model);
+  pack(model, compute, model.mtp.projection, from.at(model.spec.mtp->projection), model.mtp.projection.k, 1);
+  pack_layer(model, compute, model.mtp.layer, model.spec.mtp->layer, from);
 }
 
 void repack(CausalLM& model, const Compute& compute) {

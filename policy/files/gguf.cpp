@@ -4,15 +4,16 @@
 #include <cstring>
 
 #include "configs/error.h"
+#include "policy/files/gguf_value_type.h"
 
 namespace cohort {
 namespace {
 
 using nlohmann::json;
 
-// Numbers of the metadata value types (enum gguf_metadata_value_type of the specification).
-enum class ValueType : uint32_t { u8, i8, u16, i16, u32, i32, f32, boolean, text, array, u64, i64, f64 };
-constexpr uint32_t num_value_types = 13, most_dimensions = 4, deepest_array = 4;
+using ValueType = GgufValueType;
+
+constexpr uint32_t most_dimensions = 4, deepest_array = 4;
 // Bounds on time and memory, far above any model: metadata array elements in all (16 times the largest vocabulary),
 // keys, tensors.
 constexpr uint64_t most_elements = 1 << 22, most_pairs = 1 << 16, most_tensors = 1 << 18;
@@ -72,7 +73,7 @@ class Reader {
 
   ValueType value_type() {
     const auto type = number<uint32_t>();
-    if (type >= num_value_types) refuse(where + " has the unknown value type " + std::to_string(type) + ".");
+    if (type >= kGgufValueTypes) refuse(where + " has the unknown value type " + std::to_string(type) + ".");
     return static_cast<ValueType>(type);
   }
 

@@ -11,6 +11,9 @@ namespace {
 
 using nlohmann::json;
 
+// Bounds on time and memory, far above any file: tensors of a header, keys of its metadata, tensors of an index.
+constexpr size_t most_tensors = 1 << 18, most_metadata = 1 << 16, most_placed = 1 << 20;
+
 // Events of the JSON text, told with the path of keys that leads to them; whatever a form does not know is refused.
 // No tree is built, so a text of brackets costs nothing.
 class StrictReader : public nlohmann::json_sax<json> {
@@ -98,6 +101,8 @@ class HeaderReader final : public StrictReader {
       if (std::exchange(seen_metadata_, true)) return refuse("stands twice");
     } else if (depth() == 2) {
       seen_ = field_ = 0;
+      if (header.tensors.size() == most_tensors)
+        return refuse("is one tensor too many: at most " + std::to_string(most_tensors) + " are read");
       header.tensors.emplace_back().name = key_at(0);
     }
     return true;
@@ -113,6 +118,8 @@ class HeaderReader final : public StrictReader {
 
   bool on_string(std::string& text) override {
     if (depth() == 2 && in_metadata()) {
+      if (header.metadata.size() == most_metadata)
+        return refuse("has more than " + std::to_string(most_metadata) + " keys");
       if (!header.metadata.emplace(key_at(1), text).second)
         return refuse("has the key " + quote_name(key_at(1)) + " twice");
       return true;
@@ -154,6 +161,8 @@ class IndexReader final : public StrictReader {
   }
   bool on_string(std::string& text) override {
     if (in_map() && depth() != 2) return refuse("is no object of texts");
+    if (in_map() && shards.size() == most_placed)
+      return refuse("places more than " + std::to_string(most_placed) + " tensors");
     if (in_map()) shards.emplace_back(key_at(1), text);
     return true;
   }

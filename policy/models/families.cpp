@@ -9,13 +9,6 @@
 namespace cohort {
 namespace {
 
-double theta_of(const Json& config) {
-  if (config.contains("rope_parameters") && config["rope_parameters"].is_object() &&
-      config["rope_parameters"].contains("rope_theta"))
-    return config["rope_parameters"]["rope_theta"];
-  return config.value("rope_theta", 10000.0);
-}
-
 std::string rope_type(const Json& scaling) {
   if (!scaling.is_object()) return "default";
   return scaling.value("rope_type", scaling.value("type", std::string("default")));
@@ -61,6 +54,9 @@ double apply_yarn(const Json& config, const Json& s, int32_t dim, double theta, 
 }  // namespace
 
 int64_t add_parameter(ModelSpec& spec, const std::string& name, std::vector<int64_t> shape, bool gradient) {
+  constexpr size_t most = 1 << 19;  // several times those of the largest models
+  if (spec.parameters.size() == most)
+    throw UsageError("config.json asks for more than " + std::to_string(most) + " tensors");
   ParameterSpec parameter{name, std::move(shape), spec.num_parameters, gradient};
   spec.num_parameters += parameter.size();
   spec.parameters.push_back(parameter);
@@ -102,6 +98,13 @@ float norm_epsilon(const Json& config, float otherwise) {
   return epsilon;
 }
 
+double rope_theta(const Json& config) {
+  if (config.contains("rope_parameters") && config["rope_parameters"].is_object() &&
+      config["rope_parameters"].contains("rope_theta"))
+    return config["rope_parameters"]["rope_theta"];
+  return config.value("rope_theta", 10000.0);
+}
+
 Json rope_scaling(const Json& config) {
   for (const char* key : {"rope_scaling", "rope_parameters"})
     if (config.contains(key) && config[key].is_object()) return config[key];
@@ -109,7 +112,7 @@ Json rope_scaling(const Json& config) {
 }
 
 RopeSpec rope_spec(const Json& config, int32_t dim, bool interleaved) {
-  double theta = theta_of(config);
+  double theta = rope_theta(config);
   std::vector<double> frequency;
   Json scaling = rope_scaling(config);
   std::string type = rope_type(scaling);

@@ -43,6 +43,7 @@ float norm_epsilon(const Json& config, float otherwise);
 void expect_stop_ids(const ModelSpec& spec);
 /// Plain, llama3 and yarn rope from config.json in its old and new spelling; `dim` dimensions are rotated.
 RopeSpec rope_spec(const Json& config, int32_t dim, bool interleaved);
+double rope_theta(const Json& config);
 /// The rope_scaling (or rope_parameters) object, null if there is none.
 Json rope_scaling(const Json& config);
 

@@ -1,13 +1,12 @@
 // A GGUF file's tokenizer, rewritten as the tokenizer.json it was made from: the name in tokenizer.ggml.pre stands for
 // the pre-tokenizer and the normalizer.
-#include <nlohmann/json.hpp>
-#include <string>
+#include "policy/text/tokenizer_gguf.h"
+
 #include <string_view>
 #include <utility>
 
 #include "configs/error.h"
 #include "policy/text/sentencepiece.h"
-#include "policy/text/tokenizer.h"
 #include "policy/text/tokenizer_description.h"
 
 namespace cohort {
@@ -80,13 +79,16 @@ const Pre& find_pre(const std::string& name) {
   throw UsageError("the GGUF file's tokenizer.ggml.pre is \"" + name + "\", which is not known; known are " + known);
 }
 
+GgufTokenType type_at(const Json& types, size_t id) {
+  return id < types.size() ? static_cast<GgufTokenType>(types[id].get<int>()) : GgufTokenType::normal;
+}
+
 Json added_tokens(const Json& tokens, const Json& types) {
-  constexpr int control = 3, user_defined = 4;
   Json added = Json::array();
   for (size_t id = 0; id < types.size(); ++id) {
-    const int type = types[id];
-    if (type == control || type == user_defined)
-      added.push_back(added_token(static_cast<int32_t>(id), tokens.at(id), type == control));
+    const GgufTokenType type = type_at(types, id);
+    if (type == GgufTokenType::control || type == GgufTokenType::user_defined)
+      added.push_back(added_token(static_cast<int32_t>(id), tokens.at(id), type == GgufTokenType::control));
   }
   return added;
 }
@@ -111,12 +113,15 @@ Json config_from(const Json& metadata, const Json& tokens) {
 Json byte_level_json(const Json& metadata, const std::vector<std::string>& tokens) {
   const Pre& pre = find_pre(metadata.value("tokenizer.ggml.pre", "gpt-2"));
   BpeDescription bpe;
-  for (size_t id = 0; id < tokens.size(); ++id) bpe.vocab.emplace(tokens[id], id);
+  const Json types = metadata.value("tokenizer.ggml.token_type", Json::array());
+  for (size_t id = 0; id < tokens.size(); ++id) {
+    const bool is_absent = type_at(types, id) == GgufTokenType::unused && tokens[id] == unused_token(int64_t(id));
+    if (!is_absent) bpe.vocab.emplace(tokens[id], id);
+  }
   bpe.merges = metadata.at("tokenizer.ggml.merges");
   bpe.ignore_merges = pre.ignore_merges;
   TokenizerDescription description;
-  description.added_tokens =
-      added_tokens(metadata.at("tokenizer.ggml.tokens"), metadata.value("tokenizer.ggml.token_type", Json::array()));
+  description.added_tokens = added_tokens(metadata.at("tokenizer.ggml.tokens"), types);
   if (pre.nfc) description.normalizer = {{"type", "NFC"}};
   description.pre_tokenizer = pre.stages();
   description.post_processor =
@@ -140,7 +145,30 @@ Json sentencepiece_json(const Json& metadata, const std::vector<std::string>& to
   return sentencepiece_tokenizer_json(model);
 }
 
+/// Pre-tokenizers as one list of stages without what changes no piece.
+Json plain_stages(const Json& stage) {
+  Json plain = Json::array();
+  if (!stage.is_object()) return plain;
+  if (stage.value("type", "") == "Sequence") {
+    for (const Json& part : stage.value("pretokenizers", Json::array()))
+      for (const Json& each : plain_stages(part)) plain.push_back(each);
+    return plain;
+  }
+  Json kept = stage;
+  kept.erase("trim_offsets");
+  if (kept.value("type", "") == "ByteLevel" && !kept.contains("use_regex")) kept["use_regex"] = true;
+  return Json::array({kept});
+}
+
 }  // namespace
+
+std::string gguf_pre_of(const Json& pre_tokenizer, bool nfc, bool ignore_merges) {
+  const Json stages = plain_stages(pre_tokenizer);
+  for (const Pre& pre : pres)
+    if (pre.nfc == nfc && pre.ignore_merges == ignore_merges && plain_stages(pre.stages()) == stages)
+      return std::string(pre.name);
+  return "";
+}
 
 Tokenizer tokenizer_from_gguf(const Json& metadata) try {
   const std::string model = metadata.at("tokenizer.ggml.model");

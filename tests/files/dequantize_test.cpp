@@ -1,6 +1,7 @@
 #include "policy/files/dequantize.h"
 
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "configs/error.h"
 #include "golden.h"
@@ -29,6 +30,39 @@ TEST(DequantizeGolden, BlocksAreThoseOfTheGgufPackage) {
     ASSERT_NE(expected.find(tensor.name), nullptr);
     EXPECT_EQ(tensor.shape, expected.find(tensor.name)->shape);
     expect_same(values_of(&tensor), values_of(expected.find(tensor.name)), tensor.name);
+  }
+}
+
+// Byte i is the top byte of splitmix64's i-th number, as the generator script has it.
+std::vector<std::byte> random_bytes(uint64_t seed, size_t count) {
+  std::vector<std::byte> bytes(count);
+  for (size_t i = 0; i < count; ++i) {
+    uint64_t z = seed + (i + 1) * 0x9E3779B97F4A7C15u;
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+    bytes[i] = std::byte((z ^ (z >> 31)) >> 56);
+  }
+  return bytes;
+}
+
+TEST(DequantizeGolden, ThousandsOfRandomBlocksAreThoseOfTheGgufPackage) {
+  const auto expected = nlohmann::json::parse(read_text(golden("random_blocks.json")));
+  const std::pair<DType, std::vector<size_t>> types[] = {// and where their scales stand
+                                                         {DType::q4_0, {0}},
+                                                         {DType::q4_1, {0, 2}},
+                                                         {DType::q8_0, {0}},
+                                                         {DType::q4_k, {0, 2}},
+                                                         {DType::q6_k, {208}}};
+  for (uint64_t seed = 0; seed < std::size(types); ++seed) {
+    const auto& [dtype, scales] = types[seed];
+    const size_t width = size_t(traits(dtype).block_bytes), blocks = 5000;
+    std::vector<std::byte> bytes = random_bytes(seed, blocks * width);
+    for (size_t block = 0; block < blocks; ++block)
+      for (size_t at : scales) bytes[block * width + at + 1] &= std::byte(0xBF);
+    const TensorView tensor{"w", dtype, {int64_t(blocks) * traits(dtype).block_elements}, bytes};
+    EXPECT_EQ(checksum(values_of(&tensor)),
+              std::stoull(expected.at(std::string(to_string(dtype))).get<std::string>(), nullptr, 16))
+        << to_string(dtype);
   }
 }
 

@@ -86,13 +86,6 @@ TEST(GgufGolden, VersionTwoReadsTheSame) {
     EXPECT_TRUE(std::ranges::equal(second.tensors[i].bytes, third.tensors[i].bytes));
 }
 
-// Sum of (i + 1) * bits_i modulo 2^64, as the generator script takes it.
-uint64_t checksum(const std::vector<float>& values) {
-  uint64_t sum = 0;
-  for (size_t i = 0; i < values.size(); ++i) sum += (i + 1) * std::bit_cast<uint32_t>(values[i]);
-  return sum;
-}
-
 std::filesystem::path smollm2_path() {
   if (const char* given = std::getenv("COHORT_SMOLLM2_GGUF")) return given;
   return std::filesystem::path(COHORT_SOURCE_DIR) / ".deps/models/SmolLM2-135M-Instruct.Q4_1.gguf";

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <bit>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -36,6 +37,13 @@ inline std::vector<uint32_t> bits_of(const std::vector<float>& values) {
   std::vector<uint32_t> bits(values.size());
   if (!bits.empty()) std::memcpy(bits.data(), values.data(), bits.size() * sizeof(float));
   return bits;
+}
+
+/// Sum of (i + 1) * bits_i modulo 2^64, as the generator script takes it.
+inline uint64_t checksum(const std::vector<float>& values) {
+  uint64_t sum = 0;
+  for (size_t i = 0; i < values.size(); ++i) sum += (i + 1) * std::bit_cast<uint32_t>(values[i]);
+  return sum;
 }
 
 inline std::string read_text(const std::filesystem::path& path) {

@@ -177,6 +177,34 @@ TEST_F(SafetensorsAttack, DeepAndLongHeadersAreQuick) {
   expect_contains(refusal(file_of(many)), {"\"0\"", "twice"});
 }
 
+TEST_F(SafetensorsAttack, HeadersOfEndlessManyPartsAreQuick) {
+  std::string tensors = "{", keys = R"({"__metadata__":{)";
+  for (int i = 0; tensors.size() < 60'000'000; ++i)
+    tensors += "\"" + std::to_string(i) + R"(":{"dtype":"F32","shape":[0],"data_offsets":[0,0]},)";
+  expect_contains(refusal(file_of(tensors)), {"262144", "at most"});
+  for (int i = 0; keys.size() < 60'000'000; ++i) keys += "\"" + std::to_string(i) + "\":\"\",";
+  expect_contains(refusal(file_of(keys)), {"__metadata__", "65536 keys"});
+}
+
+TEST_F(SafetensorsAttack, LinksInPlaceOfShards) {
+  namespace fs = std::filesystem;
+  fs::create_directories(folder / "model");
+  const float value = 1;
+  write_safetensors(folder / "store.bin",
+                    std::vector{TensorView{"w", DType::f32, {1}, std::as_bytes(std::span(&value, 1))}});
+  write_text(folder / "model" / "model.safetensors.index.json", R"({"weight_map":{"w":"a.safetensors"}})");
+  const auto linked_to = [&](const fs::path& target) {
+    fs::remove(folder / "model" / "a.safetensors");
+    fs::create_symlink(target, folder / "model" / "a.safetensors");
+    return refusal_of(folder / "model");
+  };
+  EXPECT_EQ(linked_to(folder / "store.bin"), "accepted");                              // as hubs keep their files
+  expect_contains(linked_to("a.safetensors"), {"a.safetensors", "cannot be opened"});  // of itself
+  expect_contains(linked_to("/dev/zero"), {"a.safetensors", "regular file"});
+  expect_contains(linked_to(folder), {"a.safetensors", "regular file"});
+  expect_contains(linked_to(folder / "absent"), {"a.safetensors", "cannot be opened"});
+}
+
 TEST_F(SafetensorsAttack, ShardsThatLeaveTheFolder) {
   std::filesystem::create_directories(folder / "model");
   write_safetensors(folder / "outside.safetensors", std::vector<TensorView>{});

@@ -112,6 +112,68 @@ TEST_F(LoadedFolder, ATensorTooFewIsRefusedAndOneTooManyIsNamed) {
   EXPECT_NE(refusal().find(model.spec.parameters.back().name), std::string::npos);
 }
 
+/// Every matrix of a model whose sizes are no multiples of 128 as F8_E4M3 with block scales, against the plain product;
+/// written again, it is a BF16 folder that says nothing of quantisation.
+TEST_F(LoadedFolder, BlocksOfOddSizesAreScaledAndWrittenAsHalves) {
+  Json config = tiny_llama(false);
+  config["hidden_size"] = 150, config["intermediate_size"] = 333, config["head_dim"] = 26;
+  config["quantization_config"] = {{"quant_method", "fp8"}, {"weight_block_size", {128, 128}}};
+  CausalLM odd = random_model(config, compute);
+  std::vector<std::vector<uint8_t>> stored(odd.spec.parameters.size());
+  std::vector<std::vector<float>> scales(odd.spec.parameters.size());
+  std::vector<TensorView> all;
+  for (size_t i = 0; i < odd.spec.parameters.size(); ++i) {
+    const ParameterSpec& p = odd.spec.parameters[i];
+    float* values = odd.at(p.offset);
+    if (p.shape.size() < 2) {
+      all.push_back({p.name, DType::f32, p.shape, std::as_bytes(std::span(values, size_t(p.size())))});
+      continue;
+    }
+    const int64_t columns = p.shape[1], blocks = (columns + 127) / 128;
+    scales[i].resize(size_t((p.shape[0] + 127) / 128 * blocks));
+    for (size_t b = 0; b < scales[i].size(); ++b) scales[i][b] = 0.001f * float(b + 1) + 0.0003f;
+    for (int64_t e = 0; e < p.size(); ++e) {
+      const auto bits = uint8_t((e * 37 + 11) % 127);  // no NaN
+      stored[i].push_back(bits);
+      values[e] = f32_from_f8_e4m3(bits) * scales[i][size_t(e / columns / 128 * blocks + e % columns / 128)];
+    }
+    all.push_back({p.name, DType::f8_e4m3, p.shape, std::as_bytes(std::span(stored[i]))});
+    all.push_back(
+        {p.name + "_scale_inv", DType::f32, {(p.shape[0] + 127) / 128, blocks}, std::as_bytes(std::span(scales[i]))});
+  }
+  save_model(odd, nullptr, folder);
+  std::ofstream(folder / "config.json") << config;
+  write_safetensors(folder / "model.safetensors", all);
+  const LoadedModel loaded = load_model(folder.string(), compute);
+  EXPECT_TRUE(
+      std::equal(odd.parameters.data(), odd.parameters.data() + odd.parameters.size(), loaded.model.parameters.data()));
+  save_model(loaded.model, nullptr, folder, {.dtype = DType::bf16});
+  EXPECT_FALSE(Json::parse(std::ifstream(folder / "config.json")).contains("quantization_config"));
+  for (const TensorView& tensor : open_safetensors(folder).tensors) EXPECT_EQ(tensor.dtype, DType::bf16) << tensor.name;
+}
+
+TEST_F(LoadedFolder, EightBitsWithoutScalesAreRefused) {
+  std::vector<TensorView> all = tensors();
+  const std::vector<uint8_t> ones(48 * 80, 0x38);
+  for (TensorView& tensor : all)
+    if (tensor.name == "model.layers.0.mlp.down_proj.weight")
+      tensor.dtype = DType::f8_e4m3, tensor.bytes = std::as_bytes(std::span(ones));
+  write_safetensors(folder / "model.safetensors", all);
+  for (const char* word : {"down_proj.weight_scale_inv", "F8_E4M3"})
+    EXPECT_NE(refusal().find(word), std::string::npos) << refusal();
+}
+
+/// Sizes that no file holds are refused before memory of that size is taken.
+TEST_F(LoadedFolder, AConfigFarBeyondTheFileIsRefused) {
+  for (const auto& [key, value] : {std::pair("num_hidden_layers", 4096), std::pair("intermediate_size", 1 << 20),
+                                   std::pair("vocab_size", 1 << 24)}) {
+    Json config = model.spec.config;
+    config[key] = value;
+    std::ofstream(folder / "config.json") << config;
+    EXPECT_NE(refusal().find("model."), std::string::npos) << refusal();
+  }
+}
+
 /// DeepSeek's FP8 folders: a weight of bytes times the scale of its 128 × 128 block.
 TEST_F(LoadedFolder, BlockScaledWeightsAreScaled) {
   std::vector<TensorView> all = tensors();

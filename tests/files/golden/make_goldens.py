@@ -5,6 +5,8 @@
 all_types.safetensors    every plain type, written by safetensors.torch
 all_types.gguf           every ggml type that is read, every metadata type, written by gguf.GGUFWriter
 all_types_f32.safetensors  the same tensors, dequantised by gguf.quants.dequantize
+random_blocks.json       checksums of thousands of random blocks of each quantised type, dequantised likewise
+quantised.gguf           fp32 values, and what gguf.quants.quantize makes of them in each type that is written
 conversions.safetensors  fp32 values, and their fp16, bf16, fp8 and block-scaled forms by torch
 smollm2_checksums.json   of each dequantised tensor of the real file, with the argument only
 """
@@ -82,6 +84,42 @@ def gguf_types():
     safetensors.numpy.save_file(expected, HERE / "all_types_f32.safetensors")
 
 
+def random_bytes(seed, count):
+    """Byte i is the top byte of splitmix64's i-th number."""
+    with np.errstate(over="ignore"):
+        z = np.uint64(seed) + np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return ((z ^ (z >> np.uint64(31))) >> np.uint64(56)).astype(np.uint8)
+
+
+def many_blocks():
+    """Of any bits, but for scales that are no numbers: their second highest bit is cleared."""
+    sums = {}
+    for seed, (name, (width, scales)) in enumerate(QUANTISED.items()):
+        blocks = random_bytes(seed, 5000 * width).reshape(5000, width)
+        for at in scales:
+            blocks[:, at + 1] &= 0xBF
+        sums[name] = f"{checksum(gguf.quants.dequantize(blocks.reshape(-1), gguf.GGMLQuantizationType[name])):016x}"
+    (HERE / "random_blocks.json").write_text(json.dumps(sums, indent=0) + "\n")
+
+
+def quantised():
+    rng = np.random.default_rng(4)
+    values = (rng.normal(0, 1, (48, 64)) * np.exp2(rng.integers(-30, 12, (48, 1)))).astype(np.float32)
+    values[0], values[1, :32], values[2, 5] = 0, np.arange(-16, 16), -300.0
+    values[3] = np.arange(64) + 0.5  # halves, once divided by the scale or not
+    values[4, 0], values[4, 1:] = 127.0, np.arange(63) - 31.5
+    writer = gguf.GGUFWriter(HERE / "quantised.gguf", "llama")
+    for name in ("F32", "F16", "BF16", "Q8_0"):
+        kind = gguf.GGMLQuantizationType[name]
+        writer.add_tensor(name, gguf.quants.quantize(values, kind), raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
 def conversions():
     torch.manual_seed(3)
     bits = torch.randint(-(2**31), 2**31, (1000,), dtype=torch.int64).to(torch.int32)
@@ -123,6 +161,8 @@ def smollm2(path):
 if __name__ == "__main__":
     plain_types()
     gguf_types()
+    many_blocks()
+    quantised()
     conversions()
     if len(sys.argv) > 1:
         smollm2(sys.argv[1])
