@@ -1,5 +1,6 @@
 #include "policy/text/tiktoken.h"
 
+#include <algorithm>
 #include <charconv>
 #include <optional>
 #include <unordered_map>
@@ -31,25 +32,15 @@ std::string token_from(std::string_view base64) {
 
 using Ranks = std::unordered_map<std::string_view, uint32_t>;
 
-/// The two tokens whose merge makes `token`: what merging its bytes by rank leaves just before the last step.
-/// Empty when the token is a byte or cannot be made.
-std::pair<std::string_view, std::string_view> halves(std::string_view token, uint32_t own_rank, const Ranks& ranks) {
-  std::vector<std::string_view> parts;
-  for (size_t i = 0; i < token.size(); ++i) parts.push_back(token.substr(i, 1));
-  while (parts.size() > 2) {
-    uint32_t best = own_rank;
-    size_t best_at = 0;
-    for (size_t i = 0; i + 1 < parts.size(); ++i) {
-      const auto found = ranks.find({parts[i].data(), parts[i].size() + parts[i + 1].size()});
-      if (found == ranks.end() || found->second >= best) continue;
-      best = found->second;
-      best_at = i;
-    }
-    if (best == own_rank) return {};
-    parts[best_at] = {parts[best_at].data(), parts[best_at].size() + parts[best_at + 1].size()};
-    parts.erase(parts.begin() + static_cast<std::ptrdiff_t>(best_at) + 1);
-  }
-  return parts.size() == 2 ? std::pair(parts[0], parts[1]) : std::pair<std::string_view, std::string_view>();
+/// Every way to cut a token in two tokens, in the order of these: tiktoken merges any two that spell a token, not only
+/// those from which training made it.
+std::vector<std::pair<std::string_view, std::string_view>> cuts_of(std::string_view token, const Ranks& ranks) {
+  std::vector<std::pair<std::string_view, std::string_view>> cuts;
+  for (size_t at = 1; at < token.size(); ++at)
+    if (ranks.contains(token.substr(0, at)) && ranks.contains(token.substr(at)))
+      cuts.emplace_back(token.substr(0, at), token.substr(at));
+  std::ranges::sort(cuts, {}, [&](const auto& cut) { return std::pair(ranks.at(cut.first), ranks.at(cut.second)); });
+  return cuts;
 }
 
 constexpr int32_t llama3_ranks = 128'000;
@@ -187,8 +178,7 @@ Json tiktoken_tokenizer_json(const TiktokenVocabulary& vocabulary) {
   for (size_t rank = 0; rank < vocabulary.tokens.size(); ++rank) {
     const std::string& token = vocabulary.tokens[rank];
     bpe.vocab[to_byte_characters(token)] = vocabulary.first_id + static_cast<int32_t>(rank);
-    const auto [left, right] = halves(token, static_cast<uint32_t>(rank), ranks);
-    if (ranks.contains(left) && ranks.contains(right))
+    for (const auto& [left, right] : cuts_of(token, ranks))
       bpe.merges.push_back({to_byte_characters(left), to_byte_characters(right)});
   }
   bpe.ignore_merges = true;  // a piece that is a token is taken whole
