@@ -12,6 +12,7 @@ namespace {
 
 using Symbol = BpeScratch::Symbol;
 constexpr uint32_t none = UINT32_MAX;
+constexpr size_t most_short = 40;  // symbols: with fewer a scan for the lowest rank beats a heap
 
 std::string byte_token(int byte) {
   constexpr char digits[] = "0123456789ABCDEF";
@@ -47,16 +48,18 @@ void Bpe::encode(std::string_view piece, BpeScratch& scratch, std::vector<int32_
 }
 
 void Bpe::encode_word(std::string_view piece, BpeScratch& scratch, std::vector<int32_t>& ids) const {
-  const int32_t id = pieces_.find(piece);
+  const uint64_t hash = hash_bytes(piece);
+  const int32_t id = pieces_.find(piece, hash);
   if (id >= 0) {
     const uint8_t whole = std::atomic_ref(whole_[id]).load(std::memory_order_relaxed);
     if (settings_.ignore_merges || whole == merges_to_itself) return ids.push_back(id);
   }
+  if (scratch.cache.append(piece, hash, ids)) return;
   start_symbols(piece, scratch.symbols);
   if (scratch.symbols.empty()) return;
-  merge(scratch);
   const size_t before = ids.size();
-  for (uint32_t at = 0; at != none; at = scratch.symbols[at].next) ids.push_back(scratch.symbols[at].id);
+  scratch.symbols.size() <= most_short ? merge_short(scratch, ids) : merge_long(scratch, ids);
+  scratch.cache.keep(piece, hash, ids, before);
   if (id < 0) return;
   const uint8_t whole = ids.size() == before + 1 && ids.back() == id ? merges_to_itself : splits;
   std::atomic_ref(whole_[id]).store(whole, std::memory_order_relaxed);
@@ -91,8 +94,28 @@ void Bpe::start_unknown(std::string_view character, std::vector<Symbol>& symbols
   symbols.push_back({*settings_.unk, none, none, none});
 }
 
-void Bpe::merge(BpeScratch& scratch) const {
-  auto& [symbols, queue] = scratch;
+/// Looks through all pairs for each merge.
+void Bpe::merge_short(BpeScratch& scratch, std::vector<int32_t>& ids) const {
+  auto& symbols = scratch.symbols;
+  auto& pairs = scratch.pairs;
+  pairs.clear();
+  for (size_t at = 0; at + 1 < symbols.size(); ++at) pairs.push_back(merges_.find(symbols[at].id, symbols[at + 1].id));
+  while (!pairs.empty()) {
+    const auto best = std::ranges::min_element(pairs, {}, &MergeTable::Merge::rank);
+    if (best->rank == none) break;
+    const auto at = best - pairs.begin();
+    symbols[at].id = best->id;
+    symbols.erase(symbols.begin() + at + 1);
+    pairs.erase(best);
+    if (at > 0) pairs[at - 1] = merges_.find(symbols[at - 1].id, symbols[at].id);
+    if (static_cast<size_t>(at) < pairs.size()) pairs[at] = merges_.find(symbols[at].id, symbols[at + 1].id);
+  }
+  for (const Symbol& symbol : symbols) ids.push_back(symbol.id);
+}
+
+void Bpe::merge_long(BpeScratch& scratch, std::vector<int32_t>& ids) const {
+  auto& symbols = scratch.symbols;
+  auto& queue = scratch.queue;
   queue.clear();
   const auto rank = [&](uint32_t at) {  // of the pair that starts at `at`
     if (at == none) return;
@@ -116,6 +139,7 @@ void Bpe::merge(BpeScratch& scratch) const {
     rank(at);
     rank(left.previous);
   }
+  for (uint32_t at = 0; at != none; at = symbols[at].next) ids.push_back(symbols[at].id);
 }
 
 }  // namespace cohort

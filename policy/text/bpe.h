@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "policy/text/piece_cache.h"
 #include "policy/text/token_table.h"
 
 namespace cohort {
@@ -28,7 +29,9 @@ struct BpeScratch {
     uint32_t previous, next;
   };
   std::vector<Symbol> symbols;
-  std::vector<uint64_t> queue;  // rank << 32 | position, a min-heap
+  std::vector<uint64_t> queue;           // rank << 32 | position, a min-heap
+  std::vector<MergeTable::Merge> pairs;  // of a short piece: the merge of each symbol with the next
+  PieceCache cache;
 };
 
 class Bpe {
@@ -44,7 +47,8 @@ class Bpe {
   enum Whole : uint8_t { unknown, merges_to_itself, splits };  // what merging the spelling of a token gives
   void start_symbols(std::string_view piece, std::vector<BpeScratch::Symbol>& symbols) const;
   void start_unknown(std::string_view character, std::vector<BpeScratch::Symbol>& symbols) const;
-  void merge(BpeScratch& scratch) const;
+  void merge_short(BpeScratch& scratch, std::vector<int32_t>& ids) const;
+  void merge_long(BpeScratch& scratch, std::vector<int32_t>& ids) const;
 
   BpeSettings settings_;
   TokenTable pieces_;

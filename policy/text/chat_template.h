@@ -31,8 +31,9 @@ class ChatTemplate {
 
 /// The prompt of `messages`, as transformers' apply_chat_template renders it: keys of messages that are null are left
 /// out, special tokens are variables (bos_token, …), reasoning goes by the names reasoning_content and thinking.
-/// `extra`: further variables (tools, documents, enable_thinking, …), an object or null. Throws UsageError when the
-/// tokenizer has no template.
+/// `extra`: further variables (tools, documents, enable_thinking, …), an object or null; continue_final_message among
+/// them (true, or a field of the last message) ends the prompt where that message's text ends. Throws UsageError when
+/// the tokenizer has no template.
 std::string render_chat(const Tokenizer& tokenizer, const OrderedJson& messages, bool add_generation_prompt,
                         const OrderedJson& extra);
 std::string render_chat(const Tokenizer& tokenizer, const OrderedJson& messages, bool add_generation_prompt);

@@ -9,6 +9,8 @@
 namespace cohort {
 namespace {
 
+constexpr size_t longest_text = size_t{1} << 20;  // bytes that a token may spell
+
 struct ByteAlphabet {
   std::array<char32_t, 256> character;
   std::array<int, 512> byte;  // by character, -1 where none
@@ -30,8 +32,16 @@ const ByteAlphabet& alphabet() {
 }
 
 void replace_all(std::string& text, std::string_view from, std::string_view to) {
-  for (size_t at = text.find(from); at != std::string::npos && !from.empty(); at = text.find(from, at + to.size()))
-    text.replace(at, from.size(), to);
+  if (from.empty() || text.find(from) == std::string::npos) return;
+  std::string replaced;
+  size_t done = 0;
+  for (size_t at; (at = text.find(from, done)) != std::string::npos; done = at + from.size()) {
+    replaced.append(text, done, at - done).append(to);
+    if (replaced.size() > longest_text)
+      throw UsageError("the decoder Replace of tokenizer.json makes a token of more than " +
+                       std::to_string(longest_text) + " bytes");
+  }
+  text = replaced.append(text, done);
 }
 
 void add_decoder(const Json& description, Decoder& decoder) {
@@ -55,6 +65,7 @@ void add_decoder(const Json& description, Decoder& decoder) {
     decoder.replaced.emplace_back(description.at("pattern").at("String"), description.at("content"));
   } else if (type == "Strip" && description.value("stop", 0) == 0) {
     decoder.stripped = description.at("content");
+    if (decoder.stripped.empty()) throw UsageError("the decoder Strip has no content, expected one character");
     decoder.strip_count = description.value("start", size_t{0});
   } else if (type != "Fuse") {
     throw UsageError("the decoder \"" + type +

@@ -105,6 +105,9 @@ SplitBehavior behavior_from(const std::string& name) {
 MetaspaceStage metaspace_from(const Json& stage) {
   MetaspaceStage metaspace;
   metaspace.replacement = stage.value("replacement", metaspace.replacement);
+  if (metaspace.replacement.empty() || unicode::count(metaspace.replacement) != 1)
+    throw UsageError("the pre-tokenizer Metaspace has the replacement \"" + metaspace.replacement +
+                     "\", expected one character");
   metaspace.split = stage.value("split", true);
   const std::string scheme = stage.value("prepend_scheme", stage.value("add_prefix_space", true) ? "always" : "never");
   metaspace.prepend = scheme == "first"   ? PrependScheme::first
@@ -154,19 +157,26 @@ bool PreTokenizer::byte_level() const {
 }
 
 void PreTokenizer::split(std::string_view text, bool at_start, const Emit& emit) const {
-  const std::function<void(size_t, std::string_view)> run = [&](size_t index, std::string_view piece) {
-    if (piece.empty()) return;
-    if (index == stages.size()) return emit(piece);
-    const Emit next = [&, index](std::string_view part) { run(index + 1, part); };
-    if (const auto* stage = std::get_if<SplitStage>(&stages[index])) {
-      split_by(*stage, piece, next);
-    } else if (const auto* bytes = std::get_if<ByteLevelStage>(&stages[index])) {
-      split_bytes(*bytes, piece, next);
-    } else {
-      split_metaspace(std::get<MetaspaceStage>(stages[index]), piece, at_start && piece.data() == text.data(), next);
-    }
+  // By stage, and after the last `emit`: made once, because a text has many pieces.
+  std::vector<Emit> steps(stages.size() + 1);
+  steps.back() = [&emit](std::string_view piece) {
+    if (!piece.empty()) emit(piece);
   };
-  run(0, text);
+  for (size_t i = 0; i < stages.size(); ++i) {
+    const Emit& next = steps[i + 1];
+    if (const auto* stage = std::get_if<SplitStage>(&stages[i])) {
+      steps[i] = [stage, &next](std::string_view piece) { split_by(*stage, piece, next); };
+    } else if (const auto* bytes = std::get_if<ByteLevelStage>(&stages[i])) {
+      steps[i] = [bytes, &next](std::string_view piece) {
+        if (!piece.empty()) split_bytes(*bytes, piece, next);
+      };
+    } else {
+      steps[i] = [&, metaspace = &std::get<MetaspaceStage>(stages[i])](std::string_view piece) {
+        if (!piece.empty()) split_metaspace(*metaspace, piece, at_start && piece.data() == text.data(), next);
+      };
+    }
+  }
+  steps[0](text);
 }
 
 PreTokenizer pre_tokenizer_from(const Json& description) {

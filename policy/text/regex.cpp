@@ -13,10 +13,16 @@
 namespace cohort {
 namespace {
 
+constexpr size_t longest_pattern = 4096;  // bytes; real ones have hundreds
+
 /// Walks an Oniguruma pattern once and writes PCRE2's.
 class Translator {
  public:
-  explicit Translator(std::string_view pattern) : pattern_(pattern) {}
+  explicit Translator(std::string_view pattern) : pattern_(pattern) {
+    if (pattern.size() > longest_pattern)
+      throw UsageError("the tokenizer's split pattern has " + std::to_string(pattern.size()) +
+                       " bytes, expected at most " + std::to_string(longest_pattern));
+  }
 
   std::string translate() {
     while (at_ < pattern_.size()) {
@@ -237,8 +243,8 @@ bool Regex::find(std::string_view text, size_t from, Span& match) const {
     if (result == PCRE2_ERROR_JIT_STACKLIMIT) result = run(PCRE2_NO_JIT);
     if (result == PCRE2_ERROR_NOMATCH) return false;
     if (result < 0)
-      throw std::runtime_error("the tokenizer's split pattern " + code_->pattern + " gave up on a text of " +
-                               std::to_string(text.size()) + " bytes (PCRE2 error " + std::to_string(result) + ")");
+      throw UsageError("the tokenizer's split pattern " + code_->pattern + " gave up on a text of " +
+                       std::to_string(text.size()) + " bytes (PCRE2 error " + std::to_string(result) + ")");
     const PCRE2_SIZE* offsets = pcre2_get_ovector_pointer(found.get());
     match = {offsets[0], offsets[1]};
     if (match.end > match.begin) return true;

@@ -7,11 +7,15 @@
 #include <utility>
 
 #include "configs/error.h"
+#include "policy/text/base64.h"
 #include "policy/text/tokenizer_description.h"
 #include "policy/text/unicode.h"
 
 namespace cohort {
 namespace {
+
+constexpr std::string_view space_mark = "\u2581";
+constexpr size_t longest_piece = 1024;  // bytes; real ones have tens
 
 /// Fields of a protocol buffer message, one after another.
 class Fields {
@@ -116,8 +120,19 @@ Json merges_of(const std::vector<SentencePiece>& pieces) {
   return listed;
 }
 
-Json normalizer_of(const SentencePieceModel& model) {
+/// The steps before spaces are marked, in the words of tokenizer.json.
+Json cleaning_steps(const SentencePieceModel& model, const char* one_space) {
   Json steps = Json::array();
+  if (!model.character_map.empty())
+    steps.push_back({{"type", "Precompiled"}, {"precompiled_charsmap", to_base64(model.character_map)}});
+  if (!model.remove_extra_spaces) return steps;
+  steps.push_back({{"type", "Strip"}, {"strip_left", false}, {"strip_right", true}});
+  steps.push_back({{"type", "Replace"}, {"pattern", {{"Regex", " {2,}"}}}, {"content", one_space}});
+  return steps;
+}
+
+Json normalizer_of(const SentencePieceModel& model) {
+  Json steps = cleaning_steps(model, " ");
   if (model.add_dummy_prefix) steps.push_back({{"type", "Prepend"}, {"prepend", "\u2581"}});
   steps.push_back({{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", "\u2581"}});
   return {{"type", "Sequence"}, {"normalizers", steps}};
@@ -131,51 +146,106 @@ Json decoder_of(const SentencePieceModel& model) {
   return {{"type", "Sequence"}, {"decoders", steps}};
 }
 
+/// A mark within a piece, after another character.
+bool crosses_words(const SentencePiece& piece) {
+  size_t at = 0;
+  while (piece.text.compare(at, space_mark.size(), space_mark) == 0) at += space_mark.size();
+  return at > space_mark.size() || piece.text.find(space_mark, at) != std::string::npos;
+}
+
+void describe_bpe(const SentencePieceModel& model, TokenizerDescription& description) {
+  BpeDescription bpe;
+  int32_t id = 0;
+  for (const SentencePiece& piece : model.pieces) {
+    bpe.vocab.emplace(piece.text, id++);
+    bpe.byte_fallback |= piece.type == SentencePieceType::byte;
+    if (piece.type == SentencePieceType::unknown) bpe.unk_token = piece.text;
+  }
+  bpe.fuse_unk = true;
+  bpe.merges = merges_of(model.pieces);
+  description.normalizer = normalizer_of(model);
+  description.decoder = decoder_of(model);
+  description.model = bpe_model(std::move(bpe));
+}
+
+void describe_unigram(const SentencePieceModel& model, TokenizerDescription& description) {
+  Json vocabulary = Json::array(), unk;
+  bool byte_fallback = false, split = true;
+  for (const SentencePiece& piece : model.pieces) {
+    if (piece.type == SentencePieceType::unknown) unk = vocabulary.size();
+    byte_fallback |= piece.type == SentencePieceType::byte;
+    split = split && !crosses_words(piece);
+    vocabulary.push_back({piece.text, piece.score});
+  }
+  description.normalizer = {{"type", "Sequence"}, {"normalizers", cleaning_steps(model, "\u2581")}};
+  description.pre_tokenizer = {{"type", "Metaspace"},
+                               {"replacement", "\u2581"},
+                               {"prepend_scheme", model.add_dummy_prefix ? "always" : "never"},
+                               {"split", split}};
+  description.decoder = byte_fallback ? decoder_of(model) : description.pre_tokenizer;
+  description.model = {{"type", "Unigram"},
+                       {"unk_id", std::move(unk)},
+                       {"vocab", std::move(vocabulary)},
+                       {"byte_fallback", byte_fallback}};
+}
+
+void read_trainer_settings(std::string_view message, SentencePieceModel& model) {
+  constexpr uint64_t unigram = 1, bpe = 2;
+  uint64_t type = unigram;
+  for (Fields setting(message); setting.next();) {
+    if (setting.number == 3) type = setting.value;
+    if (setting.number == 41) model.bos_id = static_cast<int32_t>(setting.value);
+    if (setting.number == 42) model.eos_id = static_cast<int32_t>(setting.value);
+    if (setting.number == 24 && setting.value != 0)
+      throw UsageError(
+          "the sentencepiece model has spaces at the ends of words (treat_whitespace_as_suffix), which is "
+          "not supported; its tokenizer.json is needed");
+  }
+  if (type != unigram && type != bpe)
+    throw UsageError("the sentencepiece model is of kind " + std::to_string(type) +
+                     ", expected 1 (Unigram) or 2 (BPE); its tokenizer.json is needed");
+  model.is_bpe = type == bpe;
+}
+
+void read_normalizer_settings(std::string_view message, SentencePieceModel& model) {
+  model.remove_extra_spaces = true;  // unless it says otherwise
+  for (Fields setting(message); setting.next();) {
+    if (setting.number == 2) model.character_map = setting.bytes;
+    if (setting.number == 3) model.add_dummy_prefix = setting.value != 0;
+    if (setting.number == 4) model.remove_extra_spaces = setting.value != 0;
+  }
+}
+
 }  // namespace
 
 SentencePieceModel read_sentencepiece(std::string_view file) {
   SentencePieceModel model;
+  model.is_bpe = false;  // unless it says so
   for (Fields field(file); field.next();) {
     if (field.number == 1) model.pieces.push_back(read_piece(field.bytes));
-    if (field.number == 2)  // the trainer's settings
-      for (Fields setting(field.bytes); setting.next();)
-        if (setting.number == 3) model.is_bpe = setting.value == 2;
-    if (field.number == 3)  // the normaliser's
-      for (Fields setting(field.bytes); setting.next();) {
-        if (setting.number == 2) model.has_character_map = !setting.bytes.empty();
-        if (setting.number == 3) model.add_dummy_prefix = setting.value != 0;
-      }
+    if (field.number == 2) read_trainer_settings(field.bytes, model);
+    if (field.number == 3) read_normalizer_settings(field.bytes, model);
   }
   if (model.pieces.empty()) throw UsageError("the sentencepiece model has no pieces");
   return model;
 }
 
 Json sentencepiece_tokenizer_json(const SentencePieceModel& model) {
-  if (!model.is_bpe)
-    throw UsageError("the sentencepiece model is of the Unigram kind, expected BPE; its tokenizer.json is needed");
-  if (model.has_character_map)
-    throw UsageError(
-        "the sentencepiece model normalises by a character map, which is not supported; its tokenizer.json is needed");
-  BpeDescription bpe;
   TokenizerDescription description;
   std::vector<std::string> tokens;
   for (const SentencePiece& piece : model.pieces) {
-    const auto id = static_cast<int32_t>(tokens.size());
-    tokens.push_back(piece.text);
-    bpe.vocab.emplace(piece.text, id);
-    bpe.byte_fallback |= piece.type == SentencePieceType::byte;
-    if (piece.type == SentencePieceType::unknown) bpe.unk_token = piece.text;
+    if (piece.text.size() > longest_piece)
+      throw UsageError("the sentencepiece model has a piece of " + std::to_string(piece.text.size()) +
+                       " bytes, expected at most " + std::to_string(longest_piece));
     if (piece.type == SentencePieceType::control || piece.type == SentencePieceType::user_defined ||
         piece.type == SentencePieceType::unknown)
-      description.added_tokens.push_back(added_token(id, piece.text, piece.type != SentencePieceType::user_defined));
+      description.added_tokens.push_back(
+          added_token(static_cast<int32_t>(tokens.size()), piece.text, piece.type != SentencePieceType::user_defined));
+    tokens.push_back(piece.text);
   }
-  bpe.fuse_unk = true;
-  bpe.merges = merges_of(model.pieces);
-  description.normalizer = normalizer_of(model);
   description.post_processor =
       model.bos.is_null() && model.eos.is_null() ? Json() : around_text(model.bos, model.eos, tokens);
-  description.decoder = decoder_of(model);
-  description.model = bpe_model(std::move(bpe));
+  model.is_bpe ? describe_bpe(model, description) : describe_unigram(model, description);
   return tokenizer_json_of(std::move(description));
 }
 

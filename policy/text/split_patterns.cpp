@@ -140,6 +140,62 @@ bool find_deepseek(std::string_view text, size_t from, Span& match) {
   return false;
 }
 
+constexpr Categories caseless = bit(Lm) | bit(Lo) | marks;
+constexpr Categories upper = bit(Lu) | bit(Lt) | caseless, lower = bit(Ll) | caseless;
+bool is_upper(char32_t c) {
+  return c < 128 ? c - 'A' < 26u : is_in(c, upper);
+}
+bool is_lower(char32_t c) {
+  return c < 128 ? c - 'a' < 26u : is_in(c, lower);
+}
+
+/// `[upper]*[lower]+`, where the caseless are in both sets; `at` when nothing matches.
+size_t lower_word_end(std::string_view text, size_t at) {
+  size_t last_caseless = at, end = at;  // what the first run gives back to the second
+  while (end < text.size()) {
+    const Char c = char_at(text, end);
+    if (!is_upper(c.code)) break;
+    end += c.length;
+    if (c.code >= 128 && is_in(c.code, caseless)) last_caseless = end;
+  }
+  const size_t word = skip(text, end, is_lower);
+  return word > end ? word : last_caseless;
+}
+/// `[upper]+[lower]*` where lower_word_end found nothing.
+size_t upper_word_end(std::string_view text, size_t at) {
+  return skip(text, at, is_upper);
+}
+
+/// `[^\r\n\p{L}\p{N}]?[upper]*[lower]+|[^\r\n\p{L}\p{N}]?[upper]+[lower]*`; `at` when nothing matches.
+size_t cased_word_end(std::string_view text, size_t at) {
+  const Char first = char_at(text, at);
+  const bool prefix = !is_newline(first.code) && !is_letter(first.code) && !is_number(first.code);
+  const size_t second = at + first.length;
+  for (const auto word_end : {lower_word_end, upper_word_end}) {
+    if (prefix)
+      if (const size_t end = word_end(text, second); end > second) return end;
+    if (const size_t end = word_end(text, at); end > at) return end;
+  }
+  return at;
+}
+
+/// `[^\r\n\p{L}\p{N}]?[upper]*[lower]+|[^\r\n\p{L}\p{N}]?[upper]+[lower]*|\p{N}{1,digits}|
+/// ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+`, words with their contractions
+template <size_t digits, bool contractions>
+size_t cased_end(std::string_view text, size_t at) {
+  if (const size_t end = cased_word_end(text, at); end > at) {
+    if (!contractions || end == text.size() || text[end] != '\'') return end;
+    return end + contraction_length(text, end, true);
+  }
+  const Char first = char_at(text, at);
+  if (is_number(first.code)) return skip(text, at, is_number, digits);
+  const size_t word = first.code == ' ' ? at + 1 : at;
+  if (const size_t end = skip(text, word, is_other); end > word)
+    return skip(text, end, [](char32_t c) { return is_newline(c) || c == '/'; });
+  if (const size_t end = lines_end(text, at); end > at) return end;
+  return whitespace_end(text, at);
+}
+
 template <size_t (*end)(std::string_view, size_t)>
 bool find_everywhere(std::string_view text, size_t from, Span& match) {
   if (from >= text.size()) return false;
@@ -172,6 +228,10 @@ const std::pair<std::string_view, FindMatch> patterns[] = {
      find_everywhere<llama3_end<3>>},
     {R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
      find_everywhere<llama3_end<1>>},
+    {R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
+     find_everywhere<cased_end<1, false>>},
+    {R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
+     find_everywhere<cased_end<3, true>>},
     {R"(\p{N}{1,3})", find_up_to_three_numbers},
     {"[一-龥\u3040-ゟ゠-ヿ]+", find_cjk_or_kana},
     {R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)",

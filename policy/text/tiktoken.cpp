@@ -1,10 +1,13 @@
 #include "policy/text/tiktoken.h"
 
+#include <algorithm>
 #include <charconv>
+#include <optional>
 #include <unordered_map>
 #include <utility>
 
 #include "configs/error.h"
+#include "policy/text/base64.h"
 #include "policy/text/decoder.h"
 #include "policy/text/tokenizer_description.h"
 
@@ -14,51 +17,33 @@ namespace {
 constexpr const char* kimi_pattern =
     R"([\p{Han}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]*[\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+[\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
-std::string from_base64(std::string_view text) {
-  std::string bytes;
-  uint32_t bits = 0;
-  int count = 0;
-  for (const char c : text) {
-    if (c == '=') break;
-    const int value = c >= 'A' && c <= 'Z'   ? c - 'A'
-                      : c >= 'a' && c <= 'z' ? c - 'a' + 26
-                      : c >= '0' && c <= '9' ? c - '0' + 52
-                      : c == '+'             ? 62
-                      : c == '/'             ? 63
-                                             : -1;
-    if (value < 0) throw UsageError("the tiktoken vocabulary has \"" + std::string(text) + "\", expected base64");
-    bits = (bits << 6 | static_cast<uint32_t>(value)) & 0xFFFFFF;
-    count += 6;
-    if (count >= 8) {
-      count -= 8;
-      bytes += static_cast<char>(bits >> count & 0xFF);
-    }
-  }
-  return bytes;
+constexpr size_t longest_token = 1024;     // bytes; real ones have 128
+constexpr int32_t most_special = 1 << 20;  // ids
+
+std::string token_from(std::string_view base64) {
+  std::optional<std::string> bytes = from_base64(base64);
+  if (!bytes)
+    throw UsageError("the tiktoken vocabulary has \"" + std::string(base64.substr(0, 80)) + "\", expected base64");
+  if (bytes->size() > longest_token)
+    throw UsageError("the tiktoken vocabulary has a token of " + std::to_string(bytes->size()) +
+                     " bytes, expected at most " + std::to_string(longest_token));
+  return *std::move(bytes);
 }
 
 using Ranks = std::unordered_map<std::string_view, uint32_t>;
 
-/// The two tokens whose merge makes `token`: what merging its bytes by rank leaves just before the last step.
-/// Empty when the token is a byte or cannot be made.
-std::pair<std::string_view, std::string_view> halves(std::string_view token, uint32_t own_rank, const Ranks& ranks) {
-  std::vector<std::string_view> parts;
-  for (size_t i = 0; i < token.size(); ++i) parts.push_back(token.substr(i, 1));
-  while (parts.size() > 2) {
-    uint32_t best = own_rank;
-    size_t best_at = 0;
-    for (size_t i = 0; i + 1 < parts.size(); ++i) {
-      const auto found = ranks.find({parts[i].data(), parts[i].size() + parts[i + 1].size()});
-      if (found == ranks.end() || found->second >= best) continue;
-      best = found->second;
-      best_at = i;
-    }
-    if (best == own_rank) return {};
-    parts[best_at] = {parts[best_at].data(), parts[best_at].size() + parts[best_at + 1].size()};
-    parts.erase(parts.begin() + static_cast<std::ptrdiff_t>(best_at) + 1);
-  }
-  return parts.size() == 2 ? std::pair(parts[0], parts[1]) : std::pair<std::string_view, std::string_view>();
+/// Every way to cut a token in two tokens, in the order of these: tiktoken merges any two that spell a token, not only
+/// those from which training made it.
+std::vector<std::pair<std::string_view, std::string_view>> cuts_of(std::string_view token, const Ranks& ranks) {
+  std::vector<std::pair<std::string_view, std::string_view>> cuts;
+  for (size_t at = 1; at < token.size(); ++at)
+    if (ranks.contains(token.substr(0, at)) && ranks.contains(token.substr(at)))
+      cuts.emplace_back(token.substr(0, at), token.substr(at));
+  std::ranges::sort(cuts, {}, [&](const auto& cut) { return std::pair(ranks.at(cut.first), ranks.at(cut.second)); });
+  return cuts;
 }
+
+constexpr int32_t llama3_ranks = 128'000;
 
 std::map<int32_t, std::string> llama3_special_tokens(int32_t first) {
   std::vector<std::string> names = {"<|begin_of_text|>",
@@ -76,6 +61,15 @@ std::map<int32_t, std::string> llama3_special_tokens(int32_t first) {
   std::map<int32_t, std::string> tokens;
   for (const std::string& name : names) tokens[first++] = name;
   return tokens;
+}
+
+/// A key of added_tokens_decoder.
+int32_t id_of_key(const std::string& key) {
+  int32_t id = -1;
+  const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
+  if (error != std::errc() || end != key.data() + key.size() || id < 0)
+    throw UsageError("tokenizer_config.json's added_tokens_decoder has the key \"" + key + "\", expected an id");
+  return id;
 }
 
 std::map<int32_t, std::string> qwen_special_tokens(int32_t first) {
@@ -99,22 +93,32 @@ std::vector<std::string> read_tiktoken_ranks(std::string_view file) {
         throw UsageError("the tiktoken vocabulary has \"" + std::string(file.substr(0, std::min<size_t>(end, 80))) +
                          "\" in line " + std::to_string(line) + ", expected a token in base64 and the rank " +
                          std::to_string(tokens.size()));
-      tokens.push_back(from_base64(file.substr(0, space)));
+      tokens.push_back(token_from(file.substr(0, space)));
     }
     file.remove_prefix(std::min(end + 1, file.size()));
   }
   return tokens;
 }
 
+/// How many ids stand before those of the vocabulary.
+static int32_t special_count(const Json& config) {
+  const auto special = config.at("default_num_special_tokens").get<int64_t>();
+  const auto all = config.at("default_vocab_size").get<int64_t>();
+  if (special < 0 || special > most_special || all < special)
+    throw UsageError("tekken.json has " + std::to_string(special) + " special tokens of " + std::to_string(all) +
+                     ", expected at most " + std::to_string(most_special) + " and no more than all");
+  return static_cast<int32_t>(special);
+}
+
 TiktokenVocabulary read_tekken(const Json& tekken) try {
   TiktokenVocabulary vocabulary;
   const Json& config = tekken.at("config");
   vocabulary.pattern = config.at("pattern");
-  vocabulary.first_id = config.at("default_num_special_tokens");
+  vocabulary.first_id = special_count(config);
   const auto size = config.at("default_vocab_size").get<size_t>() - static_cast<size_t>(vocabulary.first_id);
   for (const Json& token : tekken.at("vocab")) {
     if (vocabulary.tokens.size() == size) break;
-    vocabulary.tokens.push_back(from_base64(token.at("token_bytes").get_ref<const std::string&>()));
+    vocabulary.tokens.push_back(token_from(token.at("token_bytes").get_ref<const std::string&>()));
   }
   const char* names[] = {"<unk>",
                          "<s>",
@@ -154,9 +158,15 @@ TiktokenVocabulary known_tiktoken(const std::string& file_name, std::string_view
   vocabulary.pattern = qwen ? qwen2_pattern : kimi ? kimi_pattern : llama3_pattern;
   vocabulary.nfc = qwen;
   if (qwen) vocabulary.special_tokens = qwen_special_tokens(first);
-  if (!qwen && !kimi) vocabulary.special_tokens = llama3_special_tokens(first);
+  if (!qwen && !kimi) {
+    if (first > llama3_ranks)
+      throw UsageError("the tiktoken vocabulary " + file_name + " has " + std::to_string(first) +
+                       " ranks, expected the " + std::to_string(llama3_ranks) +
+                       " of Llama 3; of another family its tokenizer.json is needed");
+    vocabulary.special_tokens = llama3_special_tokens(first);
+  }
   const Json added = tokenizer_config.value("added_tokens_decoder", Json::object());
-  for (const auto& [id, token] : added.items()) vocabulary.special_tokens[std::stoi(id)] = token.at("content");
+  for (const auto& [id, token] : added.items()) vocabulary.special_tokens[id_of_key(id)] = token.at("content");
   return vocabulary;
 }
 
@@ -168,8 +178,7 @@ Json tiktoken_tokenizer_json(const TiktokenVocabulary& vocabulary) {
   for (size_t rank = 0; rank < vocabulary.tokens.size(); ++rank) {
     const std::string& token = vocabulary.tokens[rank];
     bpe.vocab[to_byte_characters(token)] = vocabulary.first_id + static_cast<int32_t>(rank);
-    const auto [left, right] = halves(token, static_cast<uint32_t>(rank), ranks);
-    if (ranks.contains(left) && ranks.contains(right))
+    for (const auto& [left, right] : cuts_of(token, ranks))
       bpe.merges.push_back({to_byte_characters(left), to_byte_characters(right)});
   }
   bpe.ignore_merges = true;  // a piece that is a token is taken whole

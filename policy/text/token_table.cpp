@@ -60,9 +60,8 @@ void TokenTable::insert(std::string_view token, int32_t id) {
   slots_[at] = static_cast<uint32_t>(entries_.size());
 }
 
-int32_t TokenTable::find(std::string_view token) const {
+int32_t TokenTable::find(std::string_view token, uint64_t hash) const {
   if (slots_.empty()) return -1;
-  const uint64_t hash = hash_bytes(token);
   for (size_t at = hash & (slots_.size() - 1); slots_[at] != 0; at = (at + 1) & (slots_.size() - 1)) {
     const Entry& entry = entries_[slots_[at] - 1];
     if (entry.hash == hash && entry.length == token.size() &&

@@ -15,7 +15,8 @@ class TokenTable {
   /// The first id given to a token stays.
   void insert(std::string_view token, int32_t id);
   /// -1 when absent.
-  int32_t find(std::string_view token) const;
+  int32_t find(std::string_view token) const { return find(token, hash_bytes(token)); }
+  int32_t find(std::string_view token, uint64_t hash) const;  // the hash being hash_bytes(token)
   size_t size() const { return entries_.size(); }
 
  private:

@@ -50,8 +50,11 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, bool add_special_t
   if (unicode::valid_prefix(text) != text.size()) text = repaired = unicode::repaired(text);
   std::vector<int32_t> ids;
   if (add_special_tokens) ids = parts_->prefix;
-  BpeScratch scratch;
-  const auto encode_piece = [&](std::string_view piece) { parts_->bpe->encode(piece, scratch, ids); };
+  BpeScratch bpe_scratch;
+  UnigramScratch unigram_scratch;
+  const std::function<void(std::string_view)> encode_piece = [&](std::string_view piece) {
+    parts_->bpe ? parts_->bpe->encode(piece, bpe_scratch, ids) : parts_->unigram->encode(piece, unigram_scratch, ids);
+  };
   parts_->raw_added.split(text, [&](std::string_view part, int32_t id) {
     if (id >= 0) return ids.push_back(id);
     const std::string normalized = parts_->normalizer.empty() ? std::string() : parts_->normalizer.apply(part);
@@ -84,7 +87,7 @@ std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special_to
       fallback.text(spelled);
     }
   }
-  std::string text = decoder.byte_fallback ? fallback.finish() : unicode::repaired(bytes);
+  std::string text = unicode::repaired(decoder.byte_fallback ? fallback.finish() : bytes);
   strip_start(text, decoder);
   return text;
 }

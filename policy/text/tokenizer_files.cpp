@@ -58,19 +58,29 @@ constexpr const char* chatml =
     "'\\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
 
+Json sentencepiece_json(const std::string& bytes, const Json& config) {
+  SentencePieceModel model = read_sentencepiece(bytes);
+  const auto around = [&](const char* flag, bool otherwise, int32_t id) {
+    const bool there = id >= 0 && static_cast<size_t>(id) < model.pieces.size();
+    return there && config.value(flag, otherwise) ? Json(id) : Json();
+  };
+  model.bos = around("add_bos_token", model.is_bpe, model.bos_id);
+  model.eos = around("add_eos_token", false, model.eos_id);
+  return sentencepiece_tokenizer_json(model);
+}
+
 /// tokenizer.json made from a vocabulary file of another kind; null when the folder has none.
 Json converted(const fs::path& folder, const Json& config) {
   if (const auto tekken = read_if_there(folder / "tekken.json"))
     return tiktoken_tokenizer_json(read_tekken(parsed(*tekken, folder / "tekken.json")));
-  for (const char* name : {"qwen.tiktoken", "tiktoken.model", "tokenizer.model"}) {
+  for (const char* name : {"qwen.tiktoken", "tiktoken.model", "tokenizer.model", "spiece.model"}) {
     const auto bytes = read_if_there(folder / name);
     if (!bytes) continue;
-    const bool is_ranks =
-        std::string_view(name) != "tokenizer.model" || bytes->substr(0, 5).find("== ") != std::string::npos;
-    if (is_ranks) return tiktoken_tokenizer_json(known_tiktoken(name, *bytes, config));
-    SentencePieceModel model = read_sentencepiece(*bytes);
-    model.bos = config.value("add_bos_token", true) ? Json(1) : Json();
-    return sentencepiece_tokenizer_json(model);
+    const bool either = std::string_view(name) == "tokenizer.model", is_sentencepiece = name[0] == 's';
+    const bool looks_like_ranks = bytes->substr(0, 5).find("== ") != std::string::npos;
+    if (either ? looks_like_ranks : !is_sentencepiece)
+      return tiktoken_tokenizer_json(known_tiktoken(name, *bytes, config));
+    return sentencepiece_json(*bytes, config);
   }
   return {};
 }
@@ -79,9 +89,10 @@ Json converted(const fs::path& folder, const Json& config) {
 Tokenizer load_converted(const fs::path& folder, Json config) {
   const Json description = converted(folder, config);
   if (description.is_null())
-    throw UsageError("there is no tokenizer.json in " + folder.string() +
-                     ", nor tekken.json, qwen.tiktoken, tiktoken.model or tokenizer.model; a Hugging Face model folder "
-                     "has one of them");
+    throw UsageError(
+        "there is no tokenizer.json in " + folder.string() +
+        ", nor tekken.json, qwen.tiktoken, tiktoken.model, tokenizer.model or spiece.model; a Hugging Face "
+        "model folder has one of them");
   config["tokenizer_class"] = "PreTrainedTokenizerFast";
   config.erase("auto_map");
   return tokenizer_from_json(description, config);
@@ -109,6 +120,8 @@ Tokenizer load_tokenizer(const fs::path& folder) {
     return Tokenizer(std::move(parts));
   } catch (const UsageError& error) {
     throw UsageError(folder.string() + ": " + error.what());
+  } catch (const Json::exception& error) {
+    throw UsageError(folder.string() + ": a tokenizer file is not as expected: " + error.what());
   }
 }
 

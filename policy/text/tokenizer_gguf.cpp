@@ -8,6 +8,7 @@
 #include "configs/error.h"
 #include "policy/text/sentencepiece.h"
 #include "policy/text/tokenizer_description.h"
+#include "policy/text/unicode.h"
 
 namespace cohort {
 namespace {
@@ -177,6 +178,10 @@ Tokenizer tokenizer_from_gguf(const Json& metadata) try {
                      "\", expected \"gpt2\" (byte-level BPE) or \"llama\" (sentencepiece)");
   const Json& tokens = metadata.at("tokenizer.ggml.tokens");
   const auto texts = tokens.get<std::vector<std::string>>();
+  for (const std::string& text : texts)
+    if (unicode::valid_prefix(text) != text.size())
+      throw UsageError("the GGUF file's tokenizer has the token \"" + unicode::repaired(text) +
+                       "\", expected valid UTF-8");
   return tokenizer_from_json(model == "gpt2" ? byte_level_json(metadata, texts) : sentencepiece_json(metadata, texts),
                              config_from(metadata, tokens));
 } catch (const Json::exception& error) {

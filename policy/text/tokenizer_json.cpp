@@ -9,7 +9,7 @@
 namespace cohort {
 namespace {
 
-constexpr int32_t most_ids = 1 << 24;  // more than any vocabulary; a broken id must not ask for all memory
+constexpr int32_t most_ids = 1 << 22;  // more than any vocabulary; a broken id must not ask for all memory
 
 constexpr std::string_view space_mark = "\u2581";
 
@@ -99,6 +99,27 @@ void read_bpe(const Json& model, TokenizerParts& parts) {
                     static_cast<int32_t>(parts.tokens.size()));
 }
 
+void read_unigram(const Json& model, TokenizerParts& parts) {
+  std::vector<ScoredToken> tokens;
+  const Json& vocabulary = model.at("vocab");
+  parts.ids.reserve(vocabulary.size(), 8 * vocabulary.size());
+  for (const Json& entry : vocabulary) {
+    const std::string& text = entry.at(0).get_ref<const std::string&>();
+    put_token(parts, text, static_cast<int64_t>(tokens.size()));
+    tokens.push_back({text, entry.at(1).get<double>()});
+  }
+  UnigramSettings settings;
+  settings.byte_fallback = model.value("byte_fallback", false);
+  if (model.contains("unk_id") && !model["unk_id"].is_null()) {
+    const auto unk = model["unk_id"].get<int64_t>();
+    if (unk < 0 || unk >= static_cast<int64_t>(tokens.size()))
+      throw UsageError("tokenizer.json's model has the unk_id " + std::to_string(unk) + ", expected one of its " +
+                       std::to_string(tokens.size()) + " tokens");
+    settings.unk = static_cast<int32_t>(unk);
+  }
+  parts.unigram.emplace(settings, tokens);
+}
+
 void read_added_tokens(const Json& added, TokenizerParts& parts) {
   for (const Json& entry : added) {
     AddedToken token;
@@ -151,6 +172,14 @@ void read_post_processor(const Json& processor, TokenizerParts& parts) {
   }
 }
 
+void check_ids_around(const TokenizerParts& parts) {
+  for (const auto* ids : {&parts.prefix, &parts.suffix})
+    for (const int32_t id : *ids)
+      if (id < 0 || static_cast<size_t>(id) >= parts.tokens.size())
+        throw UsageError("tokenizer.json's post-processor puts the id " + std::to_string(id) +
+                         " around a text, expected one of its " + std::to_string(parts.tokens.size()) + " tokens");
+}
+
 /// A special token of tokenizer_config.json is a string or an object with its content.
 std::string content_of(const Json& token) {
   if (token.is_string()) return token;
@@ -193,12 +222,17 @@ TokenizerParts tokenizer_parts_from(const Json& tokenizer_json, const Json& toke
   parts.pre_tokenizer = pre_tokenizer_from(field("pre_tokenizer"));
   parts.decoder = decoder_from(field("decoder"));
   const Json& model = tokenizer_json.at("model");
-  const std::string type = model.value("type", "BPE");
-  if (type != "BPE") throw UsageError("tokenizer.json has a model of type " + type + ", expected BPE");
-  read_bpe(model, parts);
+  const std::string type =
+      model.value("type", model.contains("vocab") && model["vocab"].is_array() ? "Unigram" : "BPE");
+  if (type != "BPE" && type != "Unigram")
+    throw UsageError("tokenizer.json has a model of type " + type + ", expected BPE or Unigram");
+  type == "BPE" ? read_bpe(model, parts) : read_unigram(model, parts);
   read_added_tokens(field("added_tokens").is_null() ? Json::array() : field("added_tokens"), parts);
   read_post_processor(field("post_processor"), parts);
-  for (const std::string& token : parts.tokens) parts.spelled.push_back(parts.decoder.spell(token, false));
+  check_ids_around(parts);
+  parts.spelled.resize(parts.tokens.size());
+  for (size_t id = 0; id < parts.tokens.size(); ++id)
+    if (!parts.tokens[id].empty()) parts.spelled[id] = parts.decoder.spell(parts.tokens[id], false);
   read_special_tokens(tokenizer_config, parts);
   read_chat_template(tokenizer_config, parts);
   return parts;

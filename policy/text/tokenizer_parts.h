@@ -9,6 +9,7 @@
 #include "policy/text/normalize.h"
 #include "policy/text/pretokenize.h"
 #include "policy/text/tokenizer.h"
+#include "policy/text/unigram.h"
 
 namespace cohort {
 
@@ -21,7 +22,8 @@ struct TokenizerParts {
   AddedTokenFinder normalized_added;  // looked for after normalisation
   Normalizer normalizer;
   PreTokenizer pre_tokenizer;
-  std::optional<Bpe> bpe;
+  std::optional<Bpe> bpe;          // one of the two
+  std::optional<Unigram> unigram;  //
   Decoder decoder;
   std::vector<int32_t> prefix, suffix;  // put around a text with add_special_tokens
   SpecialTokens special_tokens;

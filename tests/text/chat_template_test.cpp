@@ -1,6 +1,7 @@
 #include "policy/text/chat_template.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <ctime>
 #include <nlohmann/json.hpp>
@@ -76,6 +77,19 @@ TEST(RenderChat, LeavesNullKeysOutAndPassesSpecialTokensAndExtras) {
             R"(<s>TrueFalse[{"thinking": "r", "role": "assistant", "reasoning": "r", "reasoning_content": "r"}])");
 }
 
+TEST(RenderChat, ContinuesTheFinalMessage) {
+  const Tokenizer tokenizer = byte_tokenizer({"<|im_end|>", "<|im_start|>"});
+  const OrderedJson messages = {{{"role", "user"}, {"content", "Hi"}}, {{"role", "assistant"}, {"content", "Hello "}}};
+  const OrderedJson extra = {{"continue_final_message", true}};
+  EXPECT_EQ(render_chat(tokenizer, messages, false, extra),
+            "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nHello ");
+  EXPECT_THROW(render_chat(tokenizer, messages, true, extra), UsageError);
+  EXPECT_THROW(render_chat(tokenizer, messages, false, {{"continue_final_message", "reasoning"}}), UsageError);
+  EXPECT_THROW(render_chat(tokenizer, {{{"role", "assistant"}, {"content", 1}}}, false, extra), UsageError);
+  EXPECT_EQ(render_chat(tokenizer, messages, false, {{"continue_final_message", false}}),
+            render_chat(tokenizer, messages, false));
+}
+
 TEST(RenderChat, NamesWhatIsWrong) {
   const Tokenizer tokenizer = byte_tokenizer({"<|eos|>"});
   EXPECT_THROW(render_chat(tokenizer, OrderedJson::array(), true), UsageError);
@@ -128,6 +142,37 @@ TEST(ChatTemplateAttack, NothingRunsForever) {
     EXPECT_EQ(refusal(bomb).find("not refused"), std::string::npos) << bomb.substr(0, 100);
     EXPECT_LT((std::clock() - start) / CLOCKS_PER_SEC, 10) << bomb.substr(0, 100);
   }
+}
+
+/// Bytes that the process has had in memory at most.
+size_t peak_memory() {
+  rusage usage;
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<size_t>(usage.ru_maxrss) << 10;
+}
+
+TEST(ChatTemplateAttack, MemoryIsBounded) {
+  const std::string bombs[] = {
+      "{% set ns = namespace(l=[]) %}{% for i in range(100000) %}{% set ns.l = ns.l + ['ab' * 30000000] %}{% endfor %}",
+      "{% set s = 'ab' * 1000 %}{% set ns = namespace(l=[]) %}{% for i in range(100000) %}{% set ns.l = ns.l + [s ~ i] "
+      "%}{% endfor %}",
+      "{% set a = 'x' * 60000000 %}{% set b = a ~ 1 %}{% set c = a ~ 2 %}{% set d = a ~ 3 %}{% set e = a ~ 4 %}{{ a ~ "
+      "b }}",
+      "{% macro m(x, n) %}{{ m(x ~ x, n) }}{% endmacro %}{{ m('ab', 1) }}",
+      "{% set ns = namespace(d={'a': 1}) %}{% for i in range(1000) %}{% set ns.d = {'x': ns.d, 'y': ns.d} %}{% endfor "
+      "%}{{ "
+      "ns.d | tojson }}",
+      "{% for i in range(100000) %}{{ 'abcdefgh' * 100000 }}{% endfor %}",
+      "{{ range(1000000) | list | join('x' * 100) | list | length }}{{ range(1000000) | map('string') | list | "
+      "batch(1) | list }}",
+  };
+  const size_t before = peak_memory();
+  for (const std::string& bomb : bombs) {
+    const std::clock_t start = std::clock();
+    EXPECT_EQ(refusal(bomb).find("not refused"), std::string::npos) << bomb;
+    EXPECT_LT((std::clock() - start) / CLOCKS_PER_SEC, 10) << bomb;
+  }
+  EXPECT_LT(peak_memory() - before, size_t{2} << 30);
 }
 
 TEST(ChatTemplateAttack, DeepVariablesAreRefused) {

@@ -61,7 +61,7 @@ TEST(TiktokenGolden, RanksGiveTheIdsOfTheMergesTheyCameFrom) {
     vocabulary.first_id = 3;
     vocabulary.special_tokens = {{0, "<|endoftext|>"}, {1, "<|im_start|>"}, {2, "<|im_end|>"}};
     Json description = tiktoken_tokenizer_json(vocabulary);
-    EXPECT_EQ(description["model"]["merges"].size(), file["model"]["merges"].size());
+    EXPECT_GE(description["model"]["merges"].size(), file["model"]["merges"].size());  // tokens have other cuts too
     description["pre_tokenizer"] = Json(file["pre_tokenizer"]);
     const Tokenizer tokenizer = tokenizer_from_json(description, Json::object());
     const auto texts = read_golden("texts.json").get<std::vector<std::string>>();
@@ -105,11 +105,32 @@ TEST(Tiktoken, NamesTheBrokenLine) {
   EXPECT_NE(refusal([] { read_tiktoken_ranks("no rank\n"); }).find("line 1"), std::string::npos);
   EXPECT_NE(refusal([] { read_tiktoken_ranks("!! 0\n"); }).find("base64"), std::string::npos);
   EXPECT_NE(refusal([] { read_tekken(Json::object()); }).find("tekken.json"), std::string::npos);
+  EXPECT_NE(refusal([] { read_tiktoken_ranks(base64(std::string(3000, 'x')) + " 0\n"); }).find("3000 bytes"),
+            std::string::npos);
+  const auto tekken_of = [](int64_t special, int64_t size) {
+    return Json{{"config", {{"pattern", "."}, {"default_num_special_tokens", special}, {"default_vocab_size", size}}},
+                {"vocab", Json::array()}};
+  };
+  for (const auto& [special, size] : {std::pair(-1, 10), std::pair(20, 10), std::pair(2'000'000'000, 2'000'000'001)})
+    EXPECT_NE(refusal([&] { read_tekken(tekken_of(special, size)); }).find("special tokens"), std::string::npos);
+}
+
+TEST(Tiktoken, OtherFamiliesAreNotTakenForLlama3) {
+  std::vector<std::string> tokens;
+  for (int i = 0; i < 128'001; ++i) tokens.push_back(std::to_string(i));
+  EXPECT_NE(
+      refusal([&] { known_tiktoken("tokenizer.model", ranks_file(tokens), Json::object()); }).find("128001 ranks"),
+      std::string::npos);
+  const Json config = {{"added_tokens_decoder", {{"x", {{"content", "[EOS]"}}}}}};
+  EXPECT_NE(refusal([&] { known_tiktoken("tiktoken.model", "IQ== 0\n", config); }).find("\"x\""), std::string::npos);
 }
 
 // A sentencepiece model, field by field.
 std::string field(int number, const std::string& bytes) {
-  return std::string(1, static_cast<char>(number << 3 | 2)) + static_cast<char>(bytes.size()) + bytes;
+  std::string length;
+  size_t left = bytes.size();
+  for (; left > 127; left >>= 7) length += static_cast<char>((left & 127) | 128);
+  return std::string(1, static_cast<char>(number << 3 | 2)) + length + static_cast<char>(left) + bytes;
 }
 std::string varint_field(int number, int value) {
   return {static_cast<char>(number << 3), static_cast<char>(value)};
@@ -158,6 +179,49 @@ TEST(SentencePiece, OfGgufFilesToo) {
   EXPECT_EQ(tokenizer.special_tokens().eos, 2);
 }
 
+TEST(SentencePieceGolden, UnigramModelsGiveTheIdsOfTheirDescription) {
+  const auto texts = read_golden("texts.json").get<std::vector<std::string>>();
+  for (const std::string name : {"character_map", "unigram_bytes"}) {
+    const auto folder = test_folder(name);
+    std::filesystem::copy_file(golden_path(name + ".model"), folder / "spiece.model");
+    const Tokenizer tokenizer = load_tokenizer(folder);
+    const auto expected = read_golden(name + ".ids.json");
+    for (size_t i = 0; i < texts.size(); ++i)
+      EXPECT_EQ(tokenizer.encode(texts[i]), expected["ids"][i].get<Ids>()) << name << " " << i << ": " << texts[i];
+    for (size_t i = 0; i < expected["decoded"].size(); ++i)
+      EXPECT_EQ(tokenizer.decode(expected["decoded_ids"][i].get<Ids>(), false), expected["decoded"][i]) << name;
+    std::filesystem::remove_all(folder);
+  }
+}
+
+TEST(Unigram, TakesThePathOfHighestTotalScore) {
+  Json model = Json::parse(R"({"type": "Unigram", "unk_id": 0, "vocab": [["<unk>", 0.0], ["a", -1.0], ["b", -1.0],
+      ["ab", -2.0], ["abc", -2.5], ["c", -0.25], ["bc", -4.0], ["é", -3.0]]})");
+  const auto encode = [&](const char* text) {
+    return tokenizer_from_json({{"model", model}}, Json::object()).encode(text);
+  };
+  EXPECT_EQ(encode("abc"), (Ids{3, 5}));  // −2.25: better than abc as one
+  EXPECT_EQ(encode("ab"), (Ids{3}));      // −2 as one and as two: what was found first stays
+  EXPECT_EQ(encode("xyaz\u00E9"), (Ids{0, 1, 0, 7}));
+  model["vocab"].insert(model["vocab"].end(), {{"<0x78>", -9.0}, {"<0x79>", -9.0}});
+  model["byte_fallback"] = true;
+  EXPECT_EQ(encode("xyaz"), (Ids{8, 9, 1, 0}));
+  model.erase("unk_id");
+  EXPECT_EQ(encode("abc"), (Ids{3, 5}));
+  EXPECT_NE(refusal([&] { encode("x"); }).find("no unk_id"), std::string::npos);
+  model["unk_id"] = 10;
+  EXPECT_NE(refusal([&] { encode("a"); }).find("unk_id 10"), std::string::npos);
+}
+
+TEST(SentencePieceAttack, BrokenCharacterMapsAreRefused) {
+  for (const char* map : {"", "!", "AAAA", "/////w==", "BAAAAA==", "CAAAAAAAAAA="}) {
+    const Json description = {{"normalizer", {{"type", "Precompiled"}, {"precompiled_charsmap", map}}},
+                              {"model", {{"type", "Unigram"}, {"unk_id", 0}, {"vocab", {{"<unk>", 0.0}}}}}};
+    EXPECT_NE(refusal([&] { tokenizer_from_json(description, Json::object()); }).find("char"), std::string::npos)
+        << map << refusal([&] { tokenizer_from_json(description, Json::object()); });
+  }
+}
+
 TEST(SentencePieceAttack, BrokenModelsAreRefused) {
   const std::string model = small_model();
   for (size_t length = 0; length < model.size(); ++length) {
@@ -169,9 +233,10 @@ TEST(SentencePieceAttack, BrokenModelsAreRefused) {
     }
   }
   EXPECT_NE(refusal([] { read_sentencepiece(std::string(40, '\xFF')); }).find("protocol buffer"), std::string::npos);
-  EXPECT_NE(refusal([&] {
-              sentencepiece_tokenizer_json(read_sentencepiece(model + field(2, varint_field(3, 1))));
-            }).find("Unigram"),
+  EXPECT_NE(refusal([&] { read_sentencepiece(model + field(2, varint_field(3, 4))); }).find("of kind 4"),
+            std::string::npos);
+  const std::string long_piece = model + piece(std::string(2000, 'x'), -1);
+  EXPECT_NE(refusal([&] { sentencepiece_tokenizer_json(read_sentencepiece(long_piece)); }).find("2000 bytes"),
             std::string::npos);
 }
 

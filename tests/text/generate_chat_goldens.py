@@ -1,15 +1,18 @@
 """Writes tests/text/golden/chat.json: what Jinja2 renders with transformers' settings, for the templates under
 golden/templates and for one-line templates that together use the whole language we support.
 
-Usage: python generate_chat_goldens.py [golden folder]
+Usage: python generate_chat_goldens.py
+       python generate_chat_goldens.py FILE FOLDER…
+           writes FILE: what is rendered for all *.jinja under the FOLDERs, by many more chats;
+           COHORT_CHAT_CASES=FILE build/text_tests --gtest_filter='*TemplatesOfOthers*' compares
 """
 import json
 import pathlib
 import sys
 
-from transformers.utils.chat_template_utils import _compile_jinja_template
+from transformers.utils.chat_template_utils import _compile_jinja_template, render_jinja_template
 
-HERE = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent / "golden")
+HERE = pathlib.Path(__file__).parent / "golden"
 
 MESSAGES = [{"role":"system","content":"You are é."},{"role":"user","content":"  Hi\nthere  "},{"role":"assistant","content":"<think>\nhmm\n</think>\n\nOK 'q' \"d\"","tool_calls":[{"type":"function","function":{"name":"f","arguments":{"a":1,"b":[1,2.5,None,True],"c":{"x":"é\u2028\n"}}}}]},{"role":"user","content":"bye"}]
 VARIABLES = {"messages": MESSAGES,"add_generation_prompt":True,"bos_token":"<s>","eos_token":"</s>","tools":[{"type":"function","function":{"name":"f","description":"d <b>","parameters":{"type":"object","properties":{"zeta":{"type":"string"},"alpha":{"type":"integer"}}}}}],
@@ -126,4 +129,44 @@ def main():
     print(len(one_line), "one-line templates,", len(chats), "chats,", sum("text" in c for c in chats), "rendered")
 
 
-main()
+MORE_CHATS = [
+    [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y", "thinking": "zz"}, {"role": "user", "content": "q"}, {"role": "assistant", "content": "w", "reasoning_content": "r1"}],
+    [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "hey"}]}, {"role": "assistant", "content": [{"type": "text", "text": "ok"}]}],
+    [{"role": "developer", "content": "dev"}, {"role": "user", "content": "u"}],
+    [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}, {"role": "assistant", "content": "a", "reasoning_content": "why", "tool_calls": [CALL]},
+     {"role": "tool", "content": "[1, 2]", "name": "add", "tool_call_id": "abcdefghi"}, {"role": "assistant", "content": "<think>\nt\n</think>\n\nz"}, {"role": "user", "content": "é\U0001f44d"}],
+    [{"role": "user", "content": "u"}, {"role": "assistant", "content": None, "tool_calls": [{**CALL, "function": {"name": "add", "arguments": "{\"zeta\": \"1\"}"}}]}],
+    [{"role": "user", "content": "one"}, {"role": "assistant", "content": "two"}, {"role": "user", "content": "three"}, {"role": "assistant", "content": " four"}],
+]
+SWITCHES = [{"add_generation_prompt": True}, {}, {"add_generation_prompt": True, "enable_thinking": True, "thinking": True, "reasoning_effort": "high"},
+            {"add_generation_prompt": True, "enable_thinking": False, "thinking": False}, {"enable_thinking": False, "preserve_thinking": True, "clear_thinking": False},
+            {"continue_final_message": True}, {"continue_final_message": "reasoning_content"}]
+
+
+def rendered_chat(template, messages, switches):
+    """As apply_chat_template renders, which leaves out null keys of messages."""
+    messages = [{key: value for key, value in message.items() if value is not None} for message in messages]
+    try:
+        return {"text": render_jinja_template([messages], chat_template=template, bos_token="<s>", eos_token="</s>", **switches)[0][0]}
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {str(error)[:200]}"}
+
+
+def write_cases_of_others(file, folders):
+    paths = sorted(path for folder in folders for path in pathlib.Path(folder).rglob("*.jinja"))
+    templates = {"/".join(path.parts[-2:]): path.read_text() for path in paths}
+    cases = []
+    for name, template in templates.items():
+        for messages in CHATS + MORE_CHATS:
+            for tools in (None, TOOLS):
+                for switches in SWITCHES:
+                    given = {**switches, "tools": tools}
+                    cases.append({"template": name, "messages": messages, "extra": given, **rendered_chat(template, messages, given)})
+    pathlib.Path(file).write_text(json.dumps({"templates": templates, "cases": cases}))
+    print(len(templates), "templates,", len(cases), "chats,", sum("text" in case for case in cases), "rendered")
+
+
+if len(sys.argv) > 2:
+    write_cases_of_others(sys.argv[1], sys.argv[2:])
+else:
+    main()

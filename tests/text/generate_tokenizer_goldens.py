@@ -3,10 +3,15 @@ pre-tokenizers of the model families, and the ids and decoded texts that the `to
 
 Usage: python generate_tokenizer_goldens.py [golden folder]
 """
+import io
 import json
 import pathlib
 import random
 import sys
+import tempfile
+
+import sentencepiece
+from transformers.convert_slow_tokenizer import import_protobuf
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
@@ -129,6 +134,42 @@ def train_metaspace(byte_fallback, scheme):
     return Tokenizer.from_str(json.dumps(described))
 
 
+def train_unigram():
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always", split=True)
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
+    trainer = trainers.UnigramTrainer(vocab_size=420, special_tokens=["<unk>", "<s>", "</s>"], unk_token="<unk>", show_progress=False)
+    tokenizer.train_from_iterator(LINES[7:] * 2, trainer)
+    return tokenizer
+
+
+MAPPED = {"\ufb01": "fi", "e\u0301": "é", "\u212b": "Å", "A\u030a": "Å", "½": "1⁄2", "²": "2", "①": "1", "\u3000": " ", "\u00a0": " ", "\t": " ", "\n": " ", "\r": " ", "\u200b": "", "\u00ad": "",
+          "ｆ": "f", "ｕ": "u", "ｌ": "l", "か\u3099": "が", "…": "...", "İ": "i\u0307", "ß": "ss", "\u0001": ""}
+
+
+def train_sentencepiece(**settings):
+    """A sentencepiece model file, and that model as transformers describes it."""
+    rules = tempfile.NamedTemporaryFile("w", suffix=".tsv")
+    for text, mapped in MAPPED.items():
+        rules.write(" ".join("%X" % ord(c) for c in text) + "\t" + " ".join("%X" % ord(c) for c in mapped) + "\n")
+    rules.flush()
+    file = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter([line for line in LINES[7:] if "\0" not in line] * 2), model_writer=file, model_type="unigram",
+                                             normalization_rule_tsv=rules.name, minloglevel=2, character_coverage=0.98, **settings)
+    proto = import_protobuf().ModelProto()
+    proto.ParseFromString(file.getvalue())
+    tokenizer = Tokenizer(models.Unigram([(piece.piece, piece.score) for piece in proto.pieces], unk_id=0, byte_fallback=proto.trainer_spec.byte_fallback))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Precompiled(proto.normalizer_spec.precompiled_charsmap), normalizers.Strip(left=False, right=True),
+                                                 normalizers.Replace(Regex(" {2,}"), "▁")])
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
+    if proto.trainer_spec.byte_fallback:
+        tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+    tokenizer.add_special_tokens([AddedToken(piece.piece, normalized=False, special=True) for piece in proto.pieces if piece.type in (2, 3)])
+    tokenizer.add_tokens([AddedToken(piece.piece, normalized=False, special=False) for piece in proto.pieces if piece.type == 4])
+    return file.getvalue(), tokenizer
+
+
 def write(name, content):
     (HERE / name).write_text(json.dumps(content, ensure_ascii=True, separators=(",", ":")) + "\n")
 
@@ -141,6 +182,10 @@ def main():
     tokenizers["llama2"] = train_metaspace(True, "legacy")
     tokenizers["metaspace_first"] = train_metaspace(False, "first")
     tokenizers["metaspace_always"] = train_metaspace(False, "always")
+    tokenizers["unigram"] = train_unigram()
+    for name, settings in (("character_map", {"vocab_size": 360}), ("unigram_bytes", {"vocab_size": 600, "byte_fallback": True, "user_defined_symbols": ["<mask>", "word"]})):
+        model, tokenizers[name] = train_sentencepiece(**settings)
+        (HERE / f"{name}.model").write_bytes(model)
     for name, tokenizer in tokenizers.items():
         (HERE / f"{name}.json").write_text(json.dumps(json.loads(tokenizer.to_str()), separators=(",", ":")) + "\n")
         ids = [tokenizer.encode(text, add_special_tokens=False).ids for text in corpus]

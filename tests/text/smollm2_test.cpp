@@ -6,25 +6,19 @@
 #include "policy/text/chat_template.h"
 #include "policy/text/stream_decoder.h"
 #include "policy/text/tokenizer.h"
-#include "tests/text/gguf_metadata.h"
 #include "tests/text/golden_files.h"
+#include "tests/text/vocabularies.h"
 
 namespace cohort {
 namespace {
 
 using Ids = std::vector<int32_t>;
 
-std::filesystem::path smollm2_file() {
-  if (const char* path = std::getenv("COHORT_SMOLLM2_GGUF")) return path;
-  return std::filesystem::path(COHORT_SOURCE_DIR) / ".deps/models/SmolLM2-135M-Instruct.Q4_1.gguf";
-}
-
 class SmolLM2Golden : public testing::Test {
  protected:
   void SetUp() override {
-    if (!std::filesystem::exists(smollm2_file()))
-      GTEST_SKIP() << "no " << smollm2_file() << " (COHORT_SMOLLM2_GGUF names another place)";
-    tokenizer_.emplace(tokenizer_from_gguf(GgufMetadata(smollm2_file()).read()));
+    tokenizer_ = load_vocabulary("smollm2");
+    if (!tokenizer_) GTEST_SKIP() << how_to_get("smollm2") << " (COHORT_SMOLLM2_GGUF names another place)";
   }
   std::optional<Tokenizer> tokenizer_;
   const std::vector<std::string> texts_ = read_golden("texts.json").get<std::vector<std::string>>();

@@ -53,7 +53,8 @@ TEST_P(TokenizerGolden, StreamsWhatItDecodes) {
 INSTANTIATE_TEST_SUITE_P(Families, TokenizerGolden,
                          testing::Values("gpt2", "gpt2_prefix_space", "smollm", "llama3", "qwen2", "deepseek3",
                                          "deepseek_coder", "case_aware", "han", "behaviors", "llama2",
-                                         "metaspace_first", "metaspace_always"),
+                                         "metaspace_first", "metaspace_always", "unigram", "character_map",
+                                         "unigram_bytes"),
                          [](const auto& info) { return std::string(info.param); });
 
 }  // namespace

@@ -230,6 +230,16 @@ TEST(Tokenizer, NamesWhatIsMissingOrBroken) {
       {R"({"model": {"type": "BPE", "vocab": {}, "merges": []}, "decoder": {"type": "Magic"}})", "Magic"},
       {R"({"model": {"type": "BPE", "vocab": {}, "merges": []}, "post_processor": {"type": "Magic"}})", "Magic"},
       {R"({"model": {"type": "BPE", "vocab": {}, "merges": []}, "added_tokens": [{"id": 1}]})", "content"},
+      {R"({"model": {"vocab": {}, "merges": []}, "pre_tokenizer": {"type": "Metaspace", "replacement": ""}})",
+       "one character"},
+      {R"({"model": {"vocab": {}, "merges": []}, "decoder": {"type": "Strip", "content": "", "start": 9}})", "Strip"},
+      {R"({"model": {"vocab": {"a": 0}, "merges": []}, "post_processor": {"type": "RobertaProcessing",
+           "cls": ["a", 0], "sep": ["b", 1]}})",
+       "the id 1"},
+      {R"({"model": {"type": "Unigram", "vocab": [["a"]]}})", "expected"},
+      {R"({"model": {"type": "Unigram", "vocab": [["a", "b"]]}})", "number"},
+      {R"({"model": {"vocab": {}, "merges": []}, "normalizer": {"type": "Precompiled", "precompiled_charsmap": 1}})",
+       "string"},
   };
   for (const auto& [text, named] : broken) {
     write_file(folder / "tokenizer.json", text);
@@ -247,6 +257,18 @@ TEST(TokenizerAttack, DeepNestingIsRefused) {
   write_file(folder / "tokenizer.json", deep);
   EXPECT_NE(refusal([&] { load_tokenizer(folder); }).find("nested"), std::string::npos);
   std::filesystem::remove_all(folder);
+}
+
+TEST(TokenizerAttack, NormalizersAndDecodersThatMultiplyTheirTextAreRefused) {
+  Json steps = Json::array();
+  for (int i = 0; i < 60; ++i)
+    steps.push_back({{"type", "Replace"}, {"pattern", {{"String", "a"}}}, {"content", "aa"}});
+  const Json model = {{"type", "BPE"}, {"vocab", {{"a", 0}}}, {"merges", Json::array()}};
+  const Json normalizer = {{"model", model}, {"normalizer", {{"type", "Sequence"}, {"normalizers", steps}}}};
+  EXPECT_NE(refusal([&] { tokenizer_from_json(normalizer, Json::object()).encode("a"); }).find("normalizer makes"),
+            std::string::npos);
+  const Json decoder = {{"model", model}, {"decoder", {{"type", "Sequence"}, {"decoders", steps}}}};
+  EXPECT_NE(refusal([&] { tokenizer_from_json(decoder, Json::object()); }).find("decoder Replace"), std::string::npos);
 }
 
 TEST(TokenizerAttack, LongRunsTakeNoSquareTime) {
