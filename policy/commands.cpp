@@ -140,7 +140,7 @@ void run_inspect(const InspectOptions& o) {
     std::cout << Json{{"logprobs", out}}.dump() << "\n";
     return;
   }
-  if (!loaded.tokenizer) throw UsageError("model " + o.model + " has no tokenizer.json beside it");
+  if (!loaded.tokenizer) throw UsageError("model " + o.model + " has no tokenizer (tokenizer.json, say)");
   const Tokenizer& tokenizer = *loaded.tokenizer;
   if (!o.encode.empty())
     for_lines(o.encode, [&](const Json& row, const std::string&) {

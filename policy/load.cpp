@@ -132,7 +132,7 @@ bool holds_mtp(const fs::path& folder, const ModelSpec& spec) {
 }
 
 [[noreturn]] void refuse_without_tokenizer(const std::string& reference) {
-  throw UsageError("model " + reference + " has no tokenizer.json beside it, which is needed here");
+  throw UsageError("model " + reference + " has no tokenizer (tokenizer.json, say), which is needed here");
 }
 
 // Files are checked against what their config asks for before memory of that size is taken.
@@ -192,7 +192,7 @@ std::unique_ptr<Tokenizer> tokenizer_of(const std::string& reference) {
   Reference r = parse_reference(reference);
   if (r.kind == Reference::Kind::gguf) return gguf_tokenizer(open_gguf(r.path), r.path);
   if (r.kind == Reference::Kind::folder) {
-    if (!fs::exists(r.path / "tokenizer.json")) return nullptr;
+    if (!has_tokenizer(r.path)) return nullptr;
     return std::make_unique<Tokenizer>(load_tokenizer(r.path));
   }
   Json tokenizer = parse_config_file(r.path).value("tokenizer", Json());

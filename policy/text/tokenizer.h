@@ -52,6 +52,8 @@ class Tokenizer {
 /// chat_template.jinja where they exist. Without tokenizer.json one is made from tekken.json, a tiktoken vocabulary or
 /// a sentencepiece BPE model. Throws UsageError naming the file that is missing or broken.
 Tokenizer load_tokenizer(const std::filesystem::path& folder);
+/// Whether the folder has a file that load_tokenizer begins with.
+bool has_tokenizer(const std::filesystem::path& folder);
 Tokenizer tokenizer_from_json(const Json& tokenizer_json, const Json& tokenizer_config);
 
 /// `metadata`: a GGUF file's keys and values as one JSON object (tokenizer.ggml.*, tokenizer.chat_template).

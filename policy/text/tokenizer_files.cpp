@@ -3,6 +3,7 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <span>
 #include <stdexcept>
 #include <utility>
 
@@ -69,11 +70,15 @@ Json sentencepiece_json(const std::string& bytes, const Json& config) {
   return sentencepiece_tokenizer_json(model);
 }
 
+/// Of other kinds than tokenizer.json, the better description first.
+constexpr const char* vocabulary_files[] = {"tekken.json", "qwen.tiktoken", "tiktoken.model", "tokenizer.model",
+                                            "spiece.model"};
+
 /// tokenizer.json made from a vocabulary file of another kind; null when the folder has none.
 Json converted(const fs::path& folder, const Json& config) {
   if (const auto tekken = read_if_there(folder / "tekken.json"))
     return tiktoken_tokenizer_json(read_tekken(parsed(*tekken, folder / "tekken.json")));
-  for (const char* name : {"qwen.tiktoken", "tiktoken.model", "tokenizer.model", "spiece.model"}) {
+  for (const char* name : std::span(vocabulary_files).subspan(1)) {
     const auto bytes = read_if_there(folder / name);
     if (!bytes) continue;
     const bool either = std::string_view(name) == "tokenizer.model", is_sentencepiece = name[0] == 's';
@@ -99,6 +104,11 @@ Tokenizer load_converted(const fs::path& folder, Json config) {
 }
 
 }  // namespace
+
+bool has_tokenizer(const fs::path& folder) {
+  return fs::exists(folder / "tokenizer.json") ||
+         std::ranges::any_of(vocabulary_files, [&](const char* name) { return fs::exists(folder / name); });
+}
 
 Tokenizer load_tokenizer(const fs::path& folder) {
   std::map<std::string, std::string> files;

@@ -1,5 +1,6 @@
 """Writes tests/text/golden/{texts,<tokenizer>,<tokenizer>.ids}.json: small vocabularies trained here with the
-pre-tokenizers of the model families, and the ids and decoded texts that the `tokenizers` package gives.
+pre-tokenizers of the model families, and the ids and decoded texts that the `tokenizers` package gives. A vocabulary
+that is there already stays: the package trains another one each time, as pairs that are equally frequent have no order.
 
 Usage: python generate_tokenizer_goldens.py [golden folder]
 """
@@ -147,8 +148,8 @@ MAPPED = {"\ufb01": "fi", "e\u0301": "é", "\u212b": "Å", "A\u030a": "Å", "½"
           "ｆ": "f", "ｕ": "u", "ｌ": "l", "か\u3099": "が", "…": "...", "İ": "i\u0307", "ß": "ss", "\u0001": ""}
 
 
-def train_sentencepiece(**settings):
-    """A sentencepiece model file, and that model as transformers describes it."""
+def train_sentencepiece(name, **settings):
+    """Writes a sentencepiece model file; that model as transformers describes it."""
     rules = tempfile.NamedTemporaryFile("w", suffix=".tsv")
     for text, mapped in MAPPED.items():
         rules.write(" ".join("%X" % ord(c) for c in text) + "\t" + " ".join("%X" % ord(c) for c in mapped) + "\n")
@@ -167,7 +168,8 @@ def train_sentencepiece(**settings):
         tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
     tokenizer.add_special_tokens([AddedToken(piece.piece, normalized=False, special=True) for piece in proto.pieces if piece.type in (2, 3)])
     tokenizer.add_tokens([AddedToken(piece.piece, normalized=False, special=False) for piece in proto.pieces if piece.type == 4])
-    return file.getvalue(), tokenizer
+    (HERE / f"{name}.model").write_bytes(file.getvalue())
+    return tokenizer
 
 
 def write(name, content):
@@ -178,16 +180,19 @@ def main():
     HERE.mkdir(exist_ok=True)
     corpus = texts()
     write("texts.json", corpus)
-    tokenizers = {name: train_byte_level(name) for name in PRE_TOKENIZERS}
-    tokenizers["llama2"] = train_metaspace(True, "legacy")
-    tokenizers["metaspace_first"] = train_metaspace(False, "first")
-    tokenizers["metaspace_always"] = train_metaspace(False, "always")
-    tokenizers["unigram"] = train_unigram()
-    for name, settings in (("character_map", {"vocab_size": 360}), ("unigram_bytes", {"vocab_size": 600, "byte_fallback": True, "user_defined_symbols": ["<mask>", "word"]})):
-        model, tokenizers[name] = train_sentencepiece(**settings)
-        (HERE / f"{name}.model").write_bytes(model)
-    for name, tokenizer in tokenizers.items():
-        (HERE / f"{name}.json").write_text(json.dumps(json.loads(tokenizer.to_str()), separators=(",", ":")) + "\n")
+    trained = {name: lambda name=name: train_byte_level(name) for name in PRE_TOKENIZERS}
+    trained["llama2"] = lambda: train_metaspace(True, "legacy")
+    trained["metaspace_first"] = lambda: train_metaspace(False, "first")
+    trained["metaspace_always"] = lambda: train_metaspace(False, "always")
+    trained["unigram"] = train_unigram
+    trained["character_map"] = lambda: train_sentencepiece("character_map", vocab_size=360)
+    trained["unigram_bytes"] = lambda: train_sentencepiece("unigram_bytes", vocab_size=600, byte_fallback=True,
+                                                           user_defined_symbols=["<mask>", "word"])
+    for name, train in trained.items():
+        path = HERE / f"{name}.json"
+        if not path.exists():
+            path.write_text(json.dumps(json.loads(train().to_str()), separators=(",", ":")) + "\n")
+        tokenizer = Tokenizer.from_file(str(path))
         ids = [tokenizer.encode(text, add_special_tokens=False).ids for text in corpus]
         draw = random.Random(3)
         size = tokenizer.get_vocab_size()
