@@ -2,36 +2,15 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 
 #include "configs/error.h"
 #include "policy/kernels/philox.h"
+#include "rollout/engine_state.h"
 
 namespace cohort {
 
-struct Engine::Active {
-  Finished result;
-  std::vector<int32_t> blocks;     // of the prompt
-  std::vector<double> block_load;  // [blocks, moe layers · E] tokens of each that each expert received
-  int64_t prefilled = 0;           // prompt tokens passed, or found passed
-  std::vector<float> hidden;       // [D] of the prompt's last row, once it is passed
-  int32_t started = 0, done = 0;   // members
-  bool cancelled = false;
-  const Request& request() const { return result.request; }
-  int64_t prompt_length() const { return int64_t(result.request.prompt.size()); }
-  bool ready() const { return prefilled == prompt_length() && started < result.request.num_completions && !cancelled; }
-};
-
-struct Engine::Slot {
-  Active* active = nullptr;          // null: free
-  std::vector<int32_t> blocks, own;  // block table from position 0, and those that are this slot's alone
-  Completion completion;
-};
-
 namespace {
-
-int64_t blocks_for(int64_t tokens) {
-  return ceil_div(tokens, kKeyBlock);
-}
 
 int64_t plan_blocks(const EngineConfig& config, int64_t max_length) {
   int64_t longest = blocks_for(max_length) + 1;
@@ -40,6 +19,31 @@ int64_t plan_blocks(const EngineConfig& config, int64_t max_length) {
     throw UsageError("kv_cache_tokens is " + std::to_string(config.kv_cache_tokens) +
                      ", one prompt and completion need " + std::to_string((longest + 1) * kKeyBlock));
   return config.kv_cache_tokens / kKeyBlock;
+}
+
+/// The most likely tokens of a row of logits, ties to the lower id.
+std::vector<TokenLogprob> most_likely(const Kernels& kernels, std::span<const float> logits, double temperature,
+                                      int32_t count) {
+  std::vector<int32_t> order(logits.size());
+  std::iota(order.begin(), order.end(), 0);
+  const auto kept = std::ptrdiff_t(std::min(size_t(count), order.size()));
+  std::partial_sort(order.begin(), order.begin() + kept, order.end(), [&](int32_t a, int32_t b) {
+    return logits[size_t(a)] != logits[size_t(b)] ? logits[size_t(a)] > logits[size_t(b)] : a < b;
+  });
+  std::vector<TokenLogprob> top;
+  for (auto id = order.begin(); id != order.begin() + kept; ++id)
+    top.push_back({*id, kernels
+                            .token_statistics(logits.data(), int64_t(logits.size()),
+                                              temperature > 0 ? float(temperature) : 1.0f, *id)
+                            .logprob});
+  return top;
+}
+
+ScoredToken score_token(const Kernels& kernels, std::span<const float> logits, int32_t token, int32_t num_top) {
+  ScoredToken scored{.token = token, .top = most_likely(kernels, logits, 1, num_top)};
+  scored.logprob = kernels.token_statistics(logits.data(), int64_t(logits.size()), 1, token).logprob;
+  for (float logit : logits) scored.rank += logit > logits[size_t(token)];
+  return scored;
 }
 
 }  // namespace
@@ -65,6 +69,7 @@ void Engine::submit(Request request) {
   if (request.num_completions < 1)
     throw UsageError("a request asks for " + std::to_string(request.num_completions) +
                      " completions: at least one is needed");
+  if (request.sampling.max_completion_length < 0) throw std::logic_error("[engine] a budget below 0");
   if (request.prompt.empty()) throw UsageError("a prompt has no tokens: at least one is needed");
   if (length > max_length_)
     throw UsageError("a prompt of " + std::to_string(request.prompt.size()) + " tokens and a budget of " +
@@ -109,38 +114,45 @@ std::optional<Finished> Engine::next_completed() {
   return take_completed();
 }
 
-std::vector<int32_t> Engine::allocate(int64_t count) {
-  std::vector<int32_t> blocks(free_blocks_.end() - count, free_blocks_.end());
-  free_blocks_.resize(free_blocks_.size() - size_t(count));
-  for (int32_t block : blocks) block_users_[size_t(block)] = 1;
-  return blocks;
+/// Every second admission takes the request that has waited longest, so that nobody starves; the others the longest
+/// prompt, so that what takes longest is not begun last.
+std::deque<Request>::iterator Engine::next_waiting() {
+  if (admitted_ % 2 == 0) return waiting_.begin();
+  return std::max_element(waiting_.begin(), waiting_.end(),
+                          [](const Request& a, const Request& b) { return a.prompt.size() < b.prompt.size(); });
 }
 
-void Engine::release(std::span<const int32_t> blocks) {
-  for (int32_t block : blocks)
-    if (--block_users_[size_t(block)] == 0) free_blocks_.push_back(block);
-}
-
-/// Takes requests up while slots stand free beyond those that members of taken-up requests will fill.
+/// Takes requests up while slots stand free beyond those that members of taken-up requests will fill, and memory for
+/// their prompts with a block for whatever runs.
 void Engine::admit() {
-  int64_t open = int64_t(slots_.size()) - num_running();
-  for (auto& active : active_) open -= active->request().num_completions - active->started;
-  while (!waiting_.empty() && (open > 0 || active_.empty())) {
-    int64_t need = blocks_for(int64_t(waiting_.front().prompt.size()));
-    if (int64_t(free_blocks_.size()) < need + blocks_for(max_length_) + 1 && !active_.empty()) return;
-    auto active = std::make_unique<Active>();
-    active->result.request = std::move(waiting_.front());
-    waiting_.pop_front();
-    active->result.completions.resize(size_t(active->request().num_completions));
-    active->result.texts.resize(tokenizer_ ? size_t(active->request().num_completions) : 0);
-    active->result.policy_version = model_.version;
-    active->result.expert_load.assign(
-        size_t(model_.spec.moe_layers() * (model_.spec.moe_layers() ? model_.spec.layers.back().moe.experts : 0)), 0.0);
-    active->blocks = allocate(need);
-    active->block_load.assign(size_t(need) * active->result.expert_load.size(), 0.0);
-    open -= active->request().num_completions;
-    active_.push_back(std::move(active));
+  int64_t open = int64_t(slots_.size()) - num_running(), promised = num_running();
+  for (auto& active : active_) {
+    open -= active->unstarted();
+    if (active->blocks.empty()) promised += blocks_for(active->prompt_length());
   }
+  while (!waiting_.empty() && (open > 0 || active_.empty())) {
+    auto next = next_waiting();
+    const int64_t need = blocks_for(int64_t(next->prompt.size()));
+    if (!active_.empty() && !make_free(promised + need + 1)) return;
+    promised += need, open -= next->num_completions;
+    Request request = std::move(*next);
+    waiting_.erase(next);
+    start_request(std::move(request));
+  }
+}
+
+void Engine::start_request(Request request) {
+  auto active = std::make_unique<Active>();
+  active->order = admitted_++;
+  active->result.request = std::move(request);
+  active->result.completions.resize(size_t(active->request().num_completions));
+  active->result.texts.resize(tokenizer_ ? size_t(active->request().num_completions) : 0);
+  active->result.policy_version = model_.version;
+  const int64_t moe_layers = model_.spec.moe_layers();
+  const size_t width = size_t(moe_layers * (moe_layers ? model_.spec.layers.back().moe.experts : 0));
+  active->result.expert_load.assign(width, 0.0);
+  active->block_load.assign(size_t(blocks_for(active->prompt_length())) * width, 0.0);
+  active_.push_back(std::move(active));
 }
 
 /// Samples the next token of slots whose newest hidden rows lie in state_.hidden_TD at `rows`, or, where that is −1, in
@@ -168,11 +180,24 @@ void Engine::sample(std::span<const int64_t> rows, std::span<Slot* const> slots)
     c.tokens.push_back(choice.token);
     c.logprobs.push_back(choice.logprob);
     c.entropy_sum += choice.entropy;
+    if (request.top_logprobs)
+      slot.top = most_likely(*compute_.kernels, {logits_.data() + n * V, size_t(V)}, request.sampling.temperature,
+                             request.top_logprobs);
   });
   generated_tokens_ += N;
+  settle(slots);
+}
+
+/// Tells what was sampled, and ends what has come to its end.
+void Engine::settle(std::span<Slot* const> slots) {
   for (Slot* slot : slots) {
+    const Completion& c = slot->completion;
+    SampledToken& told = sampled_.emplace_back(SampledToken{
+        slot->active->request().id, c.member, c.tokens.back(), c.logprobs.back(), std::move(slot->top), {}});
     FinishReason reason;
-    if (ends(*slot, reason)) finish(*slot, reason);
+    if (!ends(*slot, reason)) continue;
+    told.finish = reason;
+    finish(*slot, reason);
   }
 }
 
@@ -180,164 +205,204 @@ bool Engine::ends(Slot& slot, FinishReason& reason) {
   const Request& request = slot.active->request();
   const Completion& c = slot.completion;
   reason = FinishReason::stop;
+  if (slot.text && slot.text->push(c.tokens.back())) return true;
   if (std::find(request.stop_ids.begin(), request.stop_ids.end(), c.tokens.back()) != request.stop_ids.end())
     return true;
-  if (tokenizer_ && !request.sampling.stop.empty()) {
-    std::string text = tokenizer_->decode(c.tokens);
-    for (const std::string& stop : request.sampling.stop)
-      if (!stop.empty() && text.find(stop) != std::string::npos) return true;
-  }
   reason = FinishReason::length;
   return int64_t(c.tokens.size()) >= request.sampling.max_completion_length;
-}
-
-/// The text before the first stop string.
-static std::string final_text(const Tokenizer& tokenizer, const Completion& c, const std::vector<std::string>& stops) {
-  std::string text = tokenizer.decode(c.tokens);
-  size_t end = text.size();
-  for (const std::string& stop : stops)
-    if (!stop.empty()) end = std::min(end, text.find(stop));
-  return text.substr(0, end);
 }
 
 void Engine::finish(Slot& slot, FinishReason reason) {
   Active& active = *slot.active;
   size_t member = size_t(slot.completion.member);
   slot.completion.finish = reason;
-  if (tokenizer_)
-    active.result.texts[member] = final_text(*tokenizer_, slot.completion, active.request().sampling.stop);
+  if (tokenizer_) {  // the text before the first stop string
+    std::string text = tokenizer_->decode(slot.completion.tokens);
+    active.result.texts[member] = slot.text ? text.substr(0, slot.text->stop_at()) : text;
+  }
   active.result.completions[member] = std::move(slot.completion);
-  release(slot.own);
+  release(slot.own());
   slot = Slot{};
-  if (++active.done < active.request().num_completions || active.cancelled) return;
-  release(active.blocks);
+  if (++active.done == active.request().num_completions && !active.cancelled) complete(active);
+}
+
+void Engine::complete(Active& active) {
+  keep_prompt(active);
   completed_.push_back(std::move(active.result));
   std::erase_if(active_, [&](auto& a) { return a.get() == &active; });
 }
 
-/// A completion reads the prompt's full blocks where they are, and starts from a copy of the last, partial one.
-static void share_prompt(KvStore& kv, const ModelSpec& spec, const std::vector<int32_t>& prompt, int64_t prompt_length,
-                         std::vector<int32_t>& table, const std::vector<int32_t>& own) {
-  table.assign(prompt.begin(), prompt.begin() + prompt_length / kKeyBlock);
-  table.insert(table.end(), own.begin(), own.end());
-  if (int32_t lanes = int32_t(prompt_length % kKeyBlock)) copy_lanes(kv, spec, {prompt.back(), own.front(), lanes});
+/// Gives the slot to a member that was paused, or to the next one; false where memory lacks.
+bool Engine::start_member(Active& active, Slot& slot) {
+  const bool resumes = !active.paused.empty();
+  Slot member;
+  if (resumes) member = active.paused.front();
+  const int64_t shared = active.prompt_length() / kKeyBlock, running = num_running(),
+                length = active.prompt_length() + std::max<int64_t>(1, int64_t(member.completion.tokens.size())),
+                need = blocks_for(length) - shared;
+  if (!make_free(need + running) && (running || !reserve(need, active.order, -1))) return false;
+  if (resumes) {
+    active.paused.pop_front();
+  } else {
+    member.active = &active;
+    member.completion.member = active.started++;
+    member.completion.seed = active.request().seed;
+    const SamplingConfig& sampling = active.request().sampling;
+    if (tokenizer_ && !sampling.stop.empty()) member.text.emplace(tokenizer_, sampling.stop, sampling.min_tokens);
+  }
+  // A completion reads the prompt's full blocks where they are, and starts from a copy of the last, partial one.
+  const std::vector<int32_t> own = allocate(need);
+  member.shared = shared;
+  member.blocks.assign(active.blocks.begin(), active.blocks.begin() + shared);
+  member.blocks.insert(member.blocks.end(), own.begin(), own.end());
+  if (const auto lanes = int32_t(active.prompt_length() % kKeyBlock))
+    copy_lanes(kv_, model_.spec, {active.blocks.back(), own.front(), lanes});
+  slot = std::move(member);
+  return true;
 }
 
 /// Members of requests whose prompt is passed take the free slots; their first tokens come from its last row.
 void Engine::start_members() {
   std::vector<Slot*> started;
-  for (auto& active : active_)
+  bool has_memory = true;
+  for (auto& active : active_) {
     for (auto& slot : slots_) {
-      if (!active->ready()) break;
+      if (!active->ready() || !has_memory) break;
       if (slot->active) continue;
-      int64_t need = blocks_for(active->prompt_length() + active->request().sampling.max_completion_length) -
-                     active->prompt_length() / kKeyBlock;
-      if (int64_t(free_blocks_.size()) < need) break;
-      slot->active = active.get();
-      slot->own = allocate(need);
-      slot->completion.member = active->started++;
-      slot->completion.seed = active->request().seed;
-      share_prompt(kv_, model_.spec, active->blocks, active->prompt_length(), slot->blocks, slot->own);
-      started.push_back(slot.get());
+      has_memory = start_member(*active, *slot);
+      if (has_memory && slot->completion.tokens.empty()) started.push_back(slot.get());
     }
+    if (!has_memory) break;  // nobody younger takes what it waits for
+  }
   std::vector<int64_t> rows(started.size(), -1);
   sample(rows, started);
 }
 
-/// Takes over the full blocks of the prompt that another request has passed, or passes in this forward: every row of a
-/// forward writes its keys before any row reads them.
-Engine::Adopted Engine::adopt_prefix(Active& active) {
-  const std::vector<int32_t>& prompt = active.request().prompt;
-  Adopted adopted{.active = &active};
-  for (auto& other : active_) {
-    if (other.get() == &active) continue;
-    const std::vector<int32_t>& theirs = other->request().prompt;
-    int64_t limit = std::min(other->prefilled, int64_t(prompt.size()) - 1),
-            same = 0;  // the last row is passed for its hidden state
-    while (same < limit && prompt[size_t(same)] == theirs[size_t(same)]) ++same;
-    if (same / kKeyBlock > adopted.blocks) adopted.blocks = same / kKeyBlock, adopted.owner = other.get();
+void Engine::plan_completions(Plan& plan, int64_t& budget) {
+  for (auto& slot : slots_) {
+    if (!slot->active) continue;
+    const std::vector<int32_t>& tokens = slot->completion.tokens;
+    int64_t count = int64_t(tokens.size()) - slot->passed;
+    if (count > 1) budget -= count = std::min(count, budget);  // it passes again what it had passed before its pause
+    if (!count) continue;
+    plan.spans.push_back({int64_t(plan.tokens.size()), count, int32_t(slot->active->prompt_length() + slot->passed),
+                          slot->blocks.data()});
+    plan.passes.push_back({slot->active, slot.get()});
+    plan.tokens.insert(plan.tokens.end(), tokens.begin() + slot->passed, tokens.begin() + slot->passed + count);
+    repeated_tokens_ += std::clamp<int64_t>(slot->booked - slot->passed, 0, count);
+    slot->passed += count;
+    if (slot->passed < int64_t(tokens.size())) continue;
+    plan.decoding.push_back(slot.get());
+    plan.rows.push_back(int64_t(plan.tokens.size()) - 1);
   }
-  release({active.blocks.data(), size_t(adopted.blocks)});
-  for (int64_t i = 0; i < adopted.blocks; ++i)
-    ++block_users_[size_t(active.blocks[size_t(i)] = adopted.owner->blocks[size_t(i)])];
-  active.prefilled = adopted.blocks * kKeyBlock;
-  return adopted;
 }
 
-/// The experts that a taken-over prefix went through count as if the request had passed it itself.
-void Engine::book(const Adopted& a) {
-  size_t width = a.active->result.expert_load.size();
-  for (size_t i = 0; i < size_t(a.blocks) * width; ++i) {
-    a.active->block_load[i] = a.owner->block_load[i];
-    a.active->result.expert_load[i % width] += a.owner->block_load[i];
+void Engine::plan_prompts(Plan& plan, int64_t& budget) {
+  for (auto& active : active_) {
+    if (!budget) return;
+    if (active->prefilled == active->prompt_length()) continue;
+    if (active->blocks.empty() && !place_prompt(*active, plan)) return;
+    const int64_t begin = active->prefilled, count = std::min(budget, active->prompt_length() - begin);
+    budget -= count;
+    const std::vector<int32_t>& prompt = active->request().prompt;
+    plan.spans.push_back({int64_t(plan.tokens.size()), count, int32_t(begin), active->blocks.data()});
+    plan.passes.push_back({active.get(), nullptr});
+    plan.tokens.insert(plan.tokens.end(), prompt.begin() + begin, prompt.begin() + begin + count);
+    active->prefilled += count;
+    const int64_t first_time = std::max<int64_t>(0, active->prefilled - std::max(begin, active->passed));
+    prompt_tokens_ += first_time, repeated_tokens_ += count - first_time;
+    active->passed = std::max(active->passed, active->prefilled);
   }
 }
 
 bool Engine::step() {
+  sampled_.clear();
   admit();
-  std::vector<int32_t> tokens;
-  std::vector<RowSpan> spans;
-  std::vector<Active*> owners;
-  std::vector<Slot*> decoding;
-  std::vector<int64_t> rows;
-  std::vector<Adopted> adopted;
-  for (auto& slot : slots_) {
-    if (!slot->active) continue;
-    rows.push_back(int64_t(tokens.size()));
-    spans.push_back({int64_t(tokens.size()), 1,
-                     int32_t(slot->active->prompt_length() + int64_t(slot->completion.tokens.size()) - 1),
-                     slot->blocks.data()});
-    owners.push_back(slot->active);
-    decoding.push_back(slot.get());
-    tokens.push_back(slot->completion.tokens.back());
-  }
+  Plan plan;
   int64_t budget = config_.prefill_tokens;
-  for (auto& active : active_) {
-    if (!budget) break;
-    if (active->prefilled == 0) adopted.push_back(adopt_prefix(*active));
-    int64_t count = std::min(budget, active->prompt_length() - active->prefilled);
-    if (!count) continue;
-    budget -= count;
-    const std::vector<int32_t>& prompt = active->request().prompt;
-    spans.push_back({int64_t(tokens.size()), count, int32_t(active->prefilled), active->blocks.data()});
-    owners.push_back(active.get());
-    tokens.insert(tokens.end(), prompt.begin() + active->prefilled, prompt.begin() + active->prefilled + count);
-    active->prefilled += count, prompt_tokens_ += count;
+  make_room(plan);
+  plan_completions(plan, budget);
+  plan_prompts(plan, budget);
+  if (!plan.tokens.empty()) {
+    run(plan);
+    for (const Adopted& adopted : plan.adopted)
+      count_adopted(*adopted.active, adopted.owner->block_load, adopted.blocks);
+    pass_prompts(plan);
+    sample(plan.rows, plan.decoding);
   }
-  if (tokens.empty()) {  // members may still wait for a slot that their siblings' first token freed
-    start_members();
-    return !active_.empty() || !waiting_.empty();
+  start_members();  // they may also wait for a slot that their siblings' first token freed
+  return !plan.tokens.empty() || !active_.empty() || !waiting_.empty();
+}
+
+/// Keeps the last row of prompts that are passed whole.
+void Engine::pass_prompts(const Plan& plan) {
+  for (size_t i = 0; i < plan.spans.size(); ++i) {
+    if (plan.passes[i].slot) continue;
+    Active& active = *plan.passes[i].active;
+    const RowSpan& span = plan.spans[i];
+    if (active.request().prompt_logprobs && !active.counted) score_prompt(active, span);
+    if (span.first_position + span.num_rows < active.prompt_length()) continue;
+    const float* last = state_.hidden_TD.data() + (span.first_row + span.num_rows - 1) * model_.spec.dim;
+    active.hidden.assign(last, last + model_.spec.dim);
+    active.counted = true;
   }
-  run(tokens, spans, owners);
-  for (const Adopted& a : adopted) book(a);
-  for (size_t i = decoding.size(); i < spans.size(); ++i) {
-    Active& active = *owners[i];
-    const float* last = state_.hidden_TD.data() + (spans[i].first_row + spans[i].num_rows - 1) * model_.spec.dim;
-    if (active.prefilled == active.prompt_length()) active.hidden.assign(last, last + model_.spec.dim);
+  std::vector<Active*> over;  // nothing is to be generated
+  for (auto& active : active_)
+    if (active->counted && active->request().sampling.max_completion_length == 0) over.push_back(active.get());
+  for (Active* active : over) {
+    for (int32_t member = 0; member < active->request().num_completions; ++member)
+      active->result.completions[size_t(member)] = {
+          .finish = FinishReason::length, .seed = active->request().seed, .member = member};
+    complete(*active);
   }
-  sample(rows, decoding);
-  start_members();
-  return true;
+}
+
+/// Log-probabilities of the tokens behind the span's rows.
+void Engine::score_prompt(Active& active, const RowSpan& span) {
+  constexpr int64_t kRowsAtOnce = 64;  // of logits in memory
+  const int64_t V = model_.spec.vocab, P = active.prompt_length();
+  std::vector<ScoredToken>& scores = active.result.prompt_scores;
+  scores.resize(size_t(P - 1));
+  const int64_t end = std::min(span.first_position + span.num_rows, P - 1);  // nothing follows the last
+  for (int64_t begin = span.first_position; begin < end; begin += kRowsAtOnce) {
+    const int64_t rows = std::min(kRowsAtOnce, end - begin);
+    logits_.resize(rows * V);
+    const int64_t first_row = span.first_row + begin - span.first_position;
+    logits(model_, compute_, state_.hidden_TD.data() + first_row * model_.spec.dim, nullptr, rows, logits_.data());
+    compute_.pool.parallel_for(rows, [&](int64_t n) {
+      scores[size_t(begin + n)] =
+          score_token(*compute_.kernels, {logits_.data() + n * V, size_t(V)},
+                      active.request().prompt[size_t(begin + n + 1)], *active.request().prompt_logprobs);
+    });
+  }
 }
 
 /// The forward, and the tokens that each expert received, booked on the requests whose rows they were.
-void Engine::run(std::span<const int32_t> tokens, std::span<const RowSpan> spans, std::span<Active* const> owners) {
+void Engine::run(const Plan& plan) {
   int64_t choices = 0, experts = 0;
   for (const LayerSpec& layer : model_.spec.layers)
     if (!layer.dense_dim) choices += layer.moe.top_k, experts = layer.moe.experts;
-  routing_.resize(tokens.size() * size_t(choices));
-  forward(model_, compute_, {tokens, spans, {}}, kv_, false, state_, routing_);
-  if (!choices) return;
-  int64_t top_k = choices / model_.spec.moe_layers();
-  for (size_t i = 0; i < spans.size(); ++i)
-    for (int64_t n = spans[i].first_row * choices; n < (spans[i].first_row + spans[i].num_rows) * choices; ++n) {
-      Active& owner = *owners[i];
-      int64_t position = spans[i].first_position + n / choices - spans[i].first_row,
-              expert = n % choices / top_k * experts + routing_[size_t(n)];
-      owner.result.expert_load[size_t(expert)] += 1;
-      if (position < owner.prompt_length())
-        owner.block_load[size_t(position / kKeyBlock) * owner.result.expert_load.size() + size_t(expert)] += 1;
-    }
+  routing_.resize(plan.tokens.size() * size_t(choices));
+  forward(model_, compute_, {plan.tokens, plan.spans, {}}, kv_, false, state_, routing_);
+  for (size_t i = 0; i < plan.spans.size(); ++i) {
+    if (choices) count_experts(plan, i, choices, experts);
+    if (Slot* slot = plan.passes[i].slot) slot->booked = std::max(slot->booked, slot->passed);
+  }
+}
+
+/// Rows that are passed again were counted when they were passed first.
+void Engine::count_experts(const Plan& plan, size_t i, int64_t choices, int64_t experts) {
+  const RowSpan& span = plan.spans[i];
+  const auto [active, slot] = plan.passes[i];
+  const int64_t top_k = choices / model_.spec.moe_layers(), P = active->prompt_length();
+  std::vector<double>& load = active->result.expert_load;
+  for (int64_t n = span.first_row * choices; n < (span.first_row + span.num_rows) * choices; ++n) {
+    const int64_t position = span.first_position + n / choices - span.first_row,
+                  expert = n % choices / top_k * experts + routing_[size_t(n)];
+    if (slot ? position < P + slot->booked : active->counted) continue;
+    load[size_t(expert)] += 1;
+    if (position < P) active->block_load[size_t(position / kKeyBlock) * load.size() + size_t(expert)] += 1;
+  }
 }
 
 }  // namespace cohort
