@@ -2,6 +2,7 @@
 // Order: temperature, top_k, top_p (renormalised; the token that crosses is kept), min_p.
 #pragma once
 #include <cstdint>
+#include <map>
 #include <span>
 #include <string>
 #include <vector>
@@ -19,6 +20,9 @@ struct SamplingConfig {
   int32_t max_completion_length = 512;  // tokens
   int32_t min_tokens = 0;               // stop tokens are not chosen before
   std::vector<std::string> stop;        // a completion ends once its text holds one of these
+  double repetition_penalty = 1.0;      // 1: none
+  double presence_penalty = 0.0, frequency_penalty = 0.0;
+  std::map<int32_t, double> logit_bias;  // by token id
 };
 template <class V>
 void visit_fields(V& v, SamplingConfig& c) {
