@@ -205,22 +205,39 @@ void add_eval(CLI::App& app) {
   verb->callback([o] { run_eval(*o); });
 }
 
+void add_model_options(CLI::App& verb, ServiceOptions& o) {
+  verb.add_option("--served-model-name", o.name, "in /v1/models and the field model; default: the reference");
+  verb.add_option("--max-slots", o.engine.max_slots, "completions decoded at once")
+      ->capture_default_str()
+      ->check(at_least_one());
+  verb.add_option("--max-model-len", o.max_model_len, "longest prompt and completion in tokens; 0: the model's context")
+      ->check(whole_number());
+  verb.add_option("--kv-cache-tokens", o.engine.kv_cache_tokens,
+                  "tokens of the key/value cache; 0: as many as the slots need or a sixteenth of the memory holds")
+      ->check(whole_number());
+  verb.add_flag("--allow-reload", o.allow_reload, "POST /reload: weights from a folder");
+  verb.add_flag("--bf16", o.bf16, "weights in bfloat16");
+}
+
 void add_serve(CLI::App& app) {
   auto o = std::make_shared<ServeConfig>();
   o->code.max_running = usable_cores();
-  CLI::App* verb = app.add_subcommand("serve", "HTTP service: the code sandbox (a model: not available yet)");
-  verb->add_option("-m,--model", o->model, "OpenAI's routes for a model: not available yet");
+  CLI::App* verb =
+      app.add_subcommand("serve", "HTTP service: a model behind OpenAI's routes, the code sandbox, or both");
+  verb->add_option("-m,--model", o->model, "an HF folder, a .gguf file, or init:CONFIG.json?seed=N");
   verb->add_flag("--sandbox", o->sandbox, "POST /run_code in SandboxFusion's form: python, cpp, java");
   verb->add_option("--host", o->server.host, "address to listen on")->capture_default_str();
   verb->add_option("--port", o->server.port, "0: any free one")->capture_default_str()->check(CLI::Range(0, 65535));
   verb->add_option("--api-key-file", o->api_key_file, "keys, one a line: all but /health want one");
   verb->add_flag("--insecure", o->insecure, "an address that other machines reach, without a key");
+  add_model_options(*verb, o->service);
+  verb->add_option("--threads", o->threads, "of the model; 0: all usable cores")->check(CLI::Range(0, 1024));
   verb->add_option("--workers", o->code.max_running, "programs run at once; default: the cores")
       ->check(CLI::Range(1, 1024));
-  verb->add_option("--max-waiting", o->code.max_waiting, "requests in line; those beyond are answered 429")
-      ->capture_default_str()
+  verb->add_option("--max-waiting", o->max_waiting,
+                   "requests in line, those beyond are answered 429; default: 1024 prompts, 64 programs")
       ->check(CLI::Range(1, 100000));
-  verb->footer("Example:\n  cohort serve --sandbox --port 8080");
+  verb->footer("Example:\n  cohort serve -m 'init:configs/models/demo-moe.json?seed=1' --sandbox --port 8080");
   verb->callback([o] { serve(*o); });
 }
 

@@ -39,8 +39,8 @@ std::vector<TokenLogprob> most_likely(const Kernels& kernels, std::span<const fl
   return top;
 }
 
-ScoredToken score_token(const Kernels& kernels, std::span<const float> logits, int32_t token, int32_t num_top) {
-  ScoredToken scored{.token = token, .top = most_likely(kernels, logits, 1, num_top)};
+ComparedToken score_token(const Kernels& kernels, std::span<const float> logits, int32_t token, int32_t num_top) {
+  ComparedToken scored{.token = token, .top = most_likely(kernels, logits, 1, num_top)};
   scored.logprob = kernels.token_statistics(logits.data(), int64_t(logits.size()), 1, token).logprob;
   for (float logit : logits) scored.rank += logit > logits[size_t(token)];
   return scored;
@@ -55,11 +55,11 @@ Engine::Engine(const CausalLM& model, const Compute& compute, const Tokenizer* t
       tokenizer_(tokenizer),
       config_(config),
       max_length_(max_length),
-      kv_(model.spec, plan_blocks(config, max_length), false) {
+      kv_(model.spec, plan_blocks(config, max_length), false, false) {
   if (max_length > model.rope_positions)
     throw std::logic_error("[engine] the rope table is shorter than max_length: call extend_rope first");
   for (int64_t b = kv_.num_blocks; b-- > 0;) free_blocks_.push_back(int32_t(b));
-  block_users_.resize(size_t(kv_.num_blocks));
+  block_users_.resize(size_t(kv_.num_blocks)), block_cleared_.resize(size_t(kv_.num_blocks));
   for (int32_t i = 0; i < config.max_slots; ++i) slots_.push_back(std::make_unique<Slot>());
 }
 Engine::~Engine() = default;
@@ -192,8 +192,13 @@ void Engine::sample(std::span<const int64_t> rows, std::span<Slot* const> slots)
 void Engine::settle(std::span<Slot* const> slots) {
   for (Slot* slot : slots) {
     const Completion& c = slot->completion;
-    SampledToken& told = sampled_.emplace_back(SampledToken{
-        slot->active->request().id, c.member, c.tokens.back(), c.logprobs.back(), std::move(slot->top), {}});
+    const Active& active = *slot->active;
+    SampledToken& told = sampled_.emplace_back(SampledToken{.id = active.request().id,
+                                                            .member = c.member,
+                                                            .token = c.tokens.back(),
+                                                            .logprob = c.logprobs.back(),
+                                                            .top = std::move(slot->top),
+                                                            .policy_version = active.result.policy_version});
     FinishReason reason;
     if (!ends(*slot, reason)) continue;
     told.finish = reason;
@@ -361,7 +366,7 @@ void Engine::pass_prompts(const Plan& plan) {
 void Engine::score_prompt(Active& active, const RowSpan& span) {
   constexpr int64_t kRowsAtOnce = 64;  // of logits in memory
   const int64_t V = model_.spec.vocab, P = active.prompt_length();
-  std::vector<ScoredToken>& scores = active.result.prompt_scores;
+  std::vector<ComparedToken>& scores = active.result.prompt_scores;
   scores.resize(size_t(P - 1));
   const int64_t end = std::min(span.first_position + span.num_rows, P - 1);  // nothing follows the last
   for (int64_t begin = span.first_position; begin < end; begin += kRowsAtOnce) {

@@ -47,7 +47,7 @@ struct TokenLogprob {
 };
 
 /// A token among the others that might have stood in its place.
-struct ScoredToken {
+struct ComparedToken {
   int32_t token = 0;
   float logprob = 0;
   int32_t rank = 1;               // 1: the most likely
@@ -61,6 +61,7 @@ struct SampledToken {
   float logprob = 0;
   std::vector<TokenLogprob> top;       // [Request::top_logprobs]
   std::optional<FinishReason> finish;  // of the member's last token
+  int64_t policy_version = 0;
 };
 
 struct Finished {
@@ -69,7 +70,7 @@ struct Finished {
   std::vector<std::string> texts;       // decoded, special tokens and stop strings left out; empty without a tokenizer
   std::vector<double> expert_load;      // [moe layers · E]
   int64_t policy_version = 0;
-  std::vector<ScoredToken> prompt_scores;  // [P − 1] of the prompt's tokens from the second on, at temperature 1
+  std::vector<ComparedToken> prompt_scores;  // [P − 1] of the prompt's tokens from the second on, at temperature 1
 };
 
 class Engine {
@@ -168,6 +169,7 @@ class Engine {
   int64_t max_length_;
   KvStore kv_;
   std::vector<int32_t> free_blocks_, block_users_;  // [num_blocks] prompts and completions that hold a block
+  std::vector<uint8_t> block_cleared_;              // [num_blocks] whether it was ever used
   std::deque<Request> waiting_;
   std::vector<std::unique_ptr<Active>> active_;  // in the order of their admission
   std::vector<std::unique_ptr<Slot>> slots_;

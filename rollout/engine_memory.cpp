@@ -8,7 +8,11 @@ namespace cohort {
 std::vector<int32_t> Engine::allocate(int64_t count) {
   std::vector<int32_t> blocks(free_blocks_.end() - count, free_blocks_.end());
   free_blocks_.resize(free_blocks_.size() - size_t(count));
-  for (int32_t block : blocks) block_users_[size_t(block)] = 1;
+  for (int32_t block : blocks) {
+    block_users_[size_t(block)] = 1;
+    if (!block_cleared_[size_t(block)]) kv_.clear_block(block);
+    block_cleared_[size_t(block)] = 1;
+  }
   return blocks;
 }
 

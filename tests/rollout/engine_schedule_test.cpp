@@ -48,8 +48,8 @@ struct Policy {
   }
 };
 
-bool same_scores(const std::vector<ScoredToken>& a, const std::vector<ScoredToken>& b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const ScoredToken& x, const ScoredToken& y) {
+bool same_scores(const std::vector<ComparedToken>& a, const std::vector<ComparedToken>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const ComparedToken& x, const ComparedToken& y) {
     return x.token == y.token && x.logprob == y.logprob && x.rank == y.rank && x.top.size() == y.top.size() &&
            x.top[1].token == y.top[1].token && x.top[1].logprob == y.top[1].logprob;
   });
@@ -215,7 +215,7 @@ TEST(EngineSchedule, ABudgetOfNothingPassesThePromptAlone) {
   EXPECT_EQ(finished.completions[2].finish, FinishReason::length);
   ASSERT_EQ(finished.prompt_scores.size(), 19u);
   for (size_t i = 0; i < 19; ++i) {
-    const ScoredToken& score = finished.prompt_scores[i];
+    const ComparedToken& score = finished.prompt_scores[i];
     EXPECT_EQ(score.token, finished.request.prompt[i + 1]);
     EXPECT_EQ(score.rank == 1, score.top[0].token == score.token);
     EXPECT_GE(score.top[0].logprob, score.logprob);
