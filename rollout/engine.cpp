@@ -1,6 +1,7 @@
 #include "rollout/engine.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 
 #include "configs/error.h"
@@ -74,6 +75,7 @@ void Engine::submit(Request request) {
     if (id < 0 || id >= model_.spec.vocab)
       throw UsageError("prompt token " + std::to_string(id) + " is outside the vocabulary of " +
                        std::to_string(model_.spec.vocab));
+  expect_in_vocabulary(request.sampling, model_.spec.vocab);
   waiting_.push_back(std::move(request));
 }
 
@@ -148,7 +150,7 @@ void Engine::admit() {
 void Engine::sample(std::span<const int64_t> rows, std::span<Slot* const> slots) {
   int64_t N = int64_t(slots.size()), D = model_.spec.dim, V = model_.spec.vocab;
   if (!N) return;
-  scratch_.resize(N * (D + V));
+  scratch_.resize(N * D);
   logits_.resize(N * V);
   for (int64_t n = 0; n < N; ++n) {
     const float* hidden =
@@ -156,18 +158,23 @@ void Engine::sample(std::span<const int64_t> rows, std::span<Slot* const> slots)
     std::memcpy(scratch_.data() + n * D, hidden, sizeof(float) * size_t(D));
   }
   logits(model_, compute_, scratch_.data(), nullptr, N, logits_.data());
-  compute_.pool.parallel_for(N, [&](int64_t n) {
-    Slot& slot = *slots[size_t(n)];
-    const Request& request = slot.active->request();
-    Completion& c = slot.completion;
-    bool too_short = int64_t(c.tokens.size()) < request.sampling.min_tokens;
+  const auto choose = [&](int64_t n, SamplerScratch& scratch) {
+    const Request& request = slots[size_t(n)]->active->request();
+    Completion& c = slots[size_t(n)]->completion;
+    SamplingContext context{.prompt = request.prompt, .completion = c.tokens};
+    if (int64_t(c.tokens.size()) < request.sampling.min_tokens) context.banned = request.stop_ids;
     float uniform = token_uniform(request.seed, uint32_t(c.member), uint32_t(c.tokens.size()));
-    Choice choice = choose_token(*compute_.kernels, {logits_.data() + n * V, size_t(V)}, request.sampling,
-                                 too_short ? std::span<const int32_t>(request.stop_ids) : std::span<const int32_t>(),
-                                 uniform, {scratch_.data() + N * D + n * V, size_t(V)});
+    Choice choice = choose_token(*compute_.kernels, {logits_.data() + n * V, size_t(V)}, request.sampling, context,
+                                 uniform, scratch);
     c.tokens.push_back(choice.token);
     c.logprobs.push_back(choice.logprob);
     c.entropy_sum += choice.entropy;
+    if (request.sampling.keep_sampling_mask) c.kept.add(scratch.kept);
+  };
+  samplers_.resize(size_t(compute_.pool.num_threads()));
+  std::atomic<int64_t> next = 0;
+  compute_.pool.parallel_for(std::min(N, int64_t(samplers_.size())), [&](int64_t thread) {
+    for (int64_t n; (n = next.fetch_add(1)) < N;) choose(n, samplers_[size_t(thread)]);
   });
   generated_tokens_ += N;
   for (Slot* slot : slots) {

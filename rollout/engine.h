@@ -99,6 +99,7 @@ class Engine {
   std::deque<Finished> completed_;
   ForwardState state_;
   Buffer logits_, scratch_;
+  std::vector<SamplerScratch> samplers_;  // one for each thread
   std::vector<uint16_t> routing_;
   int64_t generated_tokens_ = 0, prompt_tokens_ = 0;
 };
