@@ -79,12 +79,14 @@ std::vector<Group> collect(Engine& engine, const CausalLM& model, const Tokenize
         continue;
       }
     }
+    std::vector<int32_t> stop_ids = model.spec.stop_ids;
+    stop_ids.insert(stop_ids.end(), job.sampling.stop_token_ids.begin(), job.sampling.stop_token_ids.end());
     engine.submit({.id = int64_t(i),
                    .prompt = std::move(prompt),
                    .num_completions = job.num_generations,
                    .seed = seed,
                    .sampling = job.sampling,
-                   .stop_ids = model.spec.stop_ids});
+                   .stop_ids = std::move(stop_ids)});
   }
   while (std::optional<Finished> finished = engine.next_completed()) {
     int64_t i = finished->request.id;

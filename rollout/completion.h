@@ -14,11 +14,21 @@ namespace cohort {
 enum class FinishReason { stop, length, abort };
 const char* to_string(FinishReason reason);
 
+/// For each token of a completion the ids that it was chosen from, ascending; none: nothing was cut there.
+struct KeptSets {
+  std::vector<int64_t> begin;  // [R+1] in ids; empty: nothing was cut anywhere, or sets were not asked for
+  std::vector<int32_t> ids;
+  void add(std::span<const int32_t> set);  // of the next token
+  std::span<const int32_t> of(size_t token) const;
+  bool operator==(const KeptSets&) const = default;
+};
+
 struct Completion {
   std::vector<int32_t> tokens;     // [R] ids, stop token included
   std::vector<float> logprobs;     // [R] log p(token) under the weights and temperature that sampled it
   std::vector<uint8_t> loss_mask;  // [R] 0 for tokens the policy did not choose; empty: all 1
   std::vector<int32_t> versions;   // [R] policy version of each token; empty: the group's
+  KeptSets kept;                   // with keep_sampling_mask
   double entropy_sum = 0;          // nats, over the tokens; 0: not known
   FinishReason finish = FinishReason::stop;
   uint64_t seed = 0;   // of the random stream that chose the tokens,

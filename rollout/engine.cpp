@@ -1,12 +1,14 @@
 #include "rollout/engine.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <numeric>
 
 #include "configs/error.h"
 #include "policy/kernels/philox.h"
 #include "rollout/engine_state.h"
+#include "rollout/guess.h"
 
 namespace cohort {
 
@@ -79,6 +81,7 @@ void Engine::submit(Request request) {
     if (id < 0 || id >= model_.spec.vocab)
       throw UsageError("prompt token " + std::to_string(id) + " is outside the vocabulary of " +
                        std::to_string(model_.spec.vocab));
+  expect_in_vocabulary(request.sampling, model_.spec.vocab);
   waiting_.push_back(std::move(request));
 }
 
@@ -155,66 +158,106 @@ void Engine::start_request(Request request) {
   active_.push_back(std::move(active));
 }
 
-/// Samples the next token of slots whose newest hidden rows lie in state_.hidden_TD at `rows`, or, where that is −1, in
-/// their request's `hidden`.
-void Engine::sample(std::span<const int64_t> rows, std::span<Slot* const> slots) {
-  int64_t N = int64_t(slots.size()), D = model_.spec.dim, V = model_.spec.vocab;
-  if (!N) return;
-  scratch_.resize(N * (D + V));
-  logits_.resize(N * V);
-  for (int64_t n = 0; n < N; ++n) {
-    const float* hidden =
-        rows[size_t(n)] < 0 ? slots[size_t(n)]->active->hidden.data() : state_.hidden_TD.data() + rows[size_t(n)] * D;
-    std::memcpy(scratch_.data() + n * D, hidden, sizeof(float) * size_t(D));
+/// Logits of the rows that tokens are sampled from: those of a decoding slot and of the guesses behind it, or the last
+/// one of its request's prompt. Returns where those of each slot begin.
+std::vector<int64_t> Engine::compute_logits(std::span<const Decoding> decoding) {
+  const int64_t D = model_.spec.dim;
+  std::vector<int64_t> first;
+  int64_t N = 0;
+  for (const Decoding& d : decoding) first.push_back(N), N += 1 + d.guesses;
+  scratch_.resize(N * D);
+  logits_.resize(N * model_.spec.vocab);
+  for (size_t i = 0; i < decoding.size(); ++i) {
+    const Decoding& d = decoding[i];
+    const float* hidden = d.row < 0 ? d.slot->active->hidden.data() : state_.hidden_TD.data() + d.row * D;
+    std::memcpy(scratch_.data() + first[i] * D, hidden, sizeof(float) * size_t((1 + d.guesses) * D));
   }
   logits(model_, compute_, scratch_.data(), nullptr, N, logits_.data());
-  compute_.pool.parallel_for(N, [&](int64_t n) {
-    Slot& slot = *slots[size_t(n)];
-    const Request& request = slot.active->request();
-    Completion& c = slot.completion;
-    bool too_short = int64_t(c.tokens.size()) < request.sampling.min_tokens;
-    float uniform = token_uniform(request.seed, uint32_t(c.member), uint32_t(c.tokens.size()));
-    Choice choice = choose_token(*compute_.kernels, {logits_.data() + n * V, size_t(V)}, request.sampling,
-                                 too_short ? std::span<const int32_t>(request.stop_ids) : std::span<const int32_t>(),
-                                 uniform, {scratch_.data() + N * D + n * V, size_t(V)});
-    c.tokens.push_back(choice.token);
-    c.logprobs.push_back(choice.logprob);
-    c.entropy_sum += choice.entropy;
-    if (request.top_logprobs)
-      slot.top = most_likely(*compute_.kernels, {logits_.data() + n * V, size_t(V)}, request.sampling.temperature,
-                             request.top_logprobs);
+  return first;
+}
+
+/// The slot's next token, from a row of logits.
+void Engine::choose(Slot& slot, std::span<float> row, SamplerScratch& scratch) {
+  const Request& request = slot.active->request();
+  Completion& c = slot.completion;
+  SamplingContext context{.prompt = request.prompt, .completion = c.tokens};
+  if (int64_t(c.tokens.size()) < request.sampling.min_tokens) context.banned = request.stop_ids;
+  const float uniform = token_uniform(request.seed, uint32_t(c.member), uint32_t(c.tokens.size()));
+  const Choice choice = choose_token(*compute_.kernels, row, request.sampling, context, uniform, scratch);
+  c.tokens.push_back(choice.token);
+  c.logprobs.push_back(choice.logprob);
+  c.entropy_sum += choice.entropy;
+  if (request.sampling.keep_sampling_mask) c.kept.add(scratch.kept);
+  ++slot.fresh;
+  if (request.top_logprobs)
+    slot.top.push_back(most_likely(*compute_.kernels, row, request.sampling.temperature, request.top_logprobs));
+}
+
+/// Samples from the slots' newest rows, and on from the rows behind guesses as long as these are what was sampled.
+void Engine::sample(std::span<const Decoding> decoding, std::span<const int32_t> passed_tokens) {
+  if (decoding.empty()) return;
+  const int64_t V = model_.spec.vocab;
+  const std::vector<int64_t> first = compute_logits(decoding);
+  const auto sample_slot = [&](size_t i, SamplerScratch& scratch) {
+    const Decoding& d = decoding[i];
+    for (int64_t guess = 0;; ++guess) {
+      choose(*d.slot, {logits_.data() + (first[i] + guess) * V, size_t(V)}, scratch);
+      d.slot->over = ends(*d.slot);
+      if (d.slot->over || guess == d.guesses) return;
+      if (d.slot->completion.tokens.back() != passed_tokens[size_t(d.row + 1 + guess)]) return;
+      ++d.slot->passed;
+    }
+  };
+  samplers_.resize(size_t(compute_.pool.num_threads()));
+  std::atomic<size_t> next = 0;
+  compute_.pool.parallel_for(std::min(int64_t(decoding.size()), int64_t(samplers_.size())), [&](int64_t thread) {
+    for (size_t i; (i = next.fetch_add(1)) < decoding.size();) sample_slot(i, samplers_[size_t(thread)]);
   });
-  generated_tokens_ += N;
-  settle(slots);
+  for (const Decoding& d : decoding) {
+    generated_tokens_ += d.slot->fresh, guessed_tokens_ += d.guesses, right_guesses_ += d.slot->fresh - 1;
+    if (d.guesses) trust(*d.slot, d.guesses);
+  }
+}
+
+/// How far ahead is guessed next: one token more after guesses that were right, none for a while after misses.
+void Engine::trust(Slot& slot, int64_t guesses) {
+  constexpr int32_t kRest = 8;  // tokens
+  const int64_t right = slot.fresh - 1;
+  slot.misses = right ? 0 : slot.misses + 1;
+  slot.trusted = int32_t(right == guesses ? guesses + 2 : right + 1);
+  if (slot.misses == 3) slot.misses = 0, slot.rest = kRest;
 }
 
 /// Tells what was sampled, and ends what has come to its end.
-void Engine::settle(std::span<Slot* const> slots) {
-  for (Slot* slot : slots) {
-    const Completion& c = slot->completion;
-    const Active& active = *slot->active;
-    SampledToken& told = sampled_.emplace_back(SampledToken{.id = active.request().id,
-                                                            .member = c.member,
-                                                            .token = c.tokens.back(),
-                                                            .logprob = c.logprobs.back(),
-                                                            .top = std::move(slot->top),
-                                                            .policy_version = active.result.policy_version});
-    FinishReason reason;
-    if (!ends(*slot, reason)) continue;
-    told.finish = reason;
-    finish(*slot, reason);
+void Engine::settle(std::span<const Decoding> decoding) {
+  for (const Decoding& d : decoding) {
+    Slot& slot = *d.slot;
+    const Completion& c = slot.completion;
+    const Active& active = *slot.active;
+    const auto begin = c.tokens.size() - size_t(slot.fresh);
+    for (size_t i = begin; i < c.tokens.size(); ++i) {
+      SampledToken& told = sampled_.emplace_back(SampledToken{.id = active.request().id,
+                                                              .member = c.member,
+                                                              .token = c.tokens[i],
+                                                              .logprob = c.logprobs[i],
+                                                              .policy_version = active.result.policy_version});
+      if (!slot.top.empty()) told.top = std::move(slot.top[i - begin]);
+      if (i + 1 == c.tokens.size()) told.finish = slot.over;
+    }
+    slot.fresh = 0, slot.top.clear();
+    if (slot.over) finish(slot, *slot.over);
   }
 }
 
-bool Engine::ends(Slot& slot, FinishReason& reason) {
+/// Why the completion ends with its newest token; none: it goes on.
+std::optional<FinishReason> Engine::ends(Slot& slot) {
   const Request& request = slot.active->request();
   const Completion& c = slot.completion;
-  reason = FinishReason::stop;
-  if (slot.text && slot.text->push(c.tokens.back())) return true;
+  if (slot.text && slot.text->push(c.tokens.back())) return FinishReason::stop;
   if (std::find(request.stop_ids.begin(), request.stop_ids.end(), c.tokens.back()) != request.stop_ids.end())
-    return true;
-  reason = FinishReason::length;
-  return int64_t(c.tokens.size()) >= request.sampling.max_completion_length;
+    return FinishReason::stop;
+  if (int64_t(c.tokens.size()) >= request.sampling.max_completion_length) return FinishReason::length;
+  return std::nullopt;
 }
 
 void Engine::finish(Slot& slot, FinishReason reason) {
@@ -268,22 +311,23 @@ bool Engine::start_member(Active& active, Slot& slot) {
 
 /// Members of requests whose prompt is passed take the free slots; their first tokens come from its last row.
 void Engine::start_members() {
-  std::vector<Slot*> started;
+  std::vector<Decoding> started;
   bool has_memory = true;
   for (auto& active : active_) {
     for (auto& slot : slots_) {
       if (!active->ready() || !has_memory) break;
       if (slot->active) continue;
       has_memory = start_member(*active, *slot);
-      if (has_memory && slot->completion.tokens.empty()) started.push_back(slot.get());
+      if (has_memory && slot->completion.tokens.empty()) started.push_back({slot.get()});
     }
     if (!has_memory) break;  // nobody younger takes what it waits for
   }
-  std::vector<int64_t> rows(started.size(), -1);
-  sample(rows, started);
+  sample(started, {});
+  settle(started);
 }
 
 void Engine::plan_completions(Plan& plan, int64_t& budget) {
+  const int64_t most_guesses = guesses_each();
   for (auto& slot : slots_) {
     if (!slot->active) continue;
     const std::vector<int32_t>& tokens = slot->completion.tokens;
@@ -297,9 +341,40 @@ void Engine::plan_completions(Plan& plan, int64_t& budget) {
     repeated_tokens_ += std::clamp<int64_t>(slot->booked - slot->passed, 0, count);
     slot->passed += count;
     if (slot->passed < int64_t(tokens.size())) continue;
-    plan.decoding.push_back(slot.get());
-    plan.rows.push_back(int64_t(plan.tokens.size()) - 1);
+    plan.decoding.push_back({slot.get(), int64_t(plan.tokens.size()) - 1});
+    if (count > 1 || !most_guesses) continue;
+    const std::vector<int32_t> guesses = guess(*slot, most_guesses);
+    plan.decoding.back().guesses = int64_t(guesses.size());
+    plan.spans.back().num_rows += int64_t(guesses.size());
+    plan.tokens.insert(plan.tokens.end(), guesses.begin(), guesses.end());
   }
+}
+
+/// Tokens guessed ahead of every completion: as many as rows cost little more than the weights that they read.
+int64_t Engine::guesses_each() const {
+  constexpr int64_t kCheapRows = 8;
+  const int64_t running = num_running();
+  const bool has_prompts = std::any_of(active_.begin(), active_.end(),
+                                       [](const auto& active) { return active->prefilled < active->prompt_length(); });
+  if (!running || has_prompts) return 0;
+  return std::clamp<int64_t>(kCheapRows / running - 1, 0, config_.speculative_tokens);
+}
+
+/// What may follow the slot's tokens, as far as its budget and free memory go.
+std::vector<int32_t> Engine::guess(Slot& slot, int64_t most) {
+  if (slot.rest) return --slot.rest, std::vector<int32_t>();
+  const Active& active = *slot.active;
+  const int64_t length = active.prompt_length() + int64_t(slot.completion.tokens.size());
+  most = std::min<int64_t>(
+      {most, slot.trusted, active.prompt_length() + active.request().sampling.max_completion_length - length - 1});
+  if (most <= 0) return {};
+  std::vector<int32_t> guesses = guess_next(active.request().prompt, slot.completion.tokens, active.request().drafts,
+                                            size_t(slot.completion.member), size_t(most));
+  const int64_t need = blocks_for(length + int64_t(guesses.size())) - int64_t(slot.blocks.size());
+  if (need > 0 && int64_t(free_blocks_.size()) < need + num_running()) return {};
+  const std::vector<int32_t> more = allocate(std::max<int64_t>(0, need));
+  slot.blocks.insert(slot.blocks.end(), more.begin(), more.end());
+  return guesses;
 }
 
 void Engine::plan_prompts(Plan& plan, int64_t& budget) {
@@ -330,10 +405,12 @@ bool Engine::step() {
   plan_prompts(plan, budget);
   if (!plan.tokens.empty()) {
     run(plan);
+    sample(plan.decoding, plan.tokens);
+    count_experts(plan);
     for (const Adopted& adopted : plan.adopted)
       count_adopted(*adopted.active, adopted.owner->block_load, adopted.blocks);
     pass_prompts(plan);
-    sample(plan.rows, plan.decoding);
+    settle(plan.decoding);
   }
   start_members();  // they may also wait for a slot that their siblings' first token freed
   return !plan.tokens.empty() || !active_.empty() || !waiting_.empty();
@@ -382,29 +459,32 @@ void Engine::score_prompt(Active& active, const RowSpan& span) {
   }
 }
 
-/// The forward, and the tokens that each expert received, booked on the requests whose rows they were.
 void Engine::run(const Plan& plan) {
-  int64_t choices = 0, experts = 0;
-  for (const LayerSpec& layer : model_.spec.layers)
-    if (!layer.dense_dim) choices += layer.moe.top_k, experts = layer.moe.experts;
+  int64_t choices = 0;
+  for (const LayerSpec& layer : model_.spec.layers) choices += layer.dense_dim ? 0 : layer.moe.top_k;
   routing_.resize(plan.tokens.size() * size_t(choices));
   forward(model_, compute_, {plan.tokens, plan.spans, {}}, kv_, false, state_, routing_);
+}
+
+/// The tokens that each expert received, on the requests whose rows they were; not those of wrong guesses.
+void Engine::count_experts(const Plan& plan) {
   for (size_t i = 0; i < plan.spans.size(); ++i) {
-    if (choices) count_experts(plan, i, choices, experts);
+    if (!routing_.empty()) count_experts(plan.spans[i], plan.passes[i]);
     if (Slot* slot = plan.passes[i].slot) slot->booked = std::max(slot->booked, slot->passed);
   }
 }
 
 /// Rows that are passed again were counted when they were passed first.
-void Engine::count_experts(const Plan& plan, size_t i, int64_t choices, int64_t experts) {
-  const RowSpan& span = plan.spans[i];
-  const auto [active, slot] = plan.passes[i];
-  const int64_t top_k = choices / model_.spec.moe_layers(), P = active->prompt_length();
+void Engine::count_experts(const RowSpan& span, const Pass& pass) {
+  const auto [active, slot] = pass;
+  const int64_t moe_layers = model_.spec.moe_layers(), top_k = model_.spec.layers.back().moe.top_k,
+                choices = moe_layers * top_k, experts = model_.spec.layers.back().moe.experts,
+                P = active->prompt_length();
   std::vector<double>& load = active->result.expert_load;
   for (int64_t n = span.first_row * choices; n < (span.first_row + span.num_rows) * choices; ++n) {
     const int64_t position = span.first_position + n / choices - span.first_row,
                   expert = n % choices / top_k * experts + routing_[size_t(n)];
-    if (slot ? position < P + slot->booked : active->counted) continue;
+    if (slot ? position < P + slot->booked || position >= P + slot->passed : active->counted) continue;
     load[size_t(expert)] += 1;
     if (position < P) active->block_load[size_t(position / kKeyBlock) * load.size() + size_t(expert)] += 1;
   }

@@ -17,9 +17,10 @@
 namespace cohort {
 
 struct EngineConfig {
-  int32_t max_slots = 64;        // completions decoded at once
-  int32_t prefill_tokens = 512;  // prompt tokens passed at most in one step beside the decoding
-  int64_t kv_cache_tokens = 0;   // 0: as many as max_slots completions and their prompts need
+  int32_t max_slots = 64;          // completions decoded at once
+  int32_t prefill_tokens = 512;    // prompt tokens passed at most in one step beside the decoding
+  int64_t kv_cache_tokens = 0;     // 0: as many as max_slots completions and their prompts need
+  int32_t speculative_tokens = 6;  // guessed ahead of a completion while few run; changes speed, no bit
 };
 template <class V>
 void visit_fields(V& v, EngineConfig& c) {
@@ -27,6 +28,10 @@ void visit_fields(V& v, EngineConfig& c) {
   v.field("prefill_tokens", c.prefill_tokens, "prompt tokens passed at most in one step beside the decoding",
           at_least(1));
   v.field("kv_cache_tokens", c.kv_cache_tokens, "tokens of the key/value cache; 0 plans it from the slots and lengths",
+          at_least(0));
+  v.field("speculative_tokens", c.speculative_tokens,
+          "tokens guessed ahead of a completion while few run, from its own text and earlier completions of its "
+          "prompt; changes speed, no bit; 0: none",
           at_least(0));
 }
 
@@ -39,6 +44,7 @@ struct Request {
   std::vector<int32_t> stop_ids;                // end a completion (and belong to it)
   int32_t top_logprobs = 0;                     // most likely tokens told beside each sampled one
   std::optional<int32_t> prompt_logprobs = {};  // score the prompt's tokens, and tell so many most likely ones
+  std::vector<std::vector<int32_t>> drafts;     // earlier completions of the prompt, to guess from
 };
 
 struct TokenLogprob {
@@ -100,6 +106,8 @@ class Engine {
   int64_t repeated_tokens() const { return repeated_tokens_; }  // passed again after their memory was given back
   int64_t shared_tokens() const { return shared_tokens_; }      // of prompts, not passed: another request had
   int64_t preemptions() const { return preemptions_; }
+  int64_t guessed_tokens() const { return guessed_tokens_; }
+  int64_t right_guesses() const { return right_guesses_; }
   int64_t kv_bytes() const { return kv_.bytes(); }
   int64_t kv_tokens() const { return kv_.num_blocks * kKeyBlock; }
   int64_t kv_tokens_used() const;  // of running requests
@@ -122,12 +130,16 @@ class Engine {
     Active* active = nullptr;
     Slot* slot = nullptr;  // null: of its prompt
   };
+  struct Decoding {  // a slot whose next token is sampled
+    Slot* slot = nullptr;
+    int64_t row = -1;     // its newest; −1: the last one of its request's prompt
+    int64_t guesses = 0;  // rows behind it, of tokens that may follow
+  };
   struct Plan {  // what a step passes
     std::vector<int32_t> tokens;
     std::vector<RowSpan> spans;
-    std::vector<Pass> passes;     // [spans]
-    std::vector<Slot*> decoding;  // slots whose next token is sampled
-    std::vector<int64_t> rows;    // [decoding] their newest rows
+    std::vector<Pass> passes;  // [spans]
+    std::vector<Decoding> decoding;
     std::vector<Adopted> adopted;
   };
   // engine.cpp
@@ -136,15 +148,21 @@ class Engine {
   void start_request(Request request);
   void plan_completions(Plan& plan, int64_t& budget);
   void plan_prompts(Plan& plan, int64_t& budget);
+  int64_t guesses_each() const;
+  std::vector<int32_t> guess(Slot& slot, int64_t most);
   void run(const Plan& plan);
-  void count_experts(const Plan& plan, size_t span, int64_t choices, int64_t experts);
-  void sample(std::span<const int64_t> rows, std::span<Slot* const> slots);
-  void settle(std::span<Slot* const> slots);
+  void count_experts(const Plan& plan);
+  void count_experts(const RowSpan& span, const Pass& pass);
+  std::vector<int64_t> compute_logits(std::span<const Decoding> decoding);
+  void choose(Slot& slot, std::span<float> row, SamplerScratch& scratch);
+  void sample(std::span<const Decoding> decoding, std::span<const int32_t> passed_tokens);
+  static void trust(Slot& slot, int64_t guesses);
+  void settle(std::span<const Decoding> decoding);
   void pass_prompts(const Plan& plan);
   void score_prompt(Active& active, const RowSpan& span);
   void start_members();
   bool start_member(Active& active, Slot& slot);
-  bool ends(Slot& slot, FinishReason& reason);
+  std::optional<FinishReason> ends(Slot& slot);
   void finish(Slot& slot, FinishReason reason);
   void complete(Active& active);
   // engine_memory.cpp
@@ -178,9 +196,10 @@ class Engine {
   std::vector<SampledToken> sampled_;
   ForwardState state_;
   Buffer logits_, scratch_;
+  std::vector<SamplerScratch> samplers_;  // one for each thread
   std::vector<uint16_t> routing_;
   int64_t admitted_ = 0, generated_tokens_ = 0, prompt_tokens_ = 0, repeated_tokens_ = 0, shared_tokens_ = 0,
-          preemptions_ = 0;
+          preemptions_ = 0, guessed_tokens_ = 0, right_guesses_ = 0;
 };
 
 }  // namespace cohort

@@ -17,10 +17,13 @@ struct Engine::Slot {
   std::vector<int32_t> blocks;  // block table from position 0
   int64_t shared = 0;           // leading blocks of the table that are the prompt's
   Completion completion;
-  int64_t passed = 0;              // tokens of the completion that are in the cache
-  int64_t booked = 0;              // tokens of it whose experts are counted
-  std::optional<TextStream> text;  // where stop strings are looked for
-  std::vector<TokenLogprob> top;   // beside its newest token, until it is told
+  int64_t passed = 0;                          // tokens of the completion that are in the cache
+  int64_t booked = 0;                          // tokens of it whose experts are counted
+  std::optional<TextStream> text;              // where stop strings are looked for
+  int64_t fresh = 0;                           // newest tokens, not yet told, and
+  std::vector<std::vector<TokenLogprob>> top;  // [fresh] what is told beside them
+  std::optional<FinishReason> over;            // why it ends with the newest token
+  int32_t trusted = 2, misses = 0, rest = 0;   // tokens guessed ahead next; guesses wrong in a row; tokens without
   std::span<const int32_t> own() const { return std::span(blocks).subspan(size_t(shared)); }
 };
 
