@@ -112,7 +112,6 @@ TEST(FrontDoorIntegration, WhatIsNotThereYetExitsWithThree) {
   const TinyJob job;
   for (const std::vector<std::string>& arguments :
        std::vector<std::vector<std::string>>{{"serve", "-m", job.model()},
-                                             {"export", "-m", job.model(), "--out", job.out(), "--format", "gguf"},
                                              {"config", "import", job.write("{}")},
                                              {"eval", "-m", job.model(), "--tasks", "arithmetic:limit=2", "--nll"}}) {
     const Outcome outcome = run_program(arguments);
