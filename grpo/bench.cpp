@@ -174,6 +174,9 @@ void add_bench(CLI::App& app) {
   verb->add_option("--slots", shape.slots, "of rollout: completions decoded at once, e.g. 1,8,64")
       ->delimiter(',')
       ->check(at_least_one());
+  verb->add_option("--generations", shape.generations, "completions of each prompt")
+      ->capture_default_str()
+      ->check(at_least_one());
   verb->footer("Example:\n  cohort bench rollout --slots 1,64");
   verb->callback([options, &app] { run_bench(*options, app.version()); });
 }

@@ -32,32 +32,63 @@ Group group_of(Finished finished) {
   return group;
 }
 
-std::string rollout_name(const BenchShape& shape, int32_t slots) {
-  return std::to_string(slots) + " slots, " + std::to_string(shape.prompt_length) + " + " +
-         std::to_string(shape.completion_length) + " tokens";
+/// Prompts and completions of each that fill the slots.
+struct Filled {
+  int32_t prompts, generations;
+  double completions() const { return double(prompts) * generations; }
+};
+Filled fill(const BenchShape& shape, int32_t slots) {
+  int32_t generations = std::min(slots, shape.generations);
+  while (slots % generations) --generations;
+  return {slots / generations, generations};
 }
 
+/// The prompts pass alone (each completion ends with its first token), then whole completions: the difference is what
+/// decoding took.
 void bench_slots(const Compute& compute, const BenchConfig& config, const CausalLM& model, int32_t slots,
                  const BenchReport& report) {
   const BenchShape& shape = config.shape;
-  int32_t generations = std::min(slots, shape.generations);
-  while (slots % generations) --generations;  // all slots are filled
-  int32_t prompts = slots / generations;
+  const Filled filled = fill(shape, slots);
   Engine engine(model, compute, nullptr, {.max_slots = slots}, shape.prompt_length + shape.completion_length);
-  Roofs roofs = measure_roofs(compute, model, double(slots) * double(shape.prompt_length + shape.completion_length),
-                              config.seconds / 10);
+  const Roofs roofs = measure_roofs(
+      compute, model, double(slots) * double(shape.prompt_length + shape.completion_length), config.seconds / 10);
   uint64_t round = 0;
-  double taken = median_seconds(
-      config.seconds, [&] { sample_random_prompts(engine, model.spec, shape, prompts, generations, ++round); });
-  double tokens = double(prompts) * generations * double(shape.completion_length);
-  Work step = decode_work(model, double(prompts) * generations,
-                          double(shape.prompt_length) + double(shape.completion_length) / 2);
+  const auto seconds_with = [&](int64_t completion_length) {
+    BenchShape of = shape;
+    of.completion_length = completion_length;
+    return median_seconds(config.seconds, [&] {
+      sample_random_prompts(engine, model.spec, of, filled.prompts, filled.generations, ++round);
+    });
+  };
+  const double whole = seconds_with(shape.completion_length), prefill = seconds_with(1);
+  const double tokens = filled.completions() * double(shape.completion_length),
+               prompt_tokens = double(filled.prompts) * double(shape.prompt_length),
+               decoded = tokens - filled.completions();
+  const Work step = decode_work(model, filled.completions(),
+                                double(shape.prompt_length) + double(shape.completion_length) / 2),
+             pass = prefill_work(model, double(shape.prompt_length));
+  const std::string of_slots = std::to_string(slots) + " slots, ",
+                    lengths = std::to_string(shape.prompt_length) + " + " + std::to_string(shape.completion_length);
+  const auto bound = [&](const Work& work) { return roofs.memory_bound(work) ? "memory" : "compute"; };
   report({.bench = "rollout",
-          .name = rollout_name(shape, slots),
-          .value = tokens / taken,
+          .name = of_slots + lengths + " tokens",
+          .value = tokens / whole,
           .unit = "tokens/s",
-          .roof = tokens / rollout_roof_seconds(model, roofs, shape, prompts, generations),
-          .bound = roofs.memory_bound(step) ? "memory" : "compute"});
+          .roof = tokens / rollout_roof_seconds(model, roofs, shape, filled.prompts, filled.generations),
+          .bound = bound(step)});
+  report({.bench = "rollout",
+          .name = of_slots + "prompts alone",
+          .value = prompt_tokens / prefill,
+          .unit = "tokens/s",
+          .roof = prompt_tokens / (filled.prompts * roofs.seconds(pass)),
+          .bound = bound(pass)});
+  if (whole > prefill && decoded > 0)
+    report({.bench = "rollout",
+            .name = of_slots + "decoding alone",
+            .value = decoded / (whole - prefill),
+            .unit = "tokens/s",
+            .roof = filled.completions() / roofs.seconds(step),
+            .bound = bound(step)});
 }
 
 }  // namespace

@@ -1,7 +1,9 @@
 #include "policy/load.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
+#include <future>
 #include <set>
 
 #include "configs/config.h"
@@ -83,6 +85,13 @@ std::vector<StoredWeight> find_weights(const ModelSpec& spec, const SafetensorsF
   return weights;
 }
 
+/// Whether all matrices are stored as bfloat16: decoding then keeps them so, which changes no bit.
+bool are_bf16(std::span<const StoredWeight> weights) {
+  return std::ranges::all_of(weights, [](const StoredWeight& stored) {
+    return stored.weight->shape.size() < 2 || stored.weight->dtype == DType::bf16;
+  });
+}
+
 void read_weights(CausalLM& model, const std::vector<StoredWeight>& weights, const Compute& compute) {
   const ParameterSpec* const begin = model.spec.parameters.data();
   read_parameters(model, compute, [&](const ParameterSpec& p, int64_t first, std::span<float> out) {
@@ -142,9 +151,10 @@ LoadedModel load_gguf(const fs::path& path, const Compute& compute, bool bf16, W
   const GgufFile gguf = open_gguf(path);
   const ModelSpec spec = gguf_spec(gguf, path);
   expect_parameters(spec, gguf, path);
+  auto tokenizer = std::async(std::launch::async, [&] { return gguf_tokenizer(gguf, path); });
   LoadedModel loaded{make_model(spec, bf16, weights), nullptr};
   read_gguf(loaded.model, gguf, path, compute);
-  loaded.tokenizer = gguf_tokenizer(gguf, path);
+  loaded.tokenizer = tokenizer.get();
   return loaded;
 }
 
@@ -154,9 +164,11 @@ LoadedModel load_folder(const fs::path& path, const Compute& compute, bool bf16,
   const SafetensorsFolder files = open_safetensors(path);
   const std::vector<StoredWeight> stored = find_weights(spec, files, path);
   warn_of_unused(spec, files, path, weights);
+  auto tokenizer = std::async(std::launch::async, [&] { return tokenizer_of(path.string()); });
+  bf16 |= weights == Weights::packed && are_bf16(stored);
   LoadedModel loaded{make_model(spec, bf16, weights), nullptr};
   read_weights(loaded.model, stored, compute);
-  loaded.tokenizer = tokenizer_of(path.string());
+  loaded.tokenizer = tokenizer.get();
   return loaded;
 }
 

@@ -53,13 +53,26 @@ void ThreadPool::take_tasks() {
 void ThreadPool::run(int64_t count, Call call, void* context) {
   call_ = call, context_ = context, count_ = count;
   next_ = 0;
-  busy_ = int32_t(workers_.size());
+  inside_ = 0;  // open
   ++round_;
   round_.notify_all();
   take_tasks();
-  while (int32_t left = busy_.load()) {
-    if (!spin_until([&] { return busy_.load() == 0; })) busy_.wait(left);
+  uint32_t left = inside_.fetch_or(kClosed) | kClosed;
+  while (left != kClosed) {
+    if (!spin_until([&] { return inside_.load() == kClosed; })) inside_.wait(left);
+    left = inside_.load();
   }
+}
+
+bool ThreadPool::enter() {
+  uint32_t inside = inside_.load();
+  while (!(inside & kClosed))
+    if (inside_.compare_exchange_weak(inside, inside + 1)) return true;
+  return false;
+}
+
+void ThreadPool::leave() {
+  if (inside_.fetch_sub(1) == (kClosed | 1)) inside_.notify_one();
 }
 
 void ThreadPool::work() {
@@ -68,8 +81,9 @@ void ThreadPool::work() {
     if (!spin_until([&] { return round_.load() != seen; })) round_.wait(seen);
     seen = round_.load();
     if (stop_) return;
+    if (!enter()) continue;
     take_tasks();
-    if (busy_.fetch_sub(1) == 1) busy_.notify_one();
+    leave();
   }
 }
 

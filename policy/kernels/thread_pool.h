@@ -1,5 +1,6 @@
 // One pool for the whole program. Work is split into numbered tasks; who runs which is left to chance, so a task must
-// write only what is its own: then results do not depend on the number of threads.
+// write only what is its own: then results do not depend on the number of threads. A worker that another program keeps
+// from its core when a round begins misses the round: nobody waits for who has not begun.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -32,7 +33,10 @@ class ThreadPool {
 
  private:
   using Call = void (*)(void*, int64_t);
+  static constexpr uint32_t kClosed = 1u << 31;
   void run(int64_t count, Call call, void* context);
+  bool enter();
+  void leave();
   void take_tasks();
   void work();
 
@@ -40,9 +44,9 @@ class ThreadPool {
   Call call_ = nullptr;
   void* context_ = nullptr;
   int64_t count_ = 0;
-  alignas(64) std::atomic<uint32_t> round_{0};  // raised once a parallel_for; workers wait on it
-  alignas(64) std::atomic<int64_t> next_{0};    // next task to take
-  alignas(64) std::atomic<int32_t> busy_{0};    // workers that have not finished this round
+  alignas(64) std::atomic<uint32_t> round_{0};         // raised when tasks are there; workers wait on it
+  alignas(64) std::atomic<int64_t> next_{0};           // next task to take
+  alignas(64) std::atomic<uint32_t> inside_{kClosed};  // workers that take tasks; kClosed: nobody may begin to
   std::atomic<bool> stop_{false};
 };
 

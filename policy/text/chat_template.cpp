@@ -8,6 +8,7 @@
 #include "policy/text/jinja_render.h"
 #include "policy/text/jinja_text.h"
 #include "policy/text/tokenizer.h"
+#include "policy/text/unicode.h"
 
 namespace cohort {
 
@@ -15,8 +16,16 @@ struct ChatTemplate::Program {
   jinja::Block block;
 };
 
+/// The source again. Throws TemplateError where it is not valid UTF-8.
+static const std::string& expect_utf8(const std::string& source) {
+  const size_t at = unicode::valid_prefix(source);
+  if (at == source.size()) return source;
+  const auto line = 1 + std::count(source.begin(), source.begin() + static_cast<std::ptrdiff_t>(at), '\n');
+  throw jinja::TemplateError("line " + std::to_string(line) + ": a byte that is not part of valid UTF-8");
+}
+
 ChatTemplate::ChatTemplate(std::string source) try
-    : program_(std::make_unique<const Program>(Program{jinja::parse(source)})) {
+    : program_(std::make_unique<const Program>(Program{jinja::parse(expect_utf8(source))})) {
 } catch (const jinja::TemplateError& error) {
   throw UsageError(std::string("chat template, ") + error.what());
 }

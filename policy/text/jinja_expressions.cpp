@@ -127,7 +127,7 @@ Expression ExpressionParser::parse_primary() {
     }
     case TokenKind::floating:
       take();
-      return constant(std::stod(token.text));
+      return constant(std::strtod(token.text.c_str(), nullptr));  // what is too large is infinite
     default:
       break;
   }

@@ -336,12 +336,17 @@ Arguments after(const Arguments& a, size_t n) {
   return rest;
 }
 
+/// Elements of what map, select and their kin go through: none of a value that is false, whatever it is.
+List elements_of(const Value& value) {
+  return value.truth() ? iterate(value) : List{};
+}
+
 /// map(attribute='x'), map('filter', …).
 Value map_filter(Renderer& renderer, const Value& value, const Arguments& a) {
   List out;
   const Value path = a.positional.empty() ? a.get(0, "attribute") : Value();
   const Value otherwise = a.positional.empty() ? a.get(1, "default") : Value();
-  for (const Value& element : iterate(value)) {
+  for (const Value& element : elements_of(value)) {
     if (path.is(Value::undefined)) {
       out.push_back(renderer.apply_filter(text_argument(a, 0, "filter"), element, after(a, 1)));
     } else {
@@ -357,7 +362,7 @@ Value select_filter(Renderer& renderer, const Value& value, const Arguments& a, 
   List out;
   const size_t test = of_attribute ? 1 : 0;
   if (of_attribute && a.positional.empty()) throw TemplateError("selectattr without its attribute");
-  for (const Value& element : iterate(value)) {
+  for (const Value& element : elements_of(value)) {
     const Value subject = of_attribute ? path_of(element, a.positional[0]) : element;
     const bool holds = a.positional.size() > test
                            ? renderer.apply_test(a.positional[test].str(), subject, after(a, test + 1))

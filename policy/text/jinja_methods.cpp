@@ -59,6 +59,42 @@ bool all_characters(const std::string& text, Test test) {
   return !text.empty();
 }
 
+/// What {field} of a format stands for: the next argument, a number, or a name.
+Value format_field(const std::string& field, const Arguments& a, size_t& next) {
+  if (field.find_first_of("!:.[") != std::string::npos)
+    throw TemplateError("format() with the field {" + field + "}, where a number or a name is expected");
+  const bool is_number = !field.empty() && std::ranges::all_of(field, [](char c) { return c >= '0' && c <= '9'; });
+  if (!is_number && !field.empty()) {
+    for (const auto& [name, value] : a.named)
+      if (name == field) return value;
+    throw TemplateError("format() without its argument " + field);
+  }
+  const size_t index = is_number ? std::stoul(field.substr(0, 9)) : next++;
+  if (index >= a.positional.size()) throw TemplateError("format() with fewer arguments than fields");
+  return a.positional[index];
+}
+
+/// str.format with plain fields; doubled braces stand for themselves.
+Value formatted(const std::string& text, const Arguments& a) {
+  std::string out;
+  size_t next = 0;
+  for (size_t at = 0; at < text.size(); ++at) {
+    const char c = text[at];
+    const bool is_brace = c == '{' || c == '}', is_doubled = is_brace && at + 1 < text.size() && text[at + 1] == c;
+    if (!is_brace || is_doubled) {
+      out += c;
+      at += is_doubled;
+      continue;
+    }
+    const size_t end = text.find('}', at);
+    if (c == '}' || end == std::string::npos) throw TemplateError("format() of a text with a single brace");
+    out += format_field(text.substr(at + 1, end - at - 1), a, next).str();
+    check_text(out.size());
+    at = end;
+  }
+  return out;
+}
+
 const NamedMethod methods[] = {
     {"strip", [](const std::string& s, const Arguments& a) { return Value(stripped(s, a, true, true)); }},
     {"lstrip", [](const std::string& s, const Arguments& a) { return Value(stripped(s, a, true, false)); }},
@@ -121,6 +157,7 @@ const NamedMethod methods[] = {
     {"ljust", [](const std::string& s, const Arguments& a) { return padded(s, a, false, true); }},
     {"rjust", [](const std::string& s, const Arguments& a) { return padded(s, a, true, false); }},
     {"center", [](const std::string& s, const Arguments& a) { return padded(s, a, true, true); }},
+    {"format", formatted},
     {"isspace", [](const std::string& s, const Arguments&) { return Value(all_characters(s, is_python_space)); }},
     {"isdigit",
      [](const std::string& s, const Arguments&) {

@@ -19,8 +19,8 @@ inline std::string unused_token(int64_t id) {
 /// tokenizer.ggml.pre for these parts of a tokenizer.json; empty when it has no name here.
 std::string gguf_pre_of(const Json& pre_tokenizer, bool nfc, bool ignore_merges);
 
-/// tokenizer_from_gguf the other way round, for a model of `vocab` ids. Throws UsageError for a tokenizer that llama.cpp
-/// does not have.
+/// tokenizer_from_gguf the other way round, for a model of `vocab` ids. Throws UsageError for a tokenizer that
+/// llama.cpp does not have.
 nlohmann::ordered_json tokenizer_to_gguf(const Tokenizer& tokenizer, int32_t vocab);
 
 }  // namespace cohort

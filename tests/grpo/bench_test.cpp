@@ -153,10 +153,12 @@ TEST_F(BenchIntegration, SamplesFullLengthsAndVariedAdvantages) {
 TEST_F(BenchIntegration, EveryBenchReportsItsCases) {
   const std::set<std::string> units = {"tokens/s", "s", "rows/s", "programs/s", "processes/s"};
   std::vector<BenchCase> all = cases(bench_rollout);
-  EXPECT_EQ(all.size(), 3u);
+  EXPECT_GE(all.size(), 3u * 2);  // decoding alone is left out where a difference of two timings came out negative
+  EXPECT_LE(all.size(), 3u * 3);
+  const size_t of_rollout = all.size();
   for (auto bench : {bench_learner, bench_step, bench_rewards})
     for (const BenchCase& c : cases(bench)) all.push_back(c);
-  EXPECT_EQ(all.size(), 3u + 1 + 3 + 6);
+  EXPECT_EQ(all.size(), of_rollout + 1 + 3 + 6);
   for (const BenchCase& c : all) {
     EXPECT_GT(c.value, 0) << c.bench << " " << c.name;
     EXPECT_TRUE(units.contains(c.unit)) << c.unit;

@@ -1,8 +1,12 @@
 // The contract of kernels.h: the same bits for one row and for many, for every instruction set.
 #include <gtest/gtest.h>
 
+<<<<<<< HEAD
 #include <algorithm>
 
+=======
+#include <bit>
+>>>>>>> main
 #include <cmath>
 #include <cstring>
 #include <vector>
@@ -82,6 +86,26 @@ TEST(GemmExactness, EveryRowCountThreadCountAndInstructionSetGivesTheSameBits) {
         }
       }
     }
+  }
+}
+
+TEST(PackMatrix, PutsEveryElementInItsPlace) {
+  Compute compute(2);
+  for (Shape shape : {Shape{64, 16}, Shape{64, 15}, Shape{63, 32}, Shape{129, 37}, Shape{1, 1}, Shape{200, 100}}) {
+    std::vector<float> w = random_floats(shape.n * shape.k, 8);
+    const float odd[] = {NAN, -NAN, INFINITY, -INFINITY, -0.0f, 1e-42f, 3.4028235e38f, 1.00390625f, 1.01171875f};
+    for (size_t i = 0; i < w.size(); i += 7) w[i] = odd[i / 7 % std::size(odd)];
+    Buffer packed(packed_size(shape.n, shape.k));
+    BufferOf<bfloat16> packed16(packed_size(shape.n, shape.k));
+    pack_matrix(compute, w.data(), shape.n, shape.k, shape.k, 1, packed.data());
+    pack_matrix(compute, w.data(), shape.n, shape.k, shape.k, 1, packed16.data());
+    for (int64_t n = 0; n < round_up(shape.n, kBlock); ++n)
+      for (int64_t k = 0; k < shape.k; ++k) {
+        const int64_t at = n / kBlock * kBlock * shape.k + k * kBlock + n % kBlock;
+        const float expected = n < shape.n ? w[size_t(n * shape.k + k)] : 0.0f;
+        ASSERT_EQ(std::bit_cast<uint32_t>(packed[at]), std::bit_cast<uint32_t>(expected)) << n << ", " << k;
+        ASSERT_EQ(packed16[at].bits, to_bfloat16(expected).bits) << n << ", " << k;
+      }
   }
 }
 

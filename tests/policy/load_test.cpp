@@ -3,11 +3,14 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <numeric>
 
 #include "configs/error.h"
 #include "policy/files/safetensors.h"
+#include "policy/forward.h"
 #include "policy/save.h"
 #include "tests/policy/tiny_models.h"
 
@@ -42,6 +45,21 @@ class LoadedFolder : public testing::Test {
       return error.what();
     }
     return "";
+  }
+
+  /// [T, V] over one sequence.
+  std::vector<float> logits_of(CausalLM& of, const std::vector<int32_t>& ids) const {
+    const auto T = int64_t(ids.size());
+    extend_rope(of, T);
+    KvStore kv(of.spec, ceil_div(T, kKeyBlock), false);
+    std::vector<int32_t> blocks(size_t(kv.num_blocks));
+    std::iota(blocks.begin(), blocks.end(), 0);
+    const RowSpan span{0, T, 0, blocks.data()};
+    ForwardState state;
+    forward(of, compute, {ids, {&span, 1}, {}}, kv, false, state);
+    std::vector<float> out(size_t(T * of.spec.vocab));
+    logits(of, compute, state.hidden_TD.data(), nullptr, T, out.data());
+    return out;
   }
 
   Compute compute{1};
@@ -83,6 +101,22 @@ TEST_F(LoadedFolder, DecodingKeepsWhatItReads) {
 }
 
 /// transformers' eager attention divides the heads by num_key_value_heads, whose default is 128.
+/// A folder of bfloat16 is decoded from bfloat16: half the memory, the same bits.
+TEST_F(LoadedFolder, MatricesStoredInHalfStayHalf) {
+  for (const Json& config : {tiny_llama(true), tiny_llama(false), tiny_deepseek(16)}) {
+    fs::remove_all(folder);
+    fs::create_directory(folder);
+    save_model(random_model(config, compute), nullptr, folder, {.dtype = DType::bf16});
+    LoadedModel all = load_model(folder.string(), compute, false),
+                decoding = load_model(folder.string(), compute, false, Weights::packed);
+    EXPECT_FALSE(all.model.bf16);
+    ASSERT_TRUE(decoding.model.bf16);
+    const std::vector<int32_t> ids = {3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 9, 3, 2, 3};
+    const std::vector<float> expected = logits_of(all.model, ids), found = logits_of(decoding.model, ids);
+    EXPECT_EQ(std::memcmp(found.data(), expected.data(), expected.size() * sizeof(float)), 0);
+  }
+}
+
 TEST_F(LoadedFolder, AnMlaModelSaysThatEveryHeadHasItsKeys) {
   save_model(random_model(tiny_deepseek(), compute), nullptr, folder);
   const Json config = Json::parse(std::ifstream(folder / "config.json"));

@@ -64,6 +64,7 @@ SNIPPETS = r"""
 {{ d.b }} {{ d['b'] }}
 {% set j = joiner('; ') %}{% for i in l %}{{ j() }}{{ i }}{% endfor %}
 {{ 'a.b'.split('.') | first }} {{ s | list }} {{ d | list }} {{ l | string }} {{ [[1,2],[3]] | sum(start=[]) }} {{ rows | sum(attribute='zz') if false }} {{ [1, [2, 3]][1][0] }} {{ rows.0.v }} {{ [3,1] < [3,2] }} {{ (1,2) == (1,2) }} {{ (1,2) == [1,2] }}
+{{ '<{}|{}>'.format(n, 'x') }} {{ '{1}{0}{1}'.format(1, 2) }} {{ '{{{a}}} {b}'.format(a=none, b=true) }} {{ ''.format() }} {{ none | selectattr('x') | list }} {{ false | map('upper') | list }} {{ zz | reject | list }}
 {% set content = messages[1].content %}{{ content }}{{ content | trim }}{{ '' if not content else content | trim | upper }}
 """.strip("\n").split("\n")
 BLOCKS = ["""{% if true %}
@@ -84,7 +85,7 @@ tail   {% if true %} x {% endif %}
    {# comment #}
 after
 ""","a\n\n{%- if true %}\n\n b \n{%+ if true %}\n c\n   {%+ endif +%}\n d\n{% endif -%}\n\n\n e \n","x\r\n{% if true %}\r\ny\r\n{% endif %}\r\nz\r\n","{{ 'a' }}\n{{ 'b' }}\n\n","  {{- 'x' }}\n  {{ 'y' -}}  \n z\n\n\n", "{% macro a(x) %}\n  <{{ x }}>\n{% endmacro %}\n{{ a(1) }}\n{{- a(2) }}\n", "{%- for m in messages -%}\n{{ m.role }}\n{%- if not loop.last -%}\n,\n{%- endif -%}\n{%- endfor -%}\n"]
-REFUSED = ["{{ foo.bar }}","{{ foo['x'] }}","{{ foo() }}","{{ 1 + 'a' }}","{{ raise_exception('no') }}","{% if %}x{% endif %}","{% for i in 5 %}{% endfor %}","{{ x | nofilter }}","{% unknown %}","{% if true %}","{{ 'a' }","{{ (1 }}","{% endif %}","{{ l.append(1) }}","{{ undefinedvar + 1 }}","{{ s.nomethod() }}","{% include 'x' %}","{{ 1 is notest }}","{% set a.b = 1 %}","{{ undefinedvar | tojson }}", "{{ 1 < 'a' }}", "{% set a, b = [1] %}","{{ 1 / 0 }}","{{ range(10**9) | list }}","{{ 5 in 5 }}", "{% break %}"]
+REFUSED = ["{{ foo.bar }}","{{ foo['x'] }}","{{ foo() }}","{{ 1 + 'a' }}","{{ raise_exception('no') }}","{% if %}x{% endif %}","{% for i in 5 %}{% endfor %}","{{ x | nofilter }}","{% unknown %}","{% if true %}","{{ 'a' }","{{ (1 }}","{% endif %}","{{ l.append(1) }}","{{ undefinedvar + 1 }}","{{ s.nomethod() }}","{% include 'x' %}","{{ 1 is notest }}","{% set a.b = 1 %}","{{ undefinedvar | tojson }}", "{{ 1 < 'a' }}", "{% set a, b = [1] %}","{{ 1 / 0 }}","{{ range(10**9) | list }}","{{ 5 in 5 }}", "{% break %}", "{{ '{'.format(1) }}", "{{ '}'.format(1) }}", "{{ '{} {}'.format(1) }}", "{{ '{a}'.format(1) }}"]
 
 CALL = {"id": "abcdefghi", "type": "function", "function": {"name": "add", "arguments": {"zeta": "1", "alpha": "é\n\"q\""}}}
 TOOLS = [{"type": "function", "function": {"name": "add", "description": "Adds <two> numbers.", "parameters": {
