@@ -113,8 +113,7 @@ TEST(FrontDoorIntegration, WhatIsNotThereYetExitsWithThree) {
   for (const std::vector<std::string>& arguments :
        std::vector<std::vector<std::string>>{{"serve", "-m", job.model()},
                                              {"export", "-m", job.model(), "--out", job.out(), "--format", "gguf"},
-                                             {"config", "import", job.write("{}")},
-                                             {"eval", "-m", job.model(), "--tasks", "arithmetic:limit=2", "--nll"}}) {
+                                             {"config", "import", job.write("{}")}}) {
     const Outcome outcome = run_program(arguments);
     EXPECT_EQ(outcome.exit_code, 3) << arguments[0] << ": " << outcome.err;
     EXPECT_NE(outcome.err.find("not available"), std::string::npos) << outcome.err;
