@@ -133,16 +133,23 @@ void run_eval(EvalOptions& o) {
   Compute compute(o.config.threads ? o.config.threads : usable_cores());
   LoadedModel loaded = load_with_tokenizer(o.config.model, compute, o.config.bf16, Weights::packed);
   const bool is_kept = !o.out.empty() && o.out != "-";
-  if (is_kept) watch_interrupts();
-  const std::vector<Group> groups =
-      is_kept ? evaluate_into(o.out, loaded, compute, o.config, tasks) : evaluate(loaded, compute, o.config, tasks);
-  if (o.out == "-") return print_groups(groups, std::cout);
-  Json figures = figures_of(groups, o.k, o.by.empty() ? table_columns(groups) : o.by);
-  if (!o.against.empty()) {
-    Gain gain = paired_gain(before, summarize(groups));
-    figures["gain"] = gain.mean, figures["gain_ci95"] = {gain.ci_low, gain.ci_high};
+  Json figures;
+  const auto count = [&](std::span<const Group> groups) {
+    figures = figures_of(groups, o.k, o.by.empty() ? table_columns(groups) : o.by);
+    if (!o.against.empty()) {
+      const Gain gain = paired_gain(before, summarize(groups));
+      figures["gain"] = gain.mean, figures["gain_ci95"] = {gain.ci_low, gain.ci_high};
+    }
+    if (is_kept) write_durably(figures_file(o.out), named_figures(o, figures).dump(1) + "\n");
+  };
+  if (is_kept) {
+    watch_interrupts();
+    evaluate_into(o.out, loaded, compute, o.config, tasks, count);
+  } else {
+    const std::vector<Group> groups = evaluate(loaded, compute, o.config, tasks);
+    if (o.out == "-") return print_groups(groups, std::cout);
+    count(groups);
   }
-  if (is_kept) write_durably(figures_file(o.out), named_figures(o, figures).dump(1) + "\n");
   print_figures(o, figures, figures_text(figures));
 }
 

@@ -28,8 +28,7 @@ uint32_t weights_checksum(const CausalLM& model, const Compute& compute) {
   return crc32c({reinterpret_cast<const char*>(sums.data()), sums.size() * sizeof(uint32_t)});
 }
 
-UnfinishedGroups::UnfinishedGroups(const fs::path& out, const Json& identity)
-    : out_(out), file_(out.string() + ".unfinished") {
+UnfinishedGroups::UnfinishedGroups(const fs::path& out, const Json& identity) : file_(out.string() + ".unfinished") {
   log_ = std::make_unique<DurableLog>(file_);  // cuts off a torn last line
   std::ifstream lines(file_);
   std::string line;
@@ -67,14 +66,14 @@ GroupStore UnfinishedGroups::store() {
               }};
 }
 
-void UnfinishedGroups::finish(std::span<const Group> groups) {
-  write_groups(out_, groups);
+void UnfinishedGroups::finish() {
   log_.reset();
   fs::remove(file_);
 }
 
 std::vector<Group> evaluate_into(const fs::path& out, LoadedModel& loaded, const Compute& compute,
-                                 const EvalConfig& config, std::span<const Task> tasks) {
+                                 const EvalConfig& config, std::span<const Task> tasks,
+                                 const std::function<void(std::span<const Group>)>& write_more) {
   const Json identity = {{"weights", weights_checksum(loaded.model, compute)},
                          {"sampling", dump_config(config.sampling)},
                          {"num_generations", config.num_generations},
@@ -85,7 +84,9 @@ std::vector<Group> evaluate_into(const fs::path& out, LoadedModel& loaded, const
     std::fprintf(stderr, "%s.unfinished has %lld tasks of this evaluation: going on behind them\n", out.c_str(),
                  static_cast<long long>(unfinished.found()));
   std::vector<Group> groups = evaluate(loaded, compute, config, tasks, unfinished.store());
-  unfinished.finish(groups);
+  write_groups(out, groups);
+  if (write_more) write_more(groups);
+  unfinished.finish();
   return groups;
 }
 

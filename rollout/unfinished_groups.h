@@ -22,17 +22,19 @@ class UnfinishedGroups {
 
   int64_t found() const { return int64_t(found_.size()); }
   GroupStore store();
-  /// Writes `out`, whole, and removes the file beside it.
-  void finish(std::span<const Group> groups);
+  /// Nothing is unfinished any more: the file beside `out` goes.
+  void finish();
 
  private:
-  std::filesystem::path out_, file_;
+  std::filesystem::path file_;
   std::unique_ptr<DurableLog> log_;
   std::map<int64_t, Group> found_;
 };
 
-/// evaluate(), its groups written to `out`; what a killed attempt left beside it is taken up.
+/// evaluate(), its groups written to `out`; what a killed attempt left beside it is taken up. `write_more` writes what
+/// follows from the groups: a kill before its end samples nothing again.
 std::vector<Group> evaluate_into(const std::filesystem::path& out, LoadedModel& loaded, const Compute& compute,
-                                 const EvalConfig& config, std::span<const Task> tasks);
+                                 const EvalConfig& config, std::span<const Task> tasks,
+                                 const std::function<void(std::span<const Group>)>& write_more = {});
 
 }  // namespace cohort

@@ -64,13 +64,12 @@ TEST_F(UnfinishedGroupsTest, TornAndDamagedLinesAreSampledAnew) {
   EXPECT_TRUE(again.store().find(0).has_value());
 }
 
-TEST_F(UnfinishedGroupsTest, TheWholeFileTakesItsPlace) {
+TEST_F(UnfinishedGroupsTest, IsGoneOnceNothingIsUnfinished) {
   UnfinishedGroups unfinished(out, {{"seed", 1}});
-  const std::vector<Group> groups = {group(0), group(1)};
-  unfinished.store().keep(0, groups[0]);
-  unfinished.finish(groups);
+  unfinished.store().keep(0, group(0));
+  EXPECT_TRUE(fs::exists(file));
+  unfinished.finish();
   EXPECT_FALSE(fs::exists(file));
-  EXPECT_EQ(read_groups(out).size(), 2u);
 }
 
 TEST_F(UnfinishedGroupsTest, AChecksumIsOfTheWeights) {
