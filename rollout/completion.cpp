@@ -123,6 +123,10 @@ std::vector<Group> read_groups(const std::filesystem::path& file) {
   return groups;
 }
 
+void print_groups(std::span<const Group> groups, std::ostream& out) {
+  for (const Group& group : groups) out << to_json(group).dump(-1, ' ', false, Json::error_handler_t::replace) << "\n";
+}
+
 void write_groups(const std::filesystem::path& file, std::span<const Group> groups) {
   std::string text;
   for (const Group& group : groups) text += to_json(group).dump() + "\n";

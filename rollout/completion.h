@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <iosfwd>
 #include <span>
 #include <string>
 #include <vector>
@@ -58,6 +59,9 @@ Group group_from_json(const Json& line);
 
 /// Every group of a groups file. Throws UsageError naming file and line of what is none.
 std::vector<Group> read_groups(const std::filesystem::path& file);
+
+/// One line for each group; what is not UTF-8 is replaced.
+void print_groups(std::span<const Group> groups, std::ostream& out);
 
 /// Writes a groups file, whole or not at all; its folder is made.
 void write_groups(const std::filesystem::path& file, std::span<const Group> groups);
