@@ -130,7 +130,7 @@ class Engine {
     std::vector<int64_t> rows;    // [decoding] their newest rows
     std::vector<Adopted> adopted;
   };
-  // engine.cpp
+  // engine.cpp, engine_scores.cpp
   void admit();
   std::deque<Request>::iterator next_waiting();
   void start_request(Request request);
