@@ -13,8 +13,8 @@ namespace cohort {
 /// Keys and values of every layer in blocks of 16 positions, blocks numbered from 0.
 class KvStore {
  public:
-  /// `for_training` keeps the transposed copies that the backward pass reads as well. Blocks that are not `cleared` take
-  /// memory when they are written first, and hold anything until clear_block.
+  /// `for_training` keeps the transposed copies that the backward pass reads as well. Blocks that are not
+  /// `cleared` hold anything, and take no memory, until clear_block.
   KvStore(std::span<const LayerSpec> layers, int64_t num_blocks, bool for_training, bool cleared = true);
   KvStore(const ModelSpec& spec, int64_t num_blocks, bool for_training, bool cleared = true)
       : KvStore(std::span(spec.layers), num_blocks, for_training, cleared) {}

@@ -142,7 +142,7 @@ class Engine {
     std::vector<Decoding> decoding;
     std::vector<Adopted> adopted;
   };
-  // engine.cpp
+  // engine.cpp, engine_scores.cpp
   void admit();
   std::deque<Request>::iterator next_waiting();
   void start_request(Request request);

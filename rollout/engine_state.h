@@ -12,6 +12,10 @@ inline int64_t blocks_for(int64_t tokens) {
   return ceil_div(tokens, kKeyBlock);
 }
 
+/// The most likely tokens of a row of logits, ties to the lower id.
+std::vector<TokenLogprob> most_likely(const Kernels& kernels, std::span<const float> logits, double temperature,
+                                      int32_t count);
+
 struct Engine::Slot {
   Active* active = nullptr;     // null: free
   std::vector<int32_t> blocks;  // block table from position 0

@@ -15,8 +15,14 @@ namespace {
 std::string bytes_of(const Tokenizer& tokenizer, int32_t token) {
   return token < tokenizer.size() ? tokenizer.parts().spelled[size_t(token)] : "";
 }
+/// The token's text; one that is not whole characters in OpenAI's way, as bytes:\xe4\xbd.
 std::string shown(const Tokenizer& tokenizer, int32_t token) {
-  return unicode::repaired(bytes_of(tokenizer, token));
+  const std::string bytes = bytes_of(tokenizer, token);
+  if (unicode::valid_prefix(bytes) == bytes.size()) return bytes;
+  std::string text = "bytes:";
+  char byte[5];
+  for (const char c : bytes) snprintf(byte, sizeof byte, "\\x%02x", static_cast<unsigned char>(c)), text += byte;
+  return text;
 }
 
 int64_t count_characters(const std::string& text) {

@@ -41,7 +41,7 @@ struct Policy {
   Policy(const char* name, const Json& config, const Tokenizer& tokenizer)
       : name(name), model(random_model(over_bytes(config), compute, 5)) {
     for (const Request& request : related_requests()) {
-      Engine engine(model, compute, &tokenizer, {.max_slots = 1}, kLength);
+      Engine engine(model, compute, &tokenizer, {.max_slots = 1, .speculative_tokens = 0}, kLength);
       engine.submit(request);
       alone[request.id] = std::move(engine.next_completed().value());
     }
@@ -73,7 +73,8 @@ struct Schedule {
   EngineConfig config() {
     return {.max_slots = pick({1, 2, 3, 5, 9, 64}),
             .prefill_tokens = pick({1, 7, 16, 33, 512}),
-            .kv_cache_tokens = pick({0, 160, 160, 176, 224, 320})};
+            .kv_cache_tokens = pick({0, 160, 160, 176, 224, 320}),
+            .speculative_tokens = pick({0, 1, 3, 6})};
   }
   void step() {
     is_busy = engine.step();
@@ -97,6 +98,12 @@ struct Schedule {
     for (Request again : related_requests()) again.id += 100, requests.push_back(again);  // kept prompts serve these
     std::shuffle(requests.begin(), requests.end(), random);
     for (size_t i = 0; i < requests.size(); ++i) {
+      if (random() % 2)  // to guess from: what will be sampled, right and wrong
+        for (const Completion& c : policy.alone.at(requests[i].id % 100).completions) {
+          requests[i].drafts.push_back(c.tokens);
+          for (int32_t& token : requests[i].drafts.back())
+            if (random() % 8 == 0) token = int32_t(random() % 97);
+        }
       engine.submit(requests[i]);
       for (int steps = pick({0, 0, 0, 1, 4, 30}); steps > 0; --steps) step();
       if (random() % 6 == 0) cancel(requests[random() % (i + 1)]);
@@ -122,7 +129,7 @@ TEST(EngineSchedule, NothingAroundARequestChangesABit) {
   std::vector<std::unique_ptr<Compute>> computes;
   for (int threads : {1, 2, 3}) computes.push_back(std::make_unique<Compute>(threads));
   std::mt19937 random(20260401);
-  int64_t preemptions = 0, shared = 0, repeated = 0;
+  int64_t preemptions = 0, shared = 0, repeated = 0, guessed = 0, right = 0;
   for (int i = 0; i < schedules && !testing::Test::HasFailure(); ++i) {
     Policy& policy = *policies[size_t(i) % policies.size()];
     Schedule schedule(policy, tokenizer, *computes[random() % computes.size()], random);
@@ -149,10 +156,13 @@ TEST(EngineSchedule, NothingAroundARequestChangesABit) {
     EXPECT_EQ(schedule.engine.kv_tokens_used(), 0);  // nothing is lost
     preemptions += schedule.engine.preemptions(), shared += schedule.engine.shared_tokens();
     repeated += schedule.engine.repeated_tokens();
+    guessed += schedule.engine.guessed_tokens(), right += schedule.engine.right_guesses();
   }
   EXPECT_GT(preemptions, schedules);
   EXPECT_GT(shared, 100 * schedules);
   EXPECT_GT(repeated, 100 * schedules);
+  EXPECT_GT(right, 10 * schedules);
+  EXPECT_GT(guessed, right + 10 * schedules);
 }
 
 TEST(EngineSchedule, AStreamOfLongPromptsDoesNotStarveAShortOne) {
