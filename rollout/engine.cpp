@@ -320,6 +320,7 @@ void Engine::plan_completions(Plan& plan, int64_t& budget) {
     const std::vector<int32_t> guesses = guess(*slot, most_guesses);
     plan.decoding.back().guesses = int64_t(guesses.size());
     plan.spans.back().num_rows += int64_t(guesses.size());
+    plan.spans.back().blocks = slot->blocks.data();  // there may be more now
     plan.tokens.insert(plan.tokens.end(), guesses.begin(), guesses.end());
   }
 }
