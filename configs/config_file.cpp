@@ -2,12 +2,12 @@
 #include <algorithm>
 #include <cctype>
 #include <charconv>
-#include <fstream>
 #include <iterator>
 #include <numeric>
 
 #include "configs/config.h"
 #include "configs/error.h"
+#include "configs/read_file.h"
 
 namespace cohort {
 namespace {
@@ -161,13 +161,7 @@ Json parse_config_text(std::string_view text, std::string_view where) {
 }
 
 Json parse_config_file(const std::filesystem::path& path) {
-  std::error_code none;
-  if (std::filesystem::is_directory(path, none))
-    throw UsageError(path.string() + ": is a folder, expected a JSON file");
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw UsageError(path.string() + ": cannot be read, expected a JSON file");
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
-  return parse_config_text(text, path.string());
+  return parse_config_text(read_file(path, Pipes::read), path.string());
 }
 
 void apply_overrides(Json& config, const std::vector<std::string>& sets) {

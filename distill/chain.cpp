@@ -8,6 +8,7 @@
 #include "configs/error.h"
 #include "configs/interrupts.h"
 #include "grpo/report/report.h"
+#include "rollout/unfinished_groups.h"
 #include "tasks/task_set.h"
 
 namespace cohort {
@@ -136,8 +137,8 @@ Json evaluate_stage(const EvalConfig& config, const fs::path& stage_folder) {
   std::vector<Task> tasks = read_all_tasks(config.tasks);
   Compute compute(config.threads ? config.threads : usable_cores());
   LoadedModel loaded = load_with_tokenizer(config.model, compute, config.bf16, Weights::packed);
-  std::vector<Group> groups = evaluate(loaded, compute, config, tasks);
-  write_groups(stage_folder / "evaluation.jsonl", groups);
+  fs::create_directories(stage_folder);
+  std::vector<Group> groups = evaluate_into(stage_folder / "evaluation.jsonl", loaded, compute, config, tasks);
   Evaluation strict = summarize(groups);
   Json row = {{"pass@1", strict.pass_at_1},
               {"ci95", {strict.ci_low, strict.ci_high}},

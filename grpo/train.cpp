@@ -56,10 +56,11 @@ struct Job {
   std::unique_ptr<CausalLM> reference;  // null without a KL term
   Learner learner;
   std::unique_ptr<Engine> engine;
-  int64_t longest_prompt = 0;  // that the engine takes
-  std::vector<Group> groups;   // of the rollout being learned from
-  std::vector<Json> checks;    // of its mini-batches: sampling metrics
-  int64_t num_tokens = 0;      // sampled and prompt tokens so far
+  EarlierCompletions earlier, evaluated;  // of training and of held-out prompts
+  int64_t longest_prompt = 0;             // that the engine takes
+  std::vector<Group> groups;              // of the rollout being learned from
+  std::vector<Json> checks;               // of its mini-batches: sampling metrics
+  int64_t num_tokens = 0;                 // sampled and prompt tokens so far
   int64_t sampled_tokens = 0;
   double seconds = 0;  // of rollouts and updates so far, earlier attempts included
 
@@ -113,7 +114,8 @@ void sample(Job& job, Progress& progress) {
                          .sampling = c.sampling,
                          .seed = c.seed,
                          .step = job.step(),
-                         .max_steps = c.max_steps};
+                         .max_steps = c.max_steps,
+                         .earlier = &job.earlier};
   job.groups = collect(
       *job.engine, job.model(), *job.loaded.tokenizer, &job.scorer, collect_job, sampled.store(), [&](int64_t done) {
         progress.update(job.step(), "rollout " + std::to_string(done) + "/" + std::to_string(tasks.size()));
@@ -222,7 +224,8 @@ Json evaluate(Job& job) {
                                        .sampling = sampling,
                                        .seed = c.seed,
                                        .step = -1,
-                                       .max_steps = c.max_steps});
+                                       .max_steps = c.max_steps,
+                                       .earlier = &job.evaluated});
   Evaluation e = summarize(groups);
   Json row = {{"eval/pass@1", e.pass_at_1},
               {"eval/pass@1_low", e.ci_low},

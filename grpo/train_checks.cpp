@@ -91,6 +91,12 @@ std::vector<Group> read_frozen_groups(const TrainConfig& config) {
     throw UsageError(
         "--groups " + file +
         " has no score: each rollout needs {\"score\": {\"value\", \"status\"}}, as cohort eval --out writes it");
+  for (const Group& group : groups)
+    for (const Rollout& r : group.rollouts)
+      if (!r.completion.kept.ids.empty())
+        throw MissingError("--groups " + file + ": the log-probabilities of task " + group.task.id +
+                           " are those over kept sets (keep_sampling_mask), which the learner does not know yet: "
+                           "sample without it");
   const auto weights = component_weights(config);
   const bool is_weighed = std::any_of(weights.begin(), weights.end(), [&](const auto& named) {
     return std::any_of(groups.begin(), groups.end(), [&](const Group& g) {
@@ -144,6 +150,14 @@ void validate(const TrainConfig& c) {
   if (c.sampling.temperature < 1e-3)
     throw UsageError("temperature is " + Json(c.sampling.temperature).dump() +
                      ": training needs 0.001 or more, its gradient grows as 1 / temperature");
+  if (has_penalties(c.sampling))
+    throw UsageError(
+        "repetition_penalty, presence_penalty, frequency_penalty and logit_bias cannot be trained with: the learner "
+        "computes the log-probabilities of the model itself, so no importance ratio would be 1; leave them out");
+  if (c.sampling.keep_sampling_mask)
+    throw MissingError(
+        "keep_sampling_mask is not available in training yet: the learner's log-probabilities are those of the whole "
+        "vocabulary; leave it out (cohort sample and eval know it)");
   if (c.sampling.min_tokens > c.sampling.max_completion_length)
     throw UsageError("min_tokens is " + std::to_string(c.sampling.min_tokens) + ", more than max_completion_length " +
                      std::to_string(c.sampling.max_completion_length));

@@ -51,10 +51,6 @@ void for_lines(const std::string& path, F f) {
 /// log p(id_t | ids before it) of one sequence by the engine's forward; the first is null.
 Json sequence_logprobs(CausalLM& model, const Compute& compute, const std::vector<int32_t>& ids) {
   Json row = Json::array({nullptr});
-  for (int32_t id : ids)
-    if (id < 0 || id >= model.spec.vocab)
-      throw UsageError("token id " + std::to_string(id) + " is outside the vocabulary of " +
-                       std::to_string(model.spec.vocab));
   if (ids.size() < 2) return ids.empty() ? Json::array() : row;
   extend_rope(model, int64_t(ids.size()));
   std::vector<int32_t> table(size_t(ceil_div(int64_t(ids.size()), kKeyBlock)));
@@ -76,12 +72,12 @@ bool is_ids(const Json& row) {
   return row.is_array() && std::all_of(row.begin(), row.end(), [](const Json& id) { return id.is_number_integer(); });
 }
 
-/// A line of token ids, each in the vocabulary.
+/// Token ids, each in the vocabulary.
 std::vector<int32_t> ids_of(const Json& row, int32_t vocab) {
   if (!is_ids(row))
     throw UsageError("a line of --decode is " + row.dump().substr(0, 80) + ", expected an array of token ids");
   for (const Json& id : row)
-    if (id.get<int64_t>() < 0 || id.get<int64_t>() >= vocab)
+    if (id < 0 || id >= vocab)
       throw UsageError("token id " + id.dump() + " is outside the vocabulary of " + std::to_string(vocab));
   return row.get<std::vector<int32_t>>();
 }
@@ -92,6 +88,7 @@ Json description(const std::string& reference, const ModelSpec& spec) {
     const AttentionSpec& a = layer.attention;
     kv += int64_t(a.kv_heads) * (a.key_dim() + (a.latent ? a.key_dim() : a.value_dim())) * 4;
   }
+  const int64_t table = spec.tied_embeddings ? 0 : int64_t(spec.vocab) * spec.dim;  // kept in fp32 beside a bf16 store
   return {{"model", reference},
           {"model_type", spec.model_type},
           {"vocab_size", spec.vocab},
@@ -105,7 +102,8 @@ Json description(const std::string& reference, const ModelSpec& spec) {
           {"active_parameters", spec.active_parameters()},
           {"tied_embeddings", spec.tied_embeddings},
           {"kv_bytes_per_token", kv},
-          {"decode_bytes", spec.main_parameters() * 8},
+          {"decode_bytes", spec.main_parameters() * 4},
+          {"decode_bytes_bf16", spec.main_parameters() * 2 + table * 2},
           {"train_bytes", spec.num_parameters * 20},
           {"stop_ids", spec.stop_ids}};
 }
@@ -136,7 +134,7 @@ void run_inspect(const InspectOptions& o) {
                          std::all_of(ids["ids"].begin(), ids["ids"].end(), is_ids);
     if (!is_list) throw UsageError(o.logprobs + " is not of the form {\"ids\": [[…], …]}");
     for (const Json& row : ids["ids"])
-      out.push_back(sequence_logprobs(loaded.model, compute, row.get<std::vector<int32_t>>()));
+      out.push_back(sequence_logprobs(loaded.model, compute, ids_of(row, loaded.model.spec.vocab)));
     std::cout << Json{{"logprobs", out}}.dump() << "\n";
     return;
   }

@@ -395,7 +395,7 @@ Attend attend_row(const AttentionSpec& a, const Rows& rows, const KvStore::Layer
           .sum = s.sum_TH.data() + head};
 }
 
-KvStore::KvStore(std::span<const LayerSpec> specs, int64_t count, bool training)
+KvStore::KvStore(std::span<const LayerSpec> specs, int64_t count, bool training, bool cleared)
     : num_blocks(count), for_training(training) {
   for (const LayerSpec& layer : specs) {
     const AttentionSpec& a = layer.attention;
@@ -405,8 +405,15 @@ KvStore::KvStore(std::span<const LayerSpec> specs, int64_t count, bool training)
     kv.values.resize(lanes * (a.latent ? a.key_dim() : a.value_dim()));
     if (training && !a.latent) kv.key_rows.resize(lanes * a.key_dim()), kv.values_t.resize(lanes * a.value_dim());
     // Lanes beyond a sequence's end enter products whose results are masked: they must be finite.
-    for (Buffer* b : {&kv.keys, &kv.values, &kv.key_rows, &kv.values_t}) std::fill_n(b->data(), b->size(), 0.0f);
+    for (Buffer* b : {&kv.keys, &kv.values, &kv.key_rows, &kv.values_t})
+      if (cleared) std::fill_n(b->data(), b->size(), 0.0f);
   }
+}
+
+void KvStore::clear_block(int32_t block) {
+  for (Layer& kv : layers)
+    for (Buffer* b : {&kv.keys, &kv.values, &kv.key_rows, &kv.values_t})
+      std::fill_n(b->data() + b->size() / num_blocks * block, b->size() / num_blocks, 0.0f);
 }
 
 int64_t KvStore::bytes() const {

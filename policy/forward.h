@@ -13,10 +13,11 @@ namespace cohort {
 /// Keys and values of every layer in blocks of 16 positions, blocks numbered from 0.
 class KvStore {
  public:
-  /// `for_training` keeps the transposed copies that the backward pass reads as well.
-  KvStore(std::span<const LayerSpec> layers, int64_t num_blocks, bool for_training);
-  KvStore(const ModelSpec& spec, int64_t num_blocks, bool for_training)
-      : KvStore(std::span(spec.layers), num_blocks, for_training) {}
+  /// `for_training` keeps the transposed copies that the backward pass reads as well. Blocks that are not
+  /// `cleared` hold anything, and take no memory, until clear_block.
+  KvStore(std::span<const LayerSpec> layers, int64_t num_blocks, bool for_training, bool cleared = true);
+  KvStore(const ModelSpec& spec, int64_t num_blocks, bool for_training, bool cleared = true)
+      : KvStore(std::span(spec.layers), num_blocks, for_training, cleared) {}
 
   struct Layer {
     Buffer keys;      // [block, G, key_dim, 16]
@@ -28,6 +29,7 @@ class KvStore {
   int64_t num_blocks = 0;
   bool for_training = false;
   int64_t bytes() const;
+  void clear_block(int32_t block);
 };
 
 void copy_lanes(KvStore& store, const ModelSpec& spec, const TailCopy& copy);  // all layers

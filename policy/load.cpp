@@ -9,6 +9,7 @@
 #include "configs/config.h"
 #include "configs/durable_file.h"
 #include "configs/error.h"
+#include "configs/read_file.h"
 #include "policy/files/dequantize.h"
 #include "policy/files/safetensors.h"
 #include "policy/load_gguf.h"
@@ -45,7 +46,7 @@ Reference parse_reference(const std::string& reference) {
 }
 
 void expect_exists(const fs::path& path, const std::string& what) {
-  if (!fs::exists(path))
+  if (!is_there(path))
     throw UsageError(what + " " + path.string() +
                      " does not exist: give an HF folder, a .gguf file or init:CONFIG.json");
 }
@@ -61,7 +62,7 @@ void warn_of_unused(const ModelSpec& spec, const SafetensorsFolder& files, const
   for (const TensorView& tensor : files.tensors)
     if (!used.contains(tensor.name) && !(weights == Weights::packed && tensor.name.starts_with(mtp)) &&
         !tensor.name.ends_with("rotary_emb.inv_freq"))
-      unused.push_back(tensor.name);
+      unused.push_back(quote_name(tensor.name));
   if (!unused.empty())
     std::fprintf(stderr, "cohort: %zu tensors of %s are no part of its config.json's model and are left out: %s%s\n",
                  unused.size(), folder.c_str(), unused[0].c_str(), unused.size() > 1 ? ", …" : "");
@@ -112,13 +113,20 @@ void draw_parameters(CausalLM& model, uint64_t seed, const Compute& compute) {
   });
 }
 
-/// Stop ids of generation_config.json join those of config.json.
-void add_stop_ids(ModelSpec& spec, const Json& eos) {
-  for (const Json& id : eos.is_array() ? eos : Json::array({eos}))
-    if (id.is_number_integer() &&
-        std::find(spec.stop_ids.begin(), spec.stop_ids.end(), id.get<int32_t>()) == spec.stop_ids.end())
-      spec.stop_ids.push_back(id.get<int32_t>());
-  expect_stop_ids(spec);
+Json read_object(const fs::path& file) {
+  Json object = parse_config_text(read_file(file), file.string());
+  if (!object.is_object()) throw UsageError(file.string() + " holds no JSON object");
+  return object;
+}
+
+/// What `f` refuses of "config.json", under the file's own name.
+template <class F>
+auto naming(const fs::path& file, F f) try {
+  return f();
+} catch (const UsageError& error) {
+  constexpr std::string_view kUnnamed = "config.json";
+  const std::string text = error.what();
+  throw UsageError(file.string() + (text.starts_with(kUnnamed) ? text.substr(kUnnamed.size()) : ": " + text));
 }
 
 void finish_loading(LoadedModel& loaded, const std::string& reference) {
@@ -136,7 +144,7 @@ void finish_loading(LoadedModel& loaded, const std::string& reference) {
 /// believed what its config.json says.
 bool holds_mtp(const fs::path& folder, const ModelSpec& spec) {
   if (spec.config.value("num_nextn_predict_layers", Json(0)) == 0) return false;
-  if (!fs::exists(folder / "model.safetensors") && !fs::exists(folder / "model.safetensors.index.json")) return true;
+  if (!is_there(folder / "model.safetensors") && !is_there(folder / "model.safetensors.index.json")) return true;
   return open_safetensors(folder).find("model.layers." + std::to_string(spec.layers.size()) + ".enorm.weight");
 }
 
@@ -190,13 +198,15 @@ ModelSpec load_spec(const std::string& reference) {
   if (r.kind == Reference::Kind::gguf) return gguf_spec(open_gguf(r.path), r.path);
   fs::path file = r.kind == Reference::Kind::init ? r.path : r.path / "config.json";
   expect_exists(file, "model config");
-  Json config = parse_config_file(file);
+  Json config = read_object(file);
   config.erase("tokenizer");
-  ModelSpec spec = model_spec(config);
-  if (r.kind == Reference::Kind::folder && fs::exists(r.path / "generation_config.json"))
-    add_stop_ids(
-        spec, (spec.generation = parse_config_file(r.path / "generation_config.json")).value("eos_token_id", Json()));
-  if (r.kind == Reference::Kind::init || holds_mtp(r.path, spec)) add_mtp(spec);
+  ModelSpec spec = naming(file, [&] { return model_spec(config); });
+  const fs::path generation = r.path / "generation_config.json";
+  if (r.kind == Reference::Kind::folder && is_there(generation)) {
+    spec.generation = read_object(generation);
+    naming(generation, [&] { add_stop_ids(spec, spec.generation.value("eos_token_id", Json())); });
+  }
+  if (r.kind == Reference::Kind::init || holds_mtp(r.path, spec)) naming(file, [&] { return add_mtp(spec); });
   return spec;
 }
 
@@ -207,7 +217,7 @@ std::unique_ptr<Tokenizer> tokenizer_of(const std::string& reference) {
     if (!has_tokenizer(r.path)) return nullptr;
     return std::make_unique<Tokenizer>(load_tokenizer(r.path));
   }
-  Json tokenizer = parse_config_file(r.path).value("tokenizer", Json());
+  Json tokenizer = read_object(r.path).value("tokenizer", Json());
   if (tokenizer.is_null()) return nullptr;
   if (!tokenizer.is_object() || !tokenizer.contains("bytes"))
     throw UsageError(r.path.string() + ": \"tokenizer\" is not of the form {\"bytes\": [special tokens]}");

@@ -14,7 +14,10 @@ namespace {
 
 std::string shape_text(std::span<const int64_t> shape) {
   std::string text;
-  for (int64_t size : shape) text += (text.empty() ? "[" : ", ") + std::to_string(size);
+  constexpr size_t most = 8;
+  for (int64_t size : shape.first(std::min(shape.size(), most)))
+    text += (text.empty() ? "[" : ", ") + std::to_string(size);
+  if (shape.size() > most) text += ", … (" + std::to_string(shape.size()) + " sizes)";
   return (text.empty() ? "[" : text) + "]";
 }
 

@@ -57,6 +57,23 @@ static bool is_out_of_date(const Group& kept, const Task& task) {
          std::any_of(kept.rollouts.begin(), kept.rollouts.end(), [](const Rollout& r) { return has_error(r.score); });
 }
 
+std::vector<std::vector<int32_t>> EarlierCompletions::of(const std::vector<int32_t>& prompt) const {
+  const auto found = by_prompt_.find(prompt);
+  return found == by_prompt_.end() ? std::vector<std::vector<int32_t>>() : found->second;
+}
+
+void EarlierCompletions::remember(const Group& group) {
+  std::vector<std::vector<int32_t>>& kept = by_prompt_[group.prompt];
+  for (const std::vector<int32_t>& old : kept) tokens_ -= int64_t(old.size());
+  kept.clear();
+  for (const Rollout& rollout : group.rollouts) {
+    const auto length = int64_t(rollout.completion.tokens.size());
+    if (tokens_ + length > kMostTokens) continue;
+    tokens_ += length;
+    kept.push_back(rollout.completion.tokens);
+  }
+}
+
 std::vector<Group> collect(Engine& engine, const CausalLM& model, const Tokenizer& tokenizer, const Scorer* scorer,
                            const CollectJob& job, const GroupStore& store,
                            const std::function<void(int64_t)>& progress) {
@@ -79,18 +96,24 @@ std::vector<Group> collect(Engine& engine, const CausalLM& model, const Tokenize
         continue;
       }
     }
+    std::vector<std::vector<int32_t>> drafts;
+    if (job.earlier) drafts = job.earlier->of(prompt);
+    std::vector<int32_t> stop_ids = model.spec.stop_ids;
+    stop_ids.insert(stop_ids.end(), job.sampling.stop_token_ids.begin(), job.sampling.stop_token_ids.end());
     engine.submit({.id = int64_t(i),
                    .prompt = std::move(prompt),
                    .num_completions = job.num_generations,
                    .seed = seed,
                    .sampling = job.sampling,
-                   .stop_ids = model.spec.stop_ids});
+                   .stop_ids = std::move(stop_ids),
+                   .drafts = std::move(drafts)});
   }
   while (std::optional<Finished> finished = engine.next_completed()) {
     int64_t i = finished->request.id;
     groups[size_t(i)] = group_of(job.tasks[size_t(i)], std::move(*finished));
     if (scorer) judge(*scorer, groups[size_t(i)], std::max<int64_t>(0, job.step), job.max_steps);
     if (store.keep) store.keep(i, groups[size_t(i)]);
+    if (job.earlier) job.earlier->remember(groups[size_t(i)]);
     if (progress) progress(++done);
   }
   return groups;

@@ -1,6 +1,7 @@
 // Prompts in, scored groups out.
 #pragma once
 #include <functional>
+#include <map>
 #include <optional>
 
 #include "rewards/compose.h"
@@ -14,6 +15,20 @@ std::vector<int32_t> encode_prompt(const Tokenizer& tokenizer, const Messages& p
 /// Seed of a request: a function of run seed, step, prompt and how often the same prompt came before in this step.
 uint64_t request_seed(uint64_t run_seed, int64_t step, std::span<const int32_t> prompt, int64_t repeats);
 
+/// Completions of earlier epochs by prompt, from which the engine guesses those of the next: speed, no bit.
+class EarlierCompletions {
+ public:
+  /// None where the prompt is new.
+  std::vector<std::vector<int32_t>> of(const std::vector<int32_t>& prompt) const;
+  /// Those of the prompt give way to these; nothing is kept beyond the most tokens that memory is given for.
+  void remember(const Group& group);
+
+ private:
+  static constexpr int64_t kMostTokens = 64 << 20;
+  std::map<std::vector<int32_t>, std::vector<std::vector<int32_t>>> by_prompt_;
+  int64_t tokens_ = 0;
+};
+
 struct CollectJob {
   std::span<const Task> tasks;
   int32_t num_generations = 1;
@@ -21,6 +36,7 @@ struct CollectJob {
   uint64_t seed = 0;  // of the run
   int64_t step = 0;   // which rollout of the run; -1 for an evaluation
   int64_t max_steps = 0;
+  EarlierCompletions* earlier = nullptr;  // read, and added to; null: none
 };
 
 /// Groups that an earlier, killed attempt at the same rollout left behind, and where new ones are kept.

@@ -17,12 +17,22 @@ FinishReason finish_from(const std::string& name) {
   throw UsageError("finish_reason \"" + name + "\" is not stop, length or abort");
 }
 
+Json to_json(const KeptSets& kept) {
+  Json sets = Json::array();
+  for (size_t i = 0; i + 1 < kept.begin.size(); ++i) {
+    const std::span<const int32_t> set = kept.of(i);
+    sets.push_back(std::vector<int32_t>(set.begin(), set.end()));
+  }
+  return sets;
+}
+
 Json to_json(const Rollout& r) {
   const Completion& c = r.completion;
   Json line = {{"completion", r.text},   {"completion_ids", c.tokens},
                {"logprobs", c.logprobs}, {"finish_reason", to_string(c.finish)},
                {"seed", c.seed},         {"member", c.member}};
   if (!c.versions.empty()) line["versions"] = c.versions;
+  if (!c.kept.ids.empty()) line["kept"] = to_json(c.kept);
   if (c.entropy_sum != 0) line["entropy_sum"] = c.entropy_sum;
   if (!c.loss_mask.empty()) line["loss_mask"] = c.loss_mask;
   const bool is_judged = r.score.value || !r.score.reason.empty();
@@ -38,6 +48,7 @@ Rollout rollout_from_json(const Json& line) {
   c.logprobs = line.at("logprobs").get<std::vector<float>>();
   c.loss_mask = line.value("loss_mask", std::vector<uint8_t>());
   c.versions = line.value("versions", std::vector<int32_t>());
+  for (const Json& set : line.value("kept", Json::array())) c.kept.add(set.get<std::vector<int32_t>>());
   c.entropy_sum = line.value("entropy_sum", 0.0);
   c.finish = finish_from(line.value("finish_reason", "stop"));
   c.seed = line.value("seed", uint64_t(0)), c.member = line.value("member", 0);
@@ -51,10 +62,22 @@ Rollout rollout_from_json(const Json& line) {
   check("logprobs", c.logprobs.size());
   if (!c.loss_mask.empty()) check("loss_mask", c.loss_mask.size());
   if (!c.versions.empty()) check("versions", c.versions.size());
+  if (!c.kept.begin.empty()) check("kept", c.kept.begin.size() - 1);
   return r;
 }
 
 }  // namespace
+
+void KeptSets::add(std::span<const int32_t> set) {
+  if (begin.empty()) begin.push_back(0);
+  ids.insert(ids.end(), set.begin(), set.end());
+  begin.push_back(int64_t(ids.size()));
+}
+
+std::span<const int32_t> KeptSets::of(size_t token) const {
+  if (begin.empty()) return {};
+  return std::span(ids).subspan(size_t(begin[token]), size_t(begin[token + 1] - begin[token]));
+}
 
 const char* to_string(FinishReason reason) {
   return reason == FinishReason::stop ? "stop" : reason == FinishReason::length ? "length" : "abort";
@@ -98,6 +121,10 @@ std::vector<Group> read_groups(const std::filesystem::path& file) {
     }
   }
   return groups;
+}
+
+void print_groups(std::span<const Group> groups, std::ostream& out) {
+  for (const Group& group : groups) out << to_json(group).dump(-1, ' ', false, Json::error_handler_t::replace) << "\n";
 }
 
 void write_groups(const std::filesystem::path& file, std::span<const Group> groups) {

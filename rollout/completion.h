@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <iosfwd>
 #include <span>
 #include <string>
 #include <vector>
@@ -14,11 +15,21 @@ namespace cohort {
 enum class FinishReason { stop, length, abort };
 const char* to_string(FinishReason reason);
 
+/// For each token of a completion the ids that it was chosen from, ascending; none: nothing was cut there.
+struct KeptSets {
+  std::vector<int64_t> begin;  // [R+1] in ids; empty: nothing was cut anywhere, or sets were not asked for
+  std::vector<int32_t> ids;
+  void add(std::span<const int32_t> set);  // of the next token
+  std::span<const int32_t> of(size_t token) const;
+  bool operator==(const KeptSets&) const = default;
+};
+
 struct Completion {
   std::vector<int32_t> tokens;     // [R] ids, stop token included
   std::vector<float> logprobs;     // [R] log p(token) under the weights and temperature that sampled it
   std::vector<uint8_t> loss_mask;  // [R] 0 for tokens the policy did not choose; empty: all 1
   std::vector<int32_t> versions;   // [R] policy version of each token; empty: the group's
+  KeptSets kept;                   // with keep_sampling_mask
   double entropy_sum = 0;          // nats, over the tokens; 0: not known
   FinishReason finish = FinishReason::stop;
   uint64_t seed = 0;   // of the random stream that chose the tokens,
@@ -48,6 +59,9 @@ Group group_from_json(const Json& line);
 
 /// Every group of a groups file. Throws UsageError naming file and line of what is none.
 std::vector<Group> read_groups(const std::filesystem::path& file);
+
+/// One line for each group; what is not UTF-8 is replaced.
+void print_groups(std::span<const Group> groups, std::ostream& out);
 
 /// Writes a groups file, whole or not at all; its folder is made.
 void write_groups(const std::filesystem::path& file, std::span<const Group> groups);

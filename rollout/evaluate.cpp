@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "configs/error.h"
+#include "configs/interrupts.h"
 #include "configs/progress.h"
 #include "policy/kernels/philox.h"
 #include "rewards/math/extract.h"
@@ -56,7 +57,7 @@ std::unique_ptr<Engine> engine_for(CausalLM& model, const Compute& compute, cons
 }
 
 std::vector<Group> evaluate(LoadedModel& loaded, const Compute& compute, const EvalConfig& config,
-                            std::span<const Task> tasks) {
+                            std::span<const Task> tasks, const GroupStore& store) {
   std::ranges::for_each(tasks, expect_no_own_reward);
   Scorer scorer(reward_specs(config.rewards), compute.pool.num_threads());
   std::unique_ptr<Engine> engine =
@@ -67,8 +68,12 @@ std::vector<Group> evaluate(LoadedModel& loaded, const Compute& compute, const E
                  .sampling = config.sampling,
                  .seed = config.seed,
                  .step = -1};
-  return collect(*engine, loaded.model, *loaded.tokenizer, &scorer, job, {},
-                 [&](int64_t done) { progress.update(done); });
+  return collect(*engine, loaded.model, *loaded.tokenizer, &scorer, job, store, [&](int64_t done) {
+    progress.update(done);
+    if (interrupted())
+      throw Interrupted("interrupted after " + std::to_string(done) + " of " + std::to_string(tasks.size()) + " tasks" +
+                        (store.keep ? ": go on with the same command" : ""));
+  });
 }
 
 double pass_at_k(int64_t n, int64_t c, int64_t k) {

@@ -55,9 +55,10 @@ std::unique_ptr<Engine> engine_for(CausalLM& model, const Compute& compute, cons
                                    std::span<const Task> tasks, const SamplingConfig& sampling,
                                    const EngineConfig& config);
 
-/// Samples and judges every task; the groups are in task order.
+/// Samples and judges every task; the groups are in task order. Those that `store` finds are not sampled again. Throws
+/// Interrupted once a signal was seen (watch_interrupts).
 std::vector<Group> evaluate(LoadedModel& loaded, const Compute& compute, const EvalConfig& config,
-                            std::span<const Task> tasks);
+                            std::span<const Task> tasks, const GroupStore& store = {});
 
 /// A rollout counts as correct when its status is `correct`.
 Evaluation summarize(std::span<const Group> groups);

@@ -10,6 +10,7 @@
 #include "configs/command_line.h"
 #include "configs/durable_file.h"
 #include "configs/error.h"
+#include "tasks/benchmarks.h"
 #include "tasks/formats.h"
 #include "tasks/generators.h"
 #include "tasks/readers.h"
@@ -50,8 +51,31 @@ Json generator_json(const Generator& generator) {
           {"options", std::move(options)}};
 }
 
+Json benchmark_json(const Benchmark& benchmark) {
+  return {{"name", benchmark.name},
+          {"description", benchmark.description},
+          {"file", benchmark.file},
+          {"reward", benchmark.reward},
+          {"chat_prompt", benchmark.chat_prompt},
+          {"plain_prompt", benchmark.plain_prompt},
+          {"prompt_source", benchmark.prompt_source}};
+}
+
+void print_benchmarks(const Json& list) {
+  std::cout << "Benchmarks (name[:option=value,...]), files below " << datasets_folder().string()
+            << "/ (COHORT_DATASETS=DIR names another folder); chat=false asks a base model the plain way\n";
+  for (const Json& benchmark : list) {
+    const auto text = [&](const char* key) { return benchmark[key].get<std::string>(); };
+    std::cout << "  " << text("name") << ": " << text("description") << ", " << text("file") << ", judged by "
+              << text("reward") << '\n'
+              << "      chat   " << benchmark["chat_prompt"].dump() << '\n'
+              << "      plain  " << benchmark["plain_prompt"].dump() << "  (" << text("prompt_source") << ")\n";
+  }
+}
+
 void list_tasks(bool json) {
-  Json list = {{"generators", Json::array()}, {"formats", Json::array()}};
+  Json list = {{"generators", Json::array()}, {"benchmarks", Json::array()}, {"formats", Json::array()}};
+  for (const Benchmark& benchmark : benchmarks()) list["benchmarks"].push_back(benchmark_json(benchmark));
   for (const Generator& generator : generators()) list["generators"].push_back(generator_json(generator));
   for (const TaskFormat& format : task_formats())
     list["formats"].push_back({{"name", format.name}, {"columns", format.columns}});
@@ -67,6 +91,7 @@ void list_tasks(bool json) {
       std::cout << "      " << option["name"].get<std::string>() << '=' << option["default"].dump() << "  "
                 << option["description"].get<std::string>() << '\n';
   }
+  print_benchmarks(list["benchmarks"]);
   std::cout << "Row formats of files, recognised from the columns of the first row\n";
   for (const Json& format : list["formats"])
     std::cout << "  " << format["name"].get<std::string>() << ": " << format["columns"].get<std::string>() << '\n';
@@ -191,7 +216,8 @@ void generate(const GenerateFlags& flags) {
 // ---- The flags of each verb. They are shared with the callback, which runs after this function has returned.
 
 void add_list(CLI::App& tasks) {
-  CLI::App* app = tasks.add_subcommand("list", "Generators with their options, and the row formats that are read");
+  CLI::App* app = tasks.add_subcommand(
+      "list", "Generators and benchmarks with their options and prompts, and the row formats that are read");
   auto json = std::make_shared<bool>(false);
   app->add_flag("--json", *json, "one JSON object");
   app->footer("Example: cohort tasks list");
@@ -199,9 +225,10 @@ void add_list(CLI::App& tasks) {
 }
 
 void add_show(CLI::App& tasks) {
-  CLI::App* app = tasks.add_subcommand("show", "The first tasks of a file or a generator");
+  CLI::App* app = tasks.add_subcommand("show", "The first tasks of a file, a generator or a benchmark");
   auto flags = std::make_shared<ShowFlags>();
-  app->add_option("T", flags->source.reference, "task reference: a file, - or a generator name[:key=value,...]")
+  app->add_option("T", flags->source.reference,
+                  "task reference: a file, -, a generator or a benchmark name[:key=value,...]")
       ->required();
   app->add_option("--limit", flags->limit, "how many")->capture_default_str()->check(at_least_one());
   app->add_option("--format", flags->source.format, "force a row format (see `tasks list`)");

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "configs/error.h"
+#include "tasks/benchmarks.h"
 #include "tasks/formats.h"
 #include "tasks/generators.h"
 #include "tasks/task_json.h"
@@ -66,13 +67,20 @@ std::string digest_of(const std::vector<Task>& tasks) {
   return std::to_string(digest);
 }
 
+/// Rows of the file that are no task of the benchmark are passed over.
+bool belongs(const ParsedSource& parsed, const Task& task) {
+  return !parsed.benchmark || !parsed.benchmark->has_row || parsed.benchmark->has_row(task);
+}
+
 Stream<Task> open_file(const ParsedSource& parsed) {
   const TaskSource& source = parsed.source;
+  if (parsed.benchmark) expect_file(*parsed.benchmark);
   std::vector<Task> tasks;
   Stream<Task> stream;
   stream.format = for_each_task(
       source,
       [&](Task task, const RawRow&) {
+        if (!belongs(parsed, task)) return true;
         if (!in_split(prompt_hash(task.prompt), parsed.split, source.held_out)) return true;
         apply_prompt_template(source, task);
         tasks.push_back(std::move(task));
@@ -151,6 +159,7 @@ Validation validate_tasks(const TaskSource& source, const FindFault& find_fault)
     }
     return validation;
   }
+  if (parsed.benchmark) expect_file(*parsed.benchmark);
   Validation validation;
   std::map<std::string, int64_t> first_line;  // of each id
   const auto add_problem = [&](const RowProblem& problem) {
@@ -161,6 +170,7 @@ Validation validate_tasks(const TaskSource& source, const FindFault& find_fault)
   validation.format = for_each_task(
       parsed.source,
       [&](const Task& task, const RawRow& raw) {
+        if (!belongs(parsed, task)) return true;
         ++validation.rows;
         if (has_blank_answer(task, raw))
           validation.problems.push_back({raw.line, task.id, "its answer is empty"});

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "configs/error.h"
+#include "tasks/benchmarks.h"
 #include "tasks/generators.h"
 #include "tasks/task_json.h"
 
@@ -56,7 +57,7 @@ std::pair<std::string, std::vector<Option>> take_apart(const std::string& refere
        colon = reference.rfind(':', colon - 1)) {
     const std::string name = reference.substr(0, colon), rest = reference.substr(colon + 1);
     auto options = split_options(rest);
-    if (!options && find_generator(name))
+    if (!options && (find_generator(name) || find_benchmark(name)))
       throw UsageError(reference + ": \"" + rest + "\" is no list of options, expected key=value,key=value");
     if (!options) continue;
     apart = {name, std::move(*options)};
@@ -115,8 +116,10 @@ void read_options(const std::vector<Option>& options, const Json& own, ParsedSou
 [[noreturn]] void refuse_name(const std::string& name) {
   std::vector<std::string> names;
   for (const Generator& generator : generators()) names.emplace_back(generator.name);
-  throw UsageError(name + " is neither a file nor a generator of tasks; the nearest generator is " +
-                   nearest(name, names));
+  for (const Benchmark& benchmark : benchmarks()) names.emplace_back(benchmark.name);
+  const std::string close = nearest(name, names);
+  throw UsageError(name + " is neither a file nor a generator or benchmark of tasks; the nearest " +
+                   (find_benchmark(close) ? "benchmark" : "generator") + " is " + close);
 }
 
 /// Fields that say something to the other kind of source only.
@@ -140,6 +143,12 @@ std::string filled(const std::string& prompt_template, const std::string& prompt
   return text.replace(text.find(kPlaceholder), kPlaceholder.size(), prompt);
 }
 
+/// A benchmark is a chat where nothing else is said, and asked as it usually is.
+void apply_usual_prompt(const Benchmark& benchmark, TaskSource& source) {
+  if (source.prompt_template == kPlaceholder)
+    source.prompt_template = source.chat ? benchmark.chat_prompt : benchmark.plain_prompt;
+}
+
 }  // namespace
 
 ParsedSource parse_source(const TaskSource& source) {
@@ -149,9 +158,16 @@ ParsedSource parse_source(const TaskSource& source) {
   parsed.source.reference = name;
   const Generator* generator = looks_like_file(name) ? nullptr : find_generator(name);
   parsed.is_generator = generator != nullptr;
+  parsed.benchmark = looks_like_file(name) || generator ? nullptr : find_benchmark(name);
+  if (parsed.benchmark) parsed.source.chat = true;
   std::error_code none;
-  if (!generator && !looks_like_file(name) && !std::filesystem::exists(name, none)) refuse_name(name);
+  const bool is_named = generator || parsed.benchmark;
+  if (!is_named && !looks_like_file(name) && !std::filesystem::exists(name, none)) refuse_name(name);
   read_options(options, generator ? generator->schema()["properties"] : Json::object(), parsed);
+  if (parsed.benchmark) {
+    apply_usual_prompt(*parsed.benchmark, parsed.source);
+    parsed.source.reference = (datasets_folder() / parsed.benchmark->file).string();
+  }
   const bool is_auto = parsed.source.split == "auto";
   parsed.split = is_auto ? (generator ? Split::train : Split::all) : split_from(parsed.source.split);
   refuse_idle_fields(parsed);

@@ -1,4 +1,5 @@
-// Where tasks come from: a reference (a file, "-" or a generator "name:key=value,…") and what is taken of it.
+// Where tasks come from: a reference (a file, "-", a generator "name:key=value,…" or a benchmark by name) and what is
+// taken of it.
 //   gsm8k/train.jsonl:split=train,held_out=0.2        arithmetic:operations=4,split=held_out,limit=500
 // Options after the colon are the fields below (all but the reference itself) and, for a generator, its own; a comma in
 // a value is written "\,". In a config a source is a string, or an object with these fields; a list of them is mixed by
@@ -13,6 +14,8 @@
 namespace cohort {
 
 inline constexpr double kHeldOut = 0.1;  // share kept from training where nothing else is said
+
+struct Benchmark;
 
 struct TaskSource {
   std::string reference;
@@ -30,7 +33,9 @@ struct TaskSource {
 
 template <class V>
 void visit_fields(V& v, TaskSource& c) {
-  v.field("reference", c.reference, "a .jsonl or .json file, - for standard input, or a generator name[:key=value,...]",
+  v.field("reference", c.reference,
+          "a .jsonl or .json file, - for standard input, a generator name[:key=value,...] or a benchmark (cohort tasks "
+          "list)",
           not_empty(), required());
   v.field("weight", c.weight, "share of the prompts drawn from this source, relative to the other sources", above(0));
   v.field("format", c.format, "name of the row format; empty: recognised from the columns of the first row");
@@ -54,6 +59,7 @@ struct ParsedSource {
   TaskSource source;
   Json generator_options = Json::object();  // as text, by name
   bool is_generator = false;
+  const Benchmark* benchmark = nullptr;  // source then has its file and its prompt
   Split split = Split::all;
 };
 

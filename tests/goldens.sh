@@ -23,4 +23,5 @@ mv tests/policy/golden/families.json{.part,}
 [ ! -e .deps/tokenizers ] || "$python" tests/text/generate_vocabulary_goldens.py
 "$python" tests/report/golden/make_goldens.py
 "$python" tests/grpo/generate_trl_goldens.py
+"$python" tests/rollout/generate_sampling_goldens.py
 git status --short -- 'tests/*golden*'

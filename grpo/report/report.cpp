@@ -7,7 +7,9 @@
 
 #include "configs/durable_file.h"
 #include "grpo/report/curves.h"
+#include "grpo/report/evaluations.h"
 #include "grpo/report/html.h"
+#include "grpo/report/page_parts.h"
 #include "grpo/report/page_style.h"
 #include "grpo/report/run_folder.h"
 
@@ -16,26 +18,10 @@ namespace {
 
 using nlohmann::json;
 
-constexpr size_t longest_prompt = 2000, longest_completion = 6000, num_examples = 3, most_differences = 60;
-
-std::string element(const std::string& tag, const std::string& content) {
-  return "<" + tag + ">" + content + "</" + tag + ">";
-}
-
-std::string cell(const std::string& content, const std::string& classes = "") {
-  return (classes.empty() ? "<td>" : "<td class=\"" + classes + "\">") + content + "</td>";
-}
+constexpr size_t num_examples = 3, most_differences = 60;
 
 std::string dot(size_t run) {
   return "<span class=\"dot r" + std::to_string(run % 6) + "\"></span>";
-}
-
-// The first columns are text, the others numbers.
-std::string table(const std::vector<std::string>& headings, size_t num_text_columns, const std::string& rows) {
-  std::string head;
-  for (size_t i = 0; i < headings.size(); ++i)
-    head += (i < num_text_columns ? "<th class=\"text\">" : "<th>") + headings[i] + "</th>";
-  return "<div class=\"scroll\"><table><thead><tr>" + head + "</tr></thead><tbody>" + rows + "</tbody></table></div>";
 }
 
 std::string kind_title(const std::string& kind) {
@@ -49,24 +35,6 @@ std::string kind_title(const std::string& kind) {
 // --- stages
 // -----------------------------------------------------------------------------------------------------------
 
-// pass@1 as a bar of the whole from 0 to 1, its 95 % interval as a whisker.
-std::string interval_bar(const Stage& stage) {
-  if (!stage.pass_at_1) return "–";
-  const auto at = [](double share) { return format_number(std::clamp(share, 0.0, 1.0) * 150); };
-  std::string svg =
-      "<svg class=\"interval\" viewBox=\"0 0 150 16\" aria-hidden=\"true\"><rect class=\"track\" y=\"3\" width=\"150\" "
-      "height=\"10\" rx=\"3\"/>"
-      "<rect class=\"bar\" y=\"3\" width=\"" +
-      at(*stage.pass_at_1) + "\" height=\"10\" rx=\"3\"/>";
-  std::string text = format_percent(*stage.pass_at_1);
-  if (stage.ci_low && stage.ci_high) {
-    const std::string low = at(*stage.ci_low), high = at(*stage.ci_high);
-    svg += "<path class=\"ci\" d=\"M" + low + " 5V11M" + high + " 5V11M" + low + " 8H" + high + "\"/>";
-    text += " <small>" + format_percent(*stage.ci_low) + " – " + format_percent(*stage.ci_high) + "</small>";
-  }
-  return svg + "</svg>" + text;
-}
-
 std::string optional_number(const std::optional<double>& value) {
   return value ? format_number(*value) : "–";
 }
@@ -75,8 +43,8 @@ std::string stage_section(const Chain& chain, bool named) {
   std::string rows;
   for (const Stage& stage : chain.stages)
     rows += element("tr", cell(escape_html(stage.name)) + cell(escape_html(kind_title(stage.kind)), "text") +
-                              cell(interval_bar(stage), "text") + cell(optional_number(stage.mean_length)) +
-                              cell(optional_number(stage.tokens)) +
+                              cell(interval_bar({stage.pass_at_1, stage.ci_low, stage.ci_high}), "text") +
+                              cell(optional_number(stage.mean_length)) + cell(optional_number(stage.tokens)) +
                               cell(stage.seconds ? format_seconds(*stage.seconds) : "–"));
   return element("h2", named ? "Stages of " + escape_html(chain.name) : "Stages") +
          "<p class=\"lead\">Held-out pass@1 after each stage with its 95 % interval, the mean length of a completion "
@@ -214,22 +182,6 @@ std::string curves_section(const std::vector<RunFolder>& runs) {
 // --- completions
 // ------------------------------------------------------------------------------------------------------
 
-std::string example_html(const Example& example) {
-  std::string verdict = example.status.empty() ? "no verdict" : example.status;
-  if (example.value) verdict += " · " + format_number(*example.value);
-  std::string facts =
-      example.answer.empty() ? "" : "<span>answer " + escape_html(shorten(example.answer, 200)) + "</span>";
-  facts += "<span>" + std::to_string(example.num_correct) + " of " + std::to_string(example.group_size) +
-           " in the group correct</span>";
-  if (example.truncated) facts += "<span>cut off by the length limit</span>";
-  if (!example.reason.empty()) facts += "<span>" + escape_html(shorten(example.reason, 300)) + "</span>";
-  return "<article class=\"example\"><header><span>" + escape_html(shorten(example.task_id, 100)) +
-         "</span><span class=\"verdict " + escape_html(example.status) + "\">" + escape_html(verdict) +
-         "</span></header><div class=\"prompt\" dir=\"auto\">" + escape_html(shorten(example.prompt, longest_prompt)) +
-         "</div><pre dir=\"auto\">" + escape_html(shorten(example.completion, longest_completion)) + "</pre><footer>" +
-         facts + "</footer></article>";
-}
-
 // Three groups of each step: those of tasks that both steps have first, so that they stand side by side.
 void bring_shared_tasks_forward(LoggedStep& before, LoggedStep& after) {
   size_t num_shared = 0;
@@ -305,7 +257,9 @@ std::string config_section(const std::vector<RunFolder>& runs) {
 
 std::string title_of(const ReportInput& input) {
   if (input.chains.size() == 1) return input.chains[0].name;
+  if (input.chains.empty() && input.runs.empty() && input.evaluations.size() == 1) return input.evaluations[0].name;
   if (input.chains.empty() && input.runs.size() == 1) return input.runs[0].name;
+  if (input.runs.empty()) return std::to_string(input.evaluations.size()) + " evaluations";
   return std::to_string(input.runs.size()) + " runs";
 }
 
@@ -316,6 +270,7 @@ std::string report_page(std::span<const std::filesystem::path> run_dirs) {
   const std::string title = escape_html(title_of(input));
   std::string body = element("h1", title);
   for (const Chain& chain : input.chains) body += stage_section(chain, input.chains.size() > 1);
+  body += evaluations_section(input.evaluations);
   if (input.runs.size() == 1) body += tiles(input.runs[0]);
   if (input.runs.size() > 1) body += element("h2", "Runs") + run_table(input.runs) + legend(input.runs);
   body += curves_section(input.runs) + completions_section(input.runs) + config_section(input.runs);

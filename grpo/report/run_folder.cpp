@@ -145,6 +145,24 @@ void read_chain(ReportInput& input, const fs::path& folder) {
   input.chains.push_back(std::move(chain));
 }
 
+void read_evaluations(ReportInput& input, const fs::path& folder) {
+  constexpr std::string_view ending = ".figures.json";
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::directory_iterator(folder))
+    if (entry.path().filename().string().ends_with(ending)) files.push_back(entry.path());
+  std::ranges::sort(files);
+  for (const fs::path& file : files) {
+    std::string name = file.filename().string();
+    name.resize(name.size() - ending.size());
+    EvaluationFile evaluation{name, read_json(file), {}};
+    if (!evaluation.figures.is_object()) throw UsageError(file.string() + ": expected the figures of an evaluation.");
+    const fs::path groups = folder / (name + ".jsonl");
+    const bool has_groups = evaluation.figures.contains("pass@1") && fs::exists(groups);
+    if (has_groups) evaluation.examples = read_completions(groups, 0).examples;
+    input.evaluations.push_back(std::move(evaluation));
+  }
+}
+
 // Runs of one name are told apart by the folder around them, or by a number.
 void make_names_unique(std::vector<RunFolder>& runs) {
   std::map<std::string, int> seen;
@@ -158,14 +176,20 @@ ReportInput read_run_dirs(std::span<const fs::path> run_dirs) {
   ReportInput input;
   for (const fs::path& folder : run_dirs) {
     if (!fs::is_directory(folder)) throw UsageError(folder.string() + ": is no folder, expected the folder of a run.");
+    const size_t evaluations = input.evaluations.size();
+    read_evaluations(input, folder);
+    const bool has_evaluations = input.evaluations.size() > evaluations;
     if (fs::exists(folder / "stages.json")) {
       read_chain(input, folder);
       continue;
     }
     if (!fs::exists(folder / "metrics.jsonl") && !fs::exists(folder / "config.json") &&
-        !fs::exists(folder / "completions"))
+        !fs::exists(folder / "completions")) {
+      if (has_evaluations) continue;
       throw UsageError(folder.string() +
-                       ": holds none of stages.json, config.json, metrics.jsonl and completions/, so it is no run.");
+                       ": holds none of stages.json, config.json, metrics.jsonl, completions/ and NAME.figures.json, "
+                       "so it is neither a run nor evaluations.");
+    }
     input.runs.push_back(read_run(folder, folder_name(folder), ""));
   }
   make_names_unique(input.runs);

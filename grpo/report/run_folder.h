@@ -1,5 +1,6 @@
-// What a report reads from disk: a run folder (config.json, metrics.jsonl, completions/step-*.jsonl), or a chain folder
-// (stages.json and the run folders of its stages). Whatever is absent is left empty.
+// What a report reads from disk: a run folder (config.json, metrics.jsonl, completions/step-*.jsonl), a chain folder
+// (stages.json and the run folders of its stages), and in either, or a folder of their own, evaluations
+// (NAME.figures.json beside NAME.jsonl). Whatever is absent is left empty.
 #pragma once
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -42,9 +43,17 @@ struct Chain {
   std::vector<Stage> stages;
 };
 
+/// What `eval --out NAME.jsonl` leaves: NAME.figures.json and the groups.
+struct EvaluationFile {
+  std::string name;
+  nlohmann::json figures;
+  std::vector<Example> examples;  // of the first groups
+};
+
 struct ReportInput {
   std::vector<Chain> chains;
   std::vector<RunFolder> runs;  // given ones and stages of chains, in order
+  std::vector<EvaluationFile> evaluations;
 };
 
 /// Throws UsageError naming the folder or file: a folder that is absent or holds nothing of a run, JSON that is broken.

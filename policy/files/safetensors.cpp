@@ -8,6 +8,7 @@
 
 #include "configs/durable_file.h"
 #include "configs/error.h"
+#include "configs/read_file.h"
 #include "policy/files/safetensors_header.h"
 
 namespace cohort {
@@ -93,7 +94,10 @@ void check_shard_name(const std::string& shard, const std::string& tensor, const
       !shard.empty() && normal.is_relative() && *normal.begin() != ".." && shard.find('\0') == shard.npos;
   if (!inside)
     refuse(index, "the shard " + quote_name(shard) + " of tensor " + quote_name(tensor) + " lies outside the folder.");
-  if (normal.string() != shard || normal == ".")
+  constexpr size_t longest = 255;
+  const bool is_plain = normal.string() == shard && normal.has_filename() && normal != "." && shard.size() <= longest &&
+                        std::ranges::none_of(shard, [](unsigned char c) { return c < ' ' || c == 127; });
+  if (!is_plain)
     refuse(index, "the shard " + quote_name(shard) + " of tensor " + quote_name(tensor) + " is no plain file name.");
 }
 
@@ -138,9 +142,10 @@ SafetensorsFolder open_index(const fs::path& index) {
 
 // The file that stands for `path`: itself, or the folder's single file or index. Empty when the folder holds neither.
 fs::path entry_file(const fs::path& path) {
-  if (!fs::is_directory(path)) return path;
+  std::error_code none;
+  if (!fs::is_directory(path, none)) return path;
   for (const char* name : {single_name, index_name})
-    if (fs::exists(path / name)) return path / name;
+    if (is_there(path / name)) return path / name;
   return {};
 }
 

@@ -21,10 +21,14 @@ const TensorView* find_tensor(std::span<const TensorView> sorted, std::string_vi
 }
 
 std::string quote_name(std::string_view name) {
-  constexpr size_t longest = 200;
-  const std::string shown(name.substr(0, longest));
-  using nlohmann::json;
-  return json(shown).dump(-1, ' ', true, json::error_handler_t::replace) + (name.size() > longest ? "…" : "");
+  constexpr size_t longest = 200;  // bytes, escapes counted
+  const auto quoted = [](std::string_view text) {
+    using nlohmann::json;
+    return json(std::string(text)).dump(-1, ' ', true, json::error_handler_t::replace);
+  };
+  size_t shown = std::min(name.size(), longest);
+  while (shown > 0 && quoted(name.substr(0, shown)).size() > longest + 2) shown = shown * 3 / 4;
+  return quoted(name.substr(0, shown)) + (shown < name.size() ? "…" : "");
 }
 
 }  // namespace cohort

@@ -82,6 +82,14 @@ struct TokenStatistics {
   float logprob, entropy, max, sum;  // max of the logits; sum of exp((logit − max)/temperature)
 };
 
+/// A row of logits as a sampler reads it.
+struct SamplingRow {
+  static constexpr int64_t kRun = 64, kChunk = 1024;
+  float* weights;    // [V] exp((logit − max)/temperature)
+  double* run_sums;  // [ceil(V/64)] of 64 weights one after another: lanes i mod 4, then (0 + 1) + (2 + 3)
+  float* group_max;  // [16·ceil(V/1024)] the largest of the weights 1024·c + 16·j + l, j = 0 … 63, at 16·c + l
+};
+
 struct Kernels {
   const char* isa;
   void (*gemm_tile)(const Gemm&, int64_t row_begin, int64_t row_end, int64_t column_block);
@@ -109,6 +117,13 @@ struct Kernels {
   /// probabilities[v] = exp((logit − max)/temperature), unnormalised; returns their sum (the same bits as
   /// token_statistics)
   float (*exponentials)(const float* logits, int64_t vocab, float temperature, float max, float* out);
+  /// One pass for a sampler: fills the row; its statistics have the bits of token_statistics, logprob left out.
+  TokenStatistics (*sampling_row)(const float* logits, int64_t vocab, float temperature, const SamplingRow& row);
+  /// log p of a token with this logit, as token_statistics gives it.
+  float (*token_logprob)(float logit, float temperature, const TokenStatistics& statistics);
+  /// Keys of the weights that are at least `least`, in the order of their ids; returns how many. The larger key has the
+  /// larger weight, among equals the lower id: bits of the weight (not negative), then those of ~id.
+  int64_t (*keys_from)(const float* weights, int64_t count, float least, uint64_t* keys);
   /// d_logits of d_logprob · ∂logprob + d_entropy · ∂entropy
   void (*logits_gradient)(const float* logits, int64_t vocab, float temperature, int32_t token,
                           TokenStatistics statistics, float d_logprob, float d_entropy, float* d_logits);

@@ -71,6 +71,10 @@ inline Lanes sqrt(Lanes a) {
 inline Lanes where_less(Lanes a, Lanes b, Lanes x, Lanes y) {
   return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ), y.v, x.v)};
 }
+/// One bit a lane: a ≥ b.
+inline uint32_t at_least(Lanes a, Lanes b) {
+  return _mm512_cmp_ps_mask(a.v, b.v, _CMP_GE_OQ);
+}
 /// 2^n for lanes that hold n + 1.5·2^23 (the sum that rounds to an integer), −126 ≤ n ≤ 127.
 inline Lanes exp2_of_shifted(Lanes shifted) {
   __m512i n = _mm512_sub_epi32(_mm512_castps_si512(shifted.v), _mm512_set1_epi32(0x4B400000 - 127));
@@ -135,6 +139,10 @@ inline Lanes where_less(Lanes a, Lanes b, Lanes x, Lanes y) {
   return {_mm256_blendv_ps(y.lo, x.lo, _mm256_cmp_ps(a.lo, b.lo, _CMP_LT_OQ)),
           _mm256_blendv_ps(y.hi, x.hi, _mm256_cmp_ps(a.hi, b.hi, _CMP_LT_OQ))};
 }
+inline uint32_t at_least(Lanes a, Lanes b) {
+  return uint32_t(_mm256_movemask_ps(_mm256_cmp_ps(a.lo, b.lo, _CMP_GE_OQ))) |
+         uint32_t(_mm256_movemask_ps(_mm256_cmp_ps(a.hi, b.hi, _CMP_GE_OQ))) << 8;
+}
 inline __m256 exp2_half(__m256 shifted) {
   __m256i n = _mm256_sub_epi32(_mm256_castps_si256(shifted), _mm256_set1_epi32(0x4B400000 - 127));
   return _mm256_castsi256_ps(_mm256_slli_epi32(n, 23));
@@ -198,6 +206,11 @@ inline Lanes sqrt(Lanes a) {
 }
 inline Lanes where_less(Lanes a, Lanes b, Lanes x, Lanes y) {
   return each([&](int i) { return a.v[i] < b.v[i] ? x.v[i] : y.v[i]; });
+}
+inline uint32_t at_least(Lanes a, Lanes b) {
+  uint32_t bits = 0;
+  for (int i = 0; i < kLanes; ++i) bits |= uint32_t(a.v[i] >= b.v[i]) << i;
+  return bits;
 }
 inline Lanes exp2_of_shifted(Lanes shifted) {
   return each([&](int i) {

@@ -131,6 +131,14 @@ void add_scaled(const float* a, float scale, int64_t dim, float* out) {
   for_lanes(dim, [&](int64_t i, int n) { put(out + i, fma(broadcast(scale), take(a + i, n), take(out + i, n)), n); });
 }
 
+float token_logprob(float logit, float temperature, const TokenStatistics& s) {
+  return float(double((logit - s.max) * (1.0f / temperature)) - natural_log(s.sum));
+}
+
+static float entropy_of(float all, Lanes weighted) {
+  return float(natural_log(all) - double(sum(weighted)) / double(all));
+}
+
 TokenStatistics token_statistics(const float* logits, int64_t vocab, float temperature, int32_t token) {
   float top = row_max(logits, vocab);
   Lanes total = broadcast(0.0f), weighted = broadcast(0.0f), scale = broadcast(1.0f / temperature);
@@ -139,10 +147,63 @@ TokenStatistics token_statistics(const float* logits, int64_t vocab, float tempe
     total = total + e;
     weighted = fma(e, max(x, broadcast(-1e30f)), weighted);
   });
-  float all = sum(total);
-  double log_all = natural_log(all);
-  float logprob = float(double((logits[token] - top) * (1.0f / temperature)) - log_all);
-  return {logprob, float(log_all - double(sum(weighted)) / double(all)), top, all};
+  TokenStatistics s{.max = top, .sum = sum(total)};
+  s.logprob = token_logprob(logits[token], temperature, s), s.entropy = entropy_of(s.sum, weighted);
+  return s;
+}
+
+/// Of up to 64 weights in double, four lanes.
+static double sum_of_run(const float* weights, int64_t count) {
+  using Floats = float __attribute__((vector_size(16)));
+  using Doubles = double __attribute__((vector_size(32)));
+  Doubles total = {};
+  int64_t i = 0;
+  for (; i + 4 <= count; i += 4) {
+    Floats four;
+    std::memcpy(&four, weights + i, sizeof four);
+    total += __builtin_convertvector(four, Doubles);
+  }
+  for (; i < count; ++i) total[i % 4] += double(weights[i]);
+  return (total[0] + total[1]) + (total[2] + total[3]);
+}
+
+TokenStatistics sampling_row(const float* logits, int64_t vocab, float temperature, const SamplingRow& row) {
+  float top = row_max(logits, vocab);
+  Lanes total = broadcast(0.0f), weighted = broadcast(0.0f), scale = broadcast(1.0f / temperature);
+  Lanes largest = broadcast(0.0f);
+  for (int64_t begin = 0; begin < vocab; begin += SamplingRow::kRun) {
+    int64_t count = vocab - begin < SamplingRow::kRun ? vocab - begin : SamplingRow::kRun;
+    for_lanes(count, [&](int64_t i, int n) {
+      Lanes x = (or_minus_infinity(take(logits + begin + i, n), n) - broadcast(top)) * scale, e = exp(x);
+      total = total + e;
+      weighted = fma(e, max(x, broadcast(-1e30f)), weighted);
+      largest = max(largest, e);
+      put(row.weights + begin + i, e, n);
+    });
+    row.run_sums[begin / SamplingRow::kRun] = sum_of_run(row.weights + begin, count);
+    if ((begin + SamplingRow::kRun) % SamplingRow::kChunk && begin + SamplingRow::kRun < vocab) continue;
+    store(row.group_max + begin / SamplingRow::kChunk * kLanes, largest);
+    largest = broadcast(0.0f);
+  }
+  TokenStatistics s{.max = top, .sum = sum(total)};
+  s.entropy = entropy_of(s.sum, weighted);
+  return s;
+}
+
+int64_t keys_from(const float* weights, int64_t count, float least, uint64_t* keys) {
+  int64_t found = 0;
+  auto add = [&](int64_t id) {
+    uint32_t bits;
+    std::memcpy(&bits, weights + id, sizeof bits);
+    keys[found++] = uint64_t(bits) << 32 | uint32_t(~uint32_t(id));
+  };
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes)
+    for (uint32_t lanes = at_least(load(weights + i), broadcast(least)); lanes; lanes &= lanes - 1)
+      add(i + __builtin_ctz(lanes));
+  for (; i < count; ++i)
+    if (weights[i] >= least) add(i);
+  return found;
 }
 
 void logits_gradient(const float* logits, int64_t vocab, float temperature, int32_t token, TokenStatistics s,

@@ -21,6 +21,9 @@
   void add_scaled(const float*, float, int64_t, float*);                                                               \
   TokenStatistics token_statistics(const float*, int64_t, float, int32_t);                                             \
   float exponentials(const float*, int64_t, float, float, float*);                                                     \
+  TokenStatistics sampling_row(const float*, int64_t, float, const SamplingRow&);                                      \
+  float token_logprob(float, float, const TokenStatistics&);                                                           \
+  int64_t keys_from(const float*, int64_t, float, uint64_t*);                                                          \
   void logits_gradient(const float*, int64_t, float, int32_t, TokenStatistics, float, float, float*);                  \
   void adamw(float*, float*, float*, const float*, int64_t, const AdamW&);                                             \
   double sum_of_squares(const float*, int64_t);                                                                        \
@@ -41,6 +44,9 @@
                                  add_scaled,                                                                           \
                                  token_statistics,                                                                     \
                                  exponentials,                                                                         \
+                                 sampling_row,                                                                         \
+                                 token_logprob,                                                                        \
+                                 keys_from,                                                                            \
                                  logits_gradient,                                                                      \
                                  adamw,                                                                                \
                                  sum_of_squares};                                                                      \

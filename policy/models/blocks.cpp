@@ -12,7 +12,7 @@ ModelSpec begin_spec(const Json& c, int32_t max_position, float epsilon) {
   spec.max_position = optional_int(c, "max_position_embeddings", max_position);
   expect_only(c, "hidden_act", "silu");
   spec.norm_epsilon = norm_epsilon(c, epsilon);
-  spec.tied_embeddings = c.value("tie_word_embeddings", false);
+  spec.tied_embeddings = optional_flag(c, "tie_word_embeddings", false);
   spec.embedding = add_parameter(spec, "model.embed_tokens.weight", {spec.vocab, spec.dim});
   return spec;
 }
@@ -91,8 +91,8 @@ void expect_choosable(const MoeSpec& m) {
 int32_t rotated_dim(const Json& c, int32_t head_dim, double share) {
   if (c.contains("rotary_dim") && !c["rotary_dim"].is_null()) return required_int(c, "rotary_dim");
   const Json scaling = rope_scaling(c);
-  share = c.value("partial_rotary_factor", share);
-  if (scaling.is_object()) share = scaling.value("partial_rotary_factor", share);
+  share = optional_number(c, "partial_rotary_factor", share);
+  if (scaling.is_object()) share = optional_number(scaling, "partial_rotary_factor", share);
   if (!(share > 0 && share <= 1))
     throw UsageError("config.json has partial_rotary_factor " + std::to_string(share) + ", expected (0, 1]");
   return int32_t(head_dim * share);

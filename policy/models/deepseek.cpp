@@ -14,7 +14,7 @@ namespace {
 float softmax_scale(const Json& config, int32_t qk_dim) {
   double scale = 1.0 / std::sqrt(double(qk_dim));
   Json s = rope_scaling(config);
-  if (s.is_object() && s.value("mscale_all_dim", 0.0) != 0 && s.value("factor", 1.0) > 1) {
+  if (s.is_object() && optional_number(s, "mscale_all_dim", 0) != 0 && optional_number(s, "factor", 1) > 1) {
     double m = 0.1 * s["mscale_all_dim"].get<double>() * std::log(s["factor"].get<double>()) + 1;
     scale *= m * m;
   }
@@ -23,7 +23,7 @@ float softmax_scale(const Json& config, int32_t qk_dim) {
 
 AttentionSpec attention(const Json& c) {
   AttentionSpec a{.latent = true, .heads = required_int(c, "num_attention_heads"), .kv_heads = 1};
-  if (c.value("attention_bias", false))
+  if (optional_flag(c, "attention_bias", false))
     throw UsageError("config.json has attention_bias true, which DeepSeek's models do not use: set it to false");
   Json q_lora = c.value("q_lora_rank", Json(1536));  // null: a plain projection
   a.q_lora_rank = q_lora.is_null() ? 0 : required_int({{"q_lora_rank", q_lora}}, "q_lora_rank");
@@ -34,14 +34,20 @@ AttentionSpec attention(const Json& c) {
   return a;
 }
 
+/// Null: none, as in DeepSeek's own code.
+int32_t shared_experts(const Json& c, int32_t otherwise) {
+  const bool is_null = c.contains("n_shared_experts") && c["n_shared_experts"].is_null();
+  return is_null ? 0 : optional_int(c, "n_shared_experts", otherwise, 0);
+}
+
 /// DeepSeek's own code either normalises the chosen weights or scales them; transformers scales them and never
 /// normalises: "topk_weights": "transformers" in config.json asks for that.
 MoeSpec mixture_v2(const Json& c) {
-  const std::string method = c.value("topk_method", std::string("greedy"));
+  const std::string method = optional_text(c, "topk_method", "greedy");
   if (method != "greedy" && method != "group_limited_greedy")
     throw UsageError("config.json has topk_method \"" + method + "\": expected greedy or group_limited_greedy");
-  const bool limited = method != "greedy", normed = c.value("norm_topk_prob", false);
-  const bool as_transformers = c.value("topk_weights", std::string("deepseek")) == "transformers";
+  const bool limited = method != "greedy", normed = optional_flag(c, "norm_topk_prob", false);
+  const bool as_transformers = optional_text(c, "topk_weights", "deepseek") == "transformers";
   MoeSpec m{.experts = optional_int(c, "n_routed_experts", 64),
             .top_k = required_int(c, "num_experts_per_tok"),
             .groups = limited ? optional_int(c, "n_group", 1) : 1,
@@ -50,8 +56,8 @@ MoeSpec mixture_v2(const Json& c) {
             .sigmoid_scores = false,
             .group_by_best = true};
   m.normalize = normed && m.top_k > 1 && !as_transformers;
-  m.scale = m.normalize ? 1.0f : c.value("routed_scaling_factor", 1.0f);
-  m.shared_dim = m.expert_dim * optional_int(c, "n_shared_experts", 2, 0);
+  m.scale = m.normalize ? 1.0f : float(optional_number(c, "routed_scaling_factor", 1.0));
+  m.shared_dim = m.expert_dim * shared_experts(c, 2);
   return m;
 }
 
@@ -61,9 +67,9 @@ MoeSpec mixture_v3(const Json& c) {
             .groups = optional_int(c, "n_group", 8),
             .top_groups = optional_int(c, "topk_group", 4),
             .expert_dim = optional_int(c, "moe_intermediate_size", 2048)};
-  m.shared_dim = m.expert_dim * optional_int(c, "n_shared_experts", 1, 0);
-  m.normalize = c.value("norm_topk_prob", true), m.scale = c.value("routed_scaling_factor", 2.5f),
-  m.correction_bias = true;
+  m.shared_dim = m.expert_dim * shared_experts(c, 1);
+  m.normalize = optional_flag(c, "norm_topk_prob", true),
+  m.scale = float(optional_number(c, "routed_scaling_factor", 2.5)), m.correction_bias = true;
   return m;
 }
 
@@ -115,7 +121,7 @@ ModelSpec deepseek_v2_spec(const Json& c) {
 ModelSpec deepseek_v3_spec(const Json& c) {
   expect_only(c, "moe_layer_freq", 1), expect_only(c, "scoring_func", "sigmoid"),
       expect_only(c, "topk_method", "noaux_tc");
-  return deepseek_spec(c, begin_spec(c, 4096, 1e-6f), c.value("rope_interleave", true), 3, mixture_v3(c));
+  return deepseek_spec(c, begin_spec(c, 4096, 1e-6f), optional_flag(c, "rope_interleave", true), 3, mixture_v3(c));
 }
 
 /// One layer behind the last, always a mixture.

@@ -11,13 +11,25 @@ namespace {
 
 std::string rope_type(const Json& scaling) {
   if (!scaling.is_object()) return "default";
-  return scaling.value("rope_type", scaling.value("type", std::string("default")));
+  return optional_text(scaling, "rope_type", optional_text(scaling, "type", "default"));
+}
+
+/// Of rope settings: a number above 0.
+double positive(const Json& scaling, const char* key, double otherwise) {
+  const double value = optional_number(scaling, key, otherwise);
+  if (!(value > 0))
+    throw UsageError(std::string("config.json has rope settings with \"") + key +
+                     "\": " + scaling.value(key, Json()).dump() + ", expected a number above 0");
+  return value;
 }
 
 /// Llama 3: long wavelengths divided by `factor`, short ones kept, a ramp between.
 void apply_llama3(const Json& s, std::vector<double>& frequency) {
-  double factor = s.at("factor"), low = s.at("low_freq_factor"), high = s.at("high_freq_factor"),
-         length = s.at("original_max_position_embeddings");
+  double factor = positive(s, "factor", 0), low = positive(s, "low_freq_factor", 0),
+         high = positive(s, "high_freq_factor", 0), length = positive(s, "original_max_position_embeddings", 0);
+  if (!(high > low))
+    throw UsageError("config.json has rope settings with a high_freq_factor that is not above low_freq_factor: " +
+                     s.dump());
   for (double& f : frequency) {
     double wavelength = 2 * std::numbers::pi / f;
     if (wavelength > length / low)
@@ -30,25 +42,25 @@ void apply_llama3(const Json& s, std::vector<double>& frequency) {
 }
 
 /// YaRN (arXiv 2309.00071): interpolation for slow dimensions, extrapolation for fast ones; returns the amplitude.
+/// The bounds between the two are whole dimensions unless `truncate` is false (transformers modeling_rope_utils.py).
 double apply_yarn(const Json& config, const Json& s, int32_t dim, double theta, std::vector<double>& frequency) {
-  double factor = s.at("factor"),
-         length = s.value("original_max_position_embeddings", config.value("max_position_embeddings", 4096));
-  auto number = [&](const char* key, double otherwise) {
-    return s.contains(key) && s[key].is_number() ? s[key].get<double>() : otherwise;
-  };
+  const double longest = optional_int(config, "max_position_embeddings", 4096);
+  const double factor = positive(s, "factor", 0), length = positive(s, "original_max_position_embeddings", longest);
+  const bool truncate = optional_flag(s, "truncate", true);
   auto correction = [&](double rotations) {
     return dim * std::log(length / (rotations * 2 * std::numbers::pi)) / (2 * std::log(theta));
   };
-  double low = std::max(std::floor(correction(number("beta_fast", 32))), 0.0);
-  double high = std::min(std::ceil(correction(number("beta_slow", 1))), dim - 1.0);
+  double low = correction(positive(s, "beta_fast", 32)), high = correction(positive(s, "beta_slow", 1));
+  if (truncate) low = std::floor(low), high = std::ceil(high);
+  low = std::max(low, 0.0), high = std::min(high, dim - 1.0);
   if (low == high) high += 0.001;
   for (size_t j = 0; j < frequency.size(); ++j) {
     double ramp = std::clamp((double(j) - low) / (high - low), 0.0, 1.0);
     frequency[j] = frequency[j] / factor * ramp + frequency[j] * (1 - ramp);
   }
   auto mscale = [&](double m) { return factor > 1 ? 0.1 * m * std::log(factor) + 1 : 1.0; };
-  double m = number("mscale", 0), m_all = number("mscale_all_dim", 0);
-  return number("attention_factor", m != 0 && m_all != 0 ? mscale(m) / mscale(m_all) : mscale(1));
+  double m = optional_number(s, "mscale", 0), m_all = optional_number(s, "mscale_all_dim", 0);
+  return optional_number(s, "attention_factor", m != 0 && m_all != 0 ? mscale(m) / mscale(m_all) : mscale(1));
 }
 
 }  // namespace
@@ -86,6 +98,36 @@ int32_t optional_int(const Json& config, const char* key, int32_t otherwise, int
   return required_int(config, key, least);
 }
 
+[[noreturn]] static void refuse_type(const Json& value, const char* key, const char* expected) {
+  throw UsageError(std::string("config.json has \"") + key + "\": " + value.dump().substr(0, 80) + ", expected " +
+                   expected);
+}
+
+/// Null where the key is absent.
+static const Json& value_at(const Json& config, const char* key) {
+  static const Json none;
+  const auto found = config.find(key);
+  return found == config.end() ? none : *found;
+}
+
+bool optional_flag(const Json& config, const char* key, bool otherwise) {
+  const Json& value = value_at(config, key);
+  if (!value.is_null() && !value.is_boolean()) refuse_type(value, key, "true or false");
+  return value.is_null() ? otherwise : value.get<bool>();
+}
+
+double optional_number(const Json& config, const char* key, double otherwise) {
+  const Json& value = value_at(config, key);
+  if (!value.is_null() && !value.is_number()) refuse_type(value, key, "a number");
+  return value.is_null() ? otherwise : value.get<double>();
+}
+
+std::string optional_text(const Json& config, const char* key, const std::string& otherwise) {
+  const Json& value = value_at(config, key);
+  if (!value.is_null() && !value.is_string()) refuse_type(value, key, "a text");
+  return value.is_null() ? otherwise : value.get<std::string>();
+}
+
 void expect_only(const Json& config, const char* key, const Json& only) {
   if (config.contains(key) && !config[key].is_null() && config[key] != only)
     throw UsageError(std::string("config.json has \"") + key + "\": " + config[key].dump() +
@@ -93,21 +135,23 @@ void expect_only(const Json& config, const char* key, const Json& only) {
 }
 
 float norm_epsilon(const Json& config, float otherwise) {
-  const float epsilon = config.value("rms_norm_eps", otherwise);
+  const float epsilon = float(optional_number(config, "rms_norm_eps", otherwise));
   if (!(epsilon >= 0)) throw UsageError("config.json has a rms_norm_eps below 0");
   return epsilon;
 }
 
 double rope_theta(const Json& config) {
-  if (config.contains("rope_parameters") && config["rope_parameters"].is_object() &&
-      config["rope_parameters"].contains("rope_theta"))
-    return config["rope_parameters"]["rope_theta"];
-  return config.value("rope_theta", 10000.0);
+  const Json& parameters = value_at(config, "rope_parameters");
+  const double outside = optional_number(config, "rope_theta", 10000.0);
+  return parameters.is_object() ? optional_number(parameters, "rope_theta", outside) : outside;
 }
 
 Json rope_scaling(const Json& config) {
-  for (const char* key : {"rope_scaling", "rope_parameters"})
-    if (config.contains(key) && config[key].is_object()) return config[key];
+  for (const char* key : {"rope_scaling", "rope_parameters"}) {
+    const Json& settings = value_at(config, key);
+    if (settings.is_object()) return settings;
+    if (!settings.is_null()) refuse_type(settings, key, "an object or null");
+  }
   return nullptr;
 }
 
@@ -116,7 +160,7 @@ RopeSpec rope_spec(const Json& config, int32_t dim, bool interleaved) {
   std::vector<double> frequency;
   Json scaling = rope_scaling(config);
   std::string type = rope_type(scaling);
-  if (type == "dynamic" && scaling.value("alpha", 0.0) != 0) {  // Hunyuan: a longer base, whatever the length
+  if (type == "dynamic" && optional_number(scaling, "alpha", 0) != 0) {  // Hunyuan: a longer base, whatever the length
     theta *= std::pow(scaling["alpha"].get<double>(), dim / (dim - 2.0));
     type = "default";
   }
@@ -127,7 +171,7 @@ RopeSpec rope_spec(const Json& config, int32_t dim, bool interleaved) {
   else if (type == "yarn")
     rope.amplitude = float(apply_yarn(config, scaling, dim, theta, frequency));
   else if (type == "linear")
-    for (double& f : frequency) f /= scaling.at("factor").get<double>();
+    for (double& f : frequency) f /= positive(scaling, "factor", 0);
   else if (type != "default")
     throw UsageError("rope type \"" + type + "\" in config.json is not known: default, linear, llama3 or yarn");
   for (double f : frequency) rope.inv_freq.push_back(float(f));
@@ -178,11 +222,14 @@ static void check_sizes(const ModelSpec& spec) {
   }
 }
 
-void expect_stop_ids(const ModelSpec& spec) {
-  for (int32_t id : spec.stop_ids)
+void add_stop_ids(ModelSpec& spec, const Json& eos) {
+  for (const Json& id : eos.is_array() ? eos : eos.is_null() ? Json::array() : Json::array({eos})) {
+    if (!id.is_number_integer()) refuse_type(eos, "eos_token_id", "a token id or a list of them");
     if (id < 0 || id >= spec.vocab)
-      throw UsageError("eos_token_id " + std::to_string(id) + " is outside the model's vocabulary of " +
+      throw UsageError("eos_token_id " + id.dump() + " is outside the model's vocabulary of " +
                        std::to_string(spec.vocab));
+    if (!std::ranges::count(spec.stop_ids, id.get<int32_t>())) spec.stop_ids.push_back(id.get<int32_t>());
+  }
 }
 
 constexpr Family kFamilies[] = {
@@ -211,24 +258,18 @@ const Family& family_of(const std::string& model_type) {
 }
 
 static ModelSpec family_spec(const Json& config) {
-  const std::string type = config.value("model_type", "");
+  const std::string type = optional_text(config, "model_type", "");
   ModelSpec spec = family_of(type).spec(config);
   spec.model_type = type;
   spec.config = config;
-  if (config.contains("eos_token_id")) {
-    const Json& eos = config["eos_token_id"];
-    if (eos.is_number_integer())
-      spec.stop_ids = {eos.get<int32_t>()};
-    else if (eos.is_array())
-      spec.stop_ids = eos.get<std::vector<int32_t>>();
-  }
-  expect_stop_ids(spec);
+  add_stop_ids(spec, value_at(config, "eos_token_id"));
   return spec;
 }
 
 ModelSpec model_spec(const Json& config) {
   try {
-    if (!(config.value("initializer_range", 0.02f) >= 0))
+    if (!config.is_object()) throw UsageError("config.json is no JSON object");
+    if (!(optional_number(config, "initializer_range", 0.02) >= 0))
       throw UsageError("config.json has an initializer_range below 0");
     ModelSpec spec = family_spec(config);
     check_sizes(spec);

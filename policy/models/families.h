@@ -35,16 +35,20 @@ int64_t add_parameter(ModelSpec& spec, const std::string& name, std::vector<int6
 int32_t required_int(const Json& config, const char* key, int32_t least = 1);
 /// The same, or `otherwise` where it is absent or null.
 int32_t optional_int(const Json& config, const char* key, int32_t otherwise, int32_t least = 1);
+/// config[key] of the type that it has to be, or `otherwise` where it is absent or null; UsageError naming the key.
+bool optional_flag(const Json& config, const char* key, bool otherwise);
+double optional_number(const Json& config, const char* key, double otherwise);
+std::string optional_text(const Json& config, const char* key, const std::string& otherwise);
 /// Refuses a key that asks for arithmetic other than the one there is.
 void expect_only(const Json& config, const char* key, const Json& only);
 /// rms_norm_eps, or `otherwise` where it is absent.
 float norm_epsilon(const Json& config, float otherwise);
-/// Refuses stop ids outside the vocabulary.
-void expect_stop_ids(const ModelSpec& spec);
+/// eos_token_id of a config: an id, a list of them or null. Refuses what is outside the vocabulary.
+void add_stop_ids(ModelSpec& spec, const Json& eos);
 /// Plain, llama3 and yarn rope from config.json in its old and new spelling; `dim` dimensions are rotated.
 RopeSpec rope_spec(const Json& config, int32_t dim, bool interleaved);
 double rope_theta(const Json& config);
-/// The rope_scaling (or rope_parameters) object, null if there is none.
+/// The rope_scaling (or rope_parameters) object, null if there is none. Refuses other types.
 Json rope_scaling(const Json& config);
 
 }  // namespace cohort

@@ -63,6 +63,9 @@ double yarn_amplitude(double factor) {
 /// llama.cpp's DeepSeek-V2 takes mscale for mscale_all_dim, so that cos and sin keep their size.
 void add_yarn(nlohmann::ordered_json& keys, const ModelSpec& spec, const Json& scaling) {
   const double factor = scaling.at("factor");
+  if (!optional_flag(scaling, "truncate", true))
+    throw UsageError("llama.cpp's YaRN has whole dimensions for bounds, config.json says otherwise: " + scaling.dump() +
+                     "; export an HF folder instead");
   keys["scaling.type"] = "yarn";
   keys["scaling.factor"] = factor;
   keys["scaling.original_context_length"] = scaling.value("original_max_position_embeddings", spec.max_position);

@@ -23,7 +23,7 @@ ModelSpec hunyuan_spec(const Json& c, const MoeSpec* moe) {
   AttentionSpec a = grouped_attention(c);
   a.qk_norm = QkNorm::heads_after_rope;
   spec.rope = rope_spec(c, a.head_dim, false);
-  const bool bias = c.value("attention_bias", false);
+  const bool bias = optional_flag(c, "attention_bias", false);
   add_layers(
       spec, required_int(c, "num_hidden_layers"),
       [&](const std::string& at, int32_t, LayerSpec& layer) {

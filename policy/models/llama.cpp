@@ -22,8 +22,8 @@ ModelSpec dense_spec(const Json& c, ModelSpec spec, const AttentionSpec& a, bool
 }  // namespace
 
 ModelSpec llama_spec(const Json& c) {
-  return dense_spec(c, begin_spec(c, 2048, 1e-6f), grouped_attention(c), c.value("attention_bias", false),
-                    c.value("mlp_bias", false));
+  return dense_spec(c, begin_spec(c, 2048, 1e-6f), grouped_attention(c), optional_flag(c, "attention_bias", false),
+                    optional_flag(c, "mlp_bias", false));
 }
 
 ModelSpec mistral_spec(const Json& c) {

@@ -40,7 +40,7 @@ ModelSpec mixtral_spec(const Json& c) {
 ModelSpec minimax_m2_spec(const Json& c) {
   ModelSpec spec = begin_spec(c, 196608, 1e-6f);
   AttentionSpec a = grouped_attention(c, 8, 128);
-  if (c.value("use_qk_norm", true)) a.qk_norm = QkNorm::whole;
+  if (optional_flag(c, "use_qk_norm", true)) a.qk_norm = QkNorm::whole;
   expect_only(c, "qk_norm_type", "per_layer"), expect_only(c, "scoring_func", "sigmoid"),
       expect_only(c, "shared_intermediate_size", 0);
   spec.rope = rope_spec(c, rotated_dim(c, a.head_dim, 1), false);

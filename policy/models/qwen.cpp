@@ -11,7 +11,7 @@ namespace {
 
 /// The window of layer l: by layer_types where the config names them, else from max_window_layers on.
 int32_t window_of(const Json& c, int32_t l) {
-  if (!c.value("use_sliding_window", false)) return 0;
+  if (!optional_flag(c, "use_sliding_window", false)) return 0;
   const int32_t window = sliding_window(c, 4096);
   if (c.contains("layer_types") && c["layer_types"].is_array())
     return c["layer_types"].at(size_t(l)) == "sliding_attention" ? window : 0;
@@ -30,7 +30,7 @@ MoeSpec mixture(const Json& c) {
           .top_k = optional_int(c, "num_experts_per_tok", 8),
           .expert_dim = optional_int(c, "moe_intermediate_size", 768),
           .sigmoid_scores = false,
-          .normalize = c.value("norm_topk_prob", false)};
+          .normalize = optional_flag(c, "norm_topk_prob", false)};
 }
 
 }  // namespace
@@ -57,7 +57,7 @@ ModelSpec qwen3_spec(const Json& c) {
   AttentionSpec a = grouped_attention(c, 32, 128);
   a.qk_norm = QkNorm::heads;
   spec.rope = rope_spec(c, a.head_dim, false);
-  const bool bias = c.value("attention_bias", false);
+  const bool bias = optional_flag(c, "attention_bias", false);
   add_layers(
       spec, required_int(c, "num_hidden_layers"),
       [&](const std::string& at, int32_t l, LayerSpec& layer) {
@@ -75,9 +75,9 @@ ModelSpec qwen3_moe_spec(const Json& c) {
   ModelSpec spec = begin_spec(c, 32768, 1e-6f);
   AttentionSpec a = grouped_attention(c, 4);
   a.qk_norm = QkNorm::heads;
-  a.window = c.value("use_sliding_window", false) ? sliding_window(c, 4096) : 0;
+  a.window = optional_flag(c, "use_sliding_window", false) ? sliding_window(c, 4096) : 0;
   spec.rope = rope_spec(c, a.head_dim, false);
-  const bool bias = c.value("attention_bias", false);
+  const bool bias = optional_flag(c, "attention_bias", false);
   add_layers(
       spec, required_int(c, "num_hidden_layers"),
       [&](const std::string& at, int32_t, LayerSpec& layer) {

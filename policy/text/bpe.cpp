@@ -68,9 +68,10 @@ void Bpe::encode_word(std::string_view piece, BpeScratch& scratch, std::vector<i
 void Bpe::start_symbols(std::string_view piece, std::vector<Symbol>& symbols) const {
   symbols.clear();
   if (settings_.byte_level) {
-    for (const char c : piece)
-      if (const int32_t id = byte_ids_[static_cast<unsigned char>(c)]; id >= 0)
-        symbols.push_back({id, none, none, none});
+    for (const char c : piece) {
+      const int32_t id = byte_ids_[static_cast<unsigned char>(c)];
+      id >= 0 ? symbols.push_back({id, none, none, none}) : add_unknown(symbols);
+    }
   } else {
     for (size_t at = 0, length; at < piece.size(); at += length) {
       length = unicode::char_at(piece, at).length;
@@ -90,6 +91,10 @@ void Bpe::start_unknown(std::string_view character, std::vector<Symbol>& symbols
     for (const char c : character) symbols.push_back({byte_id(c), none, none, none});
     return;
   }
+  add_unknown(symbols);
+}
+
+void Bpe::add_unknown(std::vector<Symbol>& symbols) const {
   if (!settings_.unk || (settings_.fuse_unk && !symbols.empty() && symbols.back().id == *settings_.unk)) return;
   symbols.push_back({*settings_.unk, none, none, none});
 }

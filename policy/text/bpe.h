@@ -47,6 +47,7 @@ class Bpe {
   enum Whole : uint8_t { unknown, merges_to_itself, splits };  // what merging the spelling of a token gives
   void start_symbols(std::string_view piece, std::vector<BpeScratch::Symbol>& symbols) const;
   void start_unknown(std::string_view character, std::vector<BpeScratch::Symbol>& symbols) const;
+  void add_unknown(std::vector<BpeScratch::Symbol>& symbols) const;  // the token of what the vocabulary lacks, if any
   void merge_short(BpeScratch& scratch, std::vector<int32_t>& ids) const;
   void merge_long(BpeScratch& scratch, std::vector<int32_t>& ids) const;
 

@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <span>
@@ -8,6 +7,7 @@
 #include <utility>
 
 #include "configs/error.h"
+#include "configs/read_file.h"
 #include "policy/text/decoder.h"
 #include "policy/text/sentencepiece.h"
 #include "policy/text/tiktoken.h"
@@ -21,9 +21,8 @@ namespace fs = std::filesystem;
 constexpr int most_nesting = 100;
 
 std::optional<std::string> read_if_there(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in) return std::nullopt;
-  return std::string(std::istreambuf_iterator<char>(in), {});
+  if (!is_there(path)) return std::nullopt;
+  return read_file(path);
 }
 
 /// Brackets open at once, outside of strings: what reading a tokenizer recurses by.
@@ -59,7 +58,7 @@ constexpr const char* chatml =
     "'\\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
 
-Json sentencepiece_json(const std::string& bytes, const Json& config) {
+Json sentencepiece_json(const std::string& bytes, const Json& config, const fs::path& file) try {
   SentencePieceModel model = read_sentencepiece(bytes);
   const auto around = [&](const char* flag, bool otherwise, int32_t id) {
     const bool there = id >= 0 && static_cast<size_t>(id) < model.pieces.size();
@@ -68,6 +67,8 @@ Json sentencepiece_json(const std::string& bytes, const Json& config) {
   model.bos = around("add_bos_token", model.is_bpe, model.bos_id);
   model.eos = around("add_eos_token", false, model.eos_id);
   return sentencepiece_tokenizer_json(model);
+} catch (const UsageError& error) {
+  throw UsageError(file.string() + ": " + error.what());
 }
 
 /// Of other kinds than tokenizer.json, the better description first.
@@ -85,7 +86,7 @@ Json converted(const fs::path& folder, const Json& config) {
     const bool looks_like_ranks = bytes->substr(0, 5).find("== ") != std::string::npos;
     if (either ? looks_like_ranks : !is_sentencepiece)
       return tiktoken_tokenizer_json(known_tiktoken(name, *bytes, config));
-    return sentencepiece_json(*bytes, config);
+    return sentencepiece_json(*bytes, config, folder / name);
   }
   return {};
 }
@@ -106,8 +107,8 @@ Tokenizer load_converted(const fs::path& folder, Json config) {
 }  // namespace
 
 bool has_tokenizer(const fs::path& folder) {
-  return fs::exists(folder / "tokenizer.json") ||
-         std::ranges::any_of(vocabulary_files, [&](const char* name) { return fs::exists(folder / name); });
+  return is_there(folder / "tokenizer.json") ||
+         std::ranges::any_of(vocabulary_files, [&](const char* name) { return is_there(folder / name); });
 }
 
 Tokenizer load_tokenizer(const fs::path& folder) {
@@ -129,7 +130,8 @@ Tokenizer load_tokenizer(const fs::path& folder) {
     parts.files = std::move(files);
     return Tokenizer(std::move(parts));
   } catch (const UsageError& error) {
-    throw UsageError(folder.string() + ": " + error.what());
+    const std::string text = error.what();
+    throw UsageError(text.starts_with(folder.string()) ? text : folder.string() + ": " + text);
   } catch (const Json::exception& error) {
     throw UsageError(folder.string() + ": a tokenizer file is not as expected: " + error.what());
   }

@@ -100,6 +100,10 @@ void read_bpe(const Json& model, TokenizerParts& parts) {
 }
 
 void read_unigram(const Json& model, TokenizerParts& parts) {
+  if (parts.pre_tokenizer.byte_level())
+    throw UsageError(
+        "tokenizer.json has a model of type Unigram behind the pre-tokenizer ByteLevel, which is not supported; BPE "
+        "behind it is");
   std::vector<ScoredToken> tokens;
   const Json& vocabulary = model.at("vocab");
   parts.ids.reserve(vocabulary.size(), 8 * vocabulary.size());

@@ -197,7 +197,10 @@ Suite suite_of(const Task& task) {
   if (has(row, "test_list")) return from_mbpp(row);
   if (row.contains("test") && row["test"].is_string()) {
     Json whole = row;
-    if (!whole.contains("prompt") && task.prompt.size() == 1) whole["prompt"] = task.prompt[0].content;
+    if (!whole.contains("prompt") && has(row, "raw_prompt"))  // before a template and instructions were put around it
+      whole["prompt"] = row["raw_prompt"];
+    else if (!whole.contains("prompt") && task.prompt.size() == 1)
+      whole["prompt"] = task.prompt[0].content;
     return from_human_eval(whole, text_at(row, "task_id").empty() ? task.id : text_at(row, "task_id"));
   }
   if (has(row, "reward_model") && row["reward_model"].is_object()) {  // verl's

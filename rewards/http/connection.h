@@ -43,8 +43,9 @@ class Connection : public Answer {
   boost::asio::ip::tcp::socket socket_;
   const ServerOptions& options_;
   const std::atomic<bool>&ending_, &over_;
-  std::string pending_;  // received and not yet read
-  bool keep_alive_ = true, failed_ = false, answered_ = false, streaming_ = false, head_only_ = false;
+  std::string pending_;               // received and not yet read
+  std::atomic<bool> failed_ = false;  // abandoned() may be asked by another thread
+  bool keep_alive_ = true, answered_ = false, streaming_ = false, head_only_ = false;
   bool is_unreadable_ = false;  // what came is no HTTP
 };
 

@@ -49,6 +49,7 @@ TEST(DTypes, SizesOfTensors) {
 TEST(DTypes, NamesInMessagesAreHarmless) {
   EXPECT_EQ(quote_name("a\x1b[2J\n\xff"), "\"a\\u001b[2J\\n\\ufffd\"");
   EXPECT_LT(quote_name(std::string(100000, 'a')).size(), 300u);
+  EXPECT_LT(quote_name(std::string(100000, '\0')).size(), 300u);
 }
 
 TEST(DTypesGolden, RoundingIsTorchs) {

@@ -217,6 +217,9 @@ TEST_F(SafetensorsAttack, ShardsThatLeaveTheFolder) {
     expect_contains(shard(name), {"index.json", "\"w\"", "outside the folder"});
   for (const std::string name : {"./x", "a//b", "a/../x", "."})
     expect_contains(shard(name), {"\"w\"", "plain file name"});
+  for (const std::string& name :
+       {std::string("a.safetensors/"), std::string("a\\n\\u001b[1m.safetensors"), std::string(5000, 'a')})
+    expect_contains(shard(name), {"index.json", "plain file name"});
   expect_contains(shard("absent.safetensors"), {"absent.safetensors", "cannot be opened"});
 }
 

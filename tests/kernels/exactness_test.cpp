@@ -1,7 +1,12 @@
 // The contract of kernels.h: the same bits for one row and for many, for every instruction set.
 #include <gtest/gtest.h>
 
+<<<<<<< HEAD
+#include <algorithm>
+
+=======
 #include <bit>
+>>>>>>> main
 #include <cmath>
 #include <cstring>
 #include <vector>
@@ -221,6 +226,53 @@ TEST(RowExactness, InstructionSetsAgree) {
       results.push_back(all);
     }
     for (const auto& r : results) ASSERT_EQ(std::memcmp(r.data(), results[0].data(), r.size() * 4), 0) << dim;
+  }
+}
+
+TEST(RowBits, TheSamplersPassHasTheBitsOfTheOthers) {
+  for (int64_t vocab : {1, 3, 15, 16, 17, 63, 64, 65, 130, 1023, 1024, 1025, 2500}) {
+    std::vector<float> x = random_floats(vocab, 9);
+    for (float& value : x) value *= 12;
+    if (vocab > 20) x[7] = -INFINITY, x[size_t(vocab) - 1] = -200;
+    for (const Kernels* k : tables()) {
+      std::vector<float> weights(static_cast<size_t>(vocab)), expected = weights,
+                                                              groups(size_t(ceil_div(vocab, 1024)) * 16);
+      std::vector<double> runs(size_t(ceil_div(vocab, 64)));
+      const TokenStatistics s = k->sampling_row(x.data(), vocab, 0.7f, {weights.data(), runs.data(), groups.data()});
+      const int32_t token = int32_t(vocab / 2);
+      const TokenStatistics t = k->token_statistics(x.data(), vocab, 0.7f, token);
+      EXPECT_EQ(k->exponentials(x.data(), vocab, 0.7f, t.max, expected.data()), s.sum);
+      EXPECT_EQ(weights, expected);
+      EXPECT_EQ(s.max, t.max);
+      EXPECT_EQ(s.entropy, t.entropy);
+      EXPECT_EQ(k->token_logprob(x[size_t(token)], 0.7f, s), t.logprob);
+      std::vector<double> sums(runs.size() * 4);
+      std::vector<float> largest(groups.size());
+      for (int64_t v = 0; v < vocab; ++v) {
+        sums[size_t(v / 64 * 4 + v % 4)] += double(weights[size_t(v)]);
+        float& group = largest[size_t(v / 1024 * 16 + v % 16)];
+        group = std::max(group, weights[size_t(v)]);
+      }
+      EXPECT_EQ(groups, largest);
+      for (size_t r = 0; r < runs.size(); ++r)
+        EXPECT_EQ(runs[r], (sums[r * 4] + sums[r * 4 + 1]) + (sums[r * 4 + 2] + sums[r * 4 + 3]));
+    }
+  }
+}
+
+TEST(RowBits, KeysComeInTheOrderOfIdsAndSortByWeightThenId) {
+  const std::vector<float> weights = {0.5f, 0, 1, 0.25f, 0.5f, 1e-30f, 0.75f, 0, 0, 0.5f, 0, 0, 0, 0, 0, 0, 0.5f, 0.3f};
+  for (const Kernels* k : tables()) {
+    std::vector<uint64_t> keys(weights.size());
+    keys.resize(size_t(k->keys_from(weights.data(), int64_t(weights.size()), 0.3f, keys.data())));
+    const auto ids = [&] {
+      std::vector<uint32_t> all;
+      for (uint64_t key : keys) all.push_back(~uint32_t(key));
+      return all;
+    };
+    EXPECT_EQ(ids(), (std::vector<uint32_t>{0, 2, 4, 6, 9, 16, 17}));
+    std::sort(keys.begin(), keys.end(), std::greater());
+    EXPECT_EQ(ids(), (std::vector<uint32_t>{2, 6, 0, 4, 9, 16, 17}));
   }
 }
 

@@ -2,6 +2,7 @@
 #include "policy/load.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <cstring>
 #include <filesystem>
@@ -206,6 +207,93 @@ TEST_F(LoadedFolder, AConfigFarBeyondTheFileIsRefused) {
     std::ofstream(folder / "config.json") << config;
     EXPECT_NE(refusal().find("model."), std::string::npos) << refusal();
   }
+}
+
+/// What somebody put in place of a folder's texts neither hangs nor fills memory, and is named.
+TEST_F(LoadedFolder, PipesAndDevicesInPlaceOfTextsAreRefused) {
+  save_tokenizer(byte_tokenizer({"<|eos|>"}), folder);
+  for (const char* name : {"config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json",
+                           "special_tokens_map.json", "chat_template.jinja"}) {
+    const fs::path text = folder / name, away = folder / "away";
+    const bool is_there = fs::exists(text);
+    if (is_there) fs::rename(text, away);
+    ASSERT_EQ(mkfifo(text.c_str(), 0600), 0);
+    EXPECT_TRUE(refusal().starts_with(text.string() + ": is not a regular file")) << refusal();
+    fs::remove(text), fs::create_symlink("/dev/zero", text);
+    EXPECT_TRUE(refusal().starts_with(text.string() + ": is not a regular file")) << refusal();
+    fs::remove(text), fs::create_symlink(name, text);
+    EXPECT_TRUE(refusal().starts_with(text.string() + ": cannot be opened")) << refusal();
+    fs::remove(text);
+    if (is_there) fs::rename(away, text);
+  }
+}
+
+/// The key and the file, never a type error of the JSON library.
+TEST_F(LoadedFolder, ValuesOfAnotherTypeAreNamed) {
+  const std::pair<const char*, Json> wrong[] = {{"rope_theta", "1e4"},          {"rms_norm_eps", true},
+                                                {"tie_word_embeddings", "yes"}, {"attention_bias", 1},
+                                                {"rope_scaling", "yarn"},       {"rope_parameters", {1}},
+                                                {"initializer_range", "x"},     {"eos_token_id", "2"},
+                                                {"eos_token_id", 1.5},          {"eos_token_id", int64_t{1} << 32},
+                                                {"eos_token_id", {1, -1}},      {"model_type", 7}};
+  for (const auto& [key, value] : wrong) {
+    Json config = model.spec.config;
+    config[key] = value;
+    std::ofstream(folder / "config.json") << config;
+    EXPECT_TRUE(refusal().starts_with((folder / "config.json").string())) << refusal();
+    EXPECT_NE(refusal().find(key), std::string::npos) << refusal();
+    EXPECT_EQ(refusal().find("json.exception"), std::string::npos) << refusal();
+  }
+  std::ofstream(folder / "config.json") << "[]";
+  EXPECT_NE(refusal().find("config.json"), std::string::npos) << refusal();
+  std::ofstream(folder / "config.json") << model.spec.config;
+  std::ofstream(folder / "generation_config.json") << R"({"eos_token_id": [1, 4294967297]})";
+  EXPECT_NE(refusal().find("generation_config.json"), std::string::npos) << refusal();
+}
+
+TEST_F(LoadedFolder, RopeSettingsWithoutMeaningAreNamed) {
+  const std::pair<const char*, Json> wrong[] = {
+      {"factor", {{"rope_type", "yarn"}}},
+      {"factor", {{"rope_type", "yarn"}, {"factor", -4}}},
+      {"factor", {{"rope_type", "linear"}, {"factor", "2"}}},
+      {"original_max", {{"rope_type", "yarn"}, {"factor", 4}, {"original_max_position_embeddings", 0}}},
+      {"high_freq",
+       {{"rope_type", "llama3"},
+        {"factor", 8},
+        {"low_freq_factor", 4},
+        {"high_freq_factor", 4},
+        {"original_max_position_embeddings", 64}}}};
+  for (const auto& [key, settings] : wrong) {
+    Json config = model.spec.config;
+    config["rope_scaling"] = settings;
+    std::ofstream(folder / "config.json") << config;
+    EXPECT_NE(refusal().find(key), std::string::npos) << refusal();
+  }
+}
+
+TEST_F(LoadedFolder, NamesOutOfFilesAreMadeSafe) {
+  std::vector<TensorView> all = tensors();
+  TensorView more = all.back();
+  more.name = "\x1b[31m\n";
+  all.push_back(more);
+  write_safetensors(folder / "model.safetensors", all);
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(refusal(), "");
+  const std::string said = testing::internal::GetCapturedStderr();
+  EXPECT_EQ(said.find('\x1b'), std::string::npos) << said;
+  EXPECT_EQ(std::ranges::count(said, '\n'), 1) << said;
+  all.pop_back();
+  all[1].shape.resize(100'000, 1);
+  write_safetensors(folder / "model.safetensors", all);
+  EXPECT_LT(refusal().size(), 500u);
+}
+
+/// As DeepSeek's own code takes it.
+TEST(DeepSeekConfig, NoSharedExpertsMayBeNull) {
+  Json config = tiny_deepseek();
+  config["n_shared_experts"] = nullptr;
+  for (const ParameterSpec& p : model_spec(config).parameters)
+    EXPECT_EQ(p.name.find("shared_experts"), std::string::npos) << p.name;
 }
 
 /// DeepSeek's FP8 folders: a weight of bytes times the scale of its 128 × 128 block.

@@ -98,6 +98,8 @@ class Process {
     return {exit_code_, read_file(output_ / "out"), read_file(output_ / "err")};
   }
 
+  std::string error_text() const { return read_file(output_ / "err"); }  // so far
+
   /// Looks every 0.2 ms; false when the process ended first or a minute went by.
   bool wait_until(const std::function<bool()>& moment) {
     const auto deadline = std::chrono::steady_clock::now() + Seconds(60);

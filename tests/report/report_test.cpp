@@ -193,5 +193,41 @@ TEST_F(ReportsAttack, RowsOfAnotherForm) {
   EXPECT_EQ(refusal("run"), "accepted");
 }
 
+TEST_F(Reports, EvaluationsWithTheirTablesAndCompletions) {
+  const json level2{{"value", "Level 2"},   {"tasks", 3},       {"pass@1", 0.5},
+                    {"ci95", {0.25, 0.75}}, {"mean_length", 7}, {"truncated", 0.125}};
+  json figures = level2;
+  figures.update({{"model", "runs/<m>/final"},
+                  {"pass@8", 0.875},
+                  {"pass@8_ci95", {0.75, 1.0}},
+                  {"maj@8", 0.625},
+                  {"by", {{"level", {level2}}}}});
+  write_text(folder / "evals/math.figures.json", figures.dump());
+  write_group("evals", 1, "math/1", "the <first>", "wrong");
+  std::filesystem::rename(folder / "evals/completions/step-000001.jsonl", folder / "evals/math.jsonl");
+  std::filesystem::remove(folder / "evals/completions");
+  write_text(folder / "evals/nll.figures.json", R"({"nll": 1.25, "ci95": [1, 1.5], "perplexity": 3.49, "tokens": 10})");
+  const std::string html = page({"evals"});
+  for (const char* part : {"<h2>Evaluations</h2>", "50.0 %", "25.0 % – 75.0 %", "pass@8 87.5 %", "maj@8 62.5 %",
+                           "12.5 %", "math by level", "Level 2", "runs/&lt;m&gt;/final", "the &lt;first&gt;",
+                           "verdict wrong", "Reference solutions", "1.25", "1 – 1.5", "3.49"})
+    EXPECT_NE(html.find(part), html.npos) << part;
+  EXPECT_EQ(html.find("<first>"), html.npos);
+  EXPECT_EQ(count(html, "<svg class=\"interval\""), 2u);
+}
+
+TEST_F(ReportsAttack, FiguresOfAnyShapeAreShownOrRefused) {
+  for (const char* figures :
+       {R"({"pass@1": "x", "ci95": 3, "by": {"level": 4}})", R"({"pass@1": 0.5, "ci95": [null, 1]})", R"({"by": []})",
+        R"({"nll": null, "by": {"a": [1, {"value": {}}]}})", "{}"}) {
+    write_text(folder / "evals/e.figures.json", figures);
+    EXPECT_NE(page({"evals"}).find("Evaluations"), std::string::npos) << figures;
+  }
+  for (const char* figures : {"[]", "{", "3"}) {
+    write_text(folder / "evals/e.figures.json", figures);
+    EXPECT_NE(refusal("evals").find("e.figures.json"), std::string::npos) << figures;
+  }
+}
+
 }  // namespace
 }  // namespace cohort

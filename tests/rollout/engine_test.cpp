@@ -25,8 +25,7 @@ struct EngineTest : testing::Test {
     sampling.max_completion_length = std::min(sampling.max_completion_length, 32);
     return {.id = 1, .prompt = byte_ids(19, 3), .num_completions = completions, .seed = 42, .sampling = sampling};
   }
-  /// The most likely token after `ids`, and its log-probability at temperature 1.
-  std::pair<int32_t, float> most_likely_after(std::vector<int32_t> ids) {
+  std::vector<float> logits_after(const std::vector<int32_t>& ids) {
     KvStore kv(model.spec, 16, false);
     std::vector<int32_t> blocks(16);
     for (int32_t b = 0; b < 16; ++b) blocks[size_t(b)] = b;
@@ -36,6 +35,11 @@ struct EngineTest : testing::Test {
     std::vector<float> row(258);
     int32_t last = int32_t(ids.size()) - 1;
     logits(model, compute, state.hidden_TD.data(), &last, 1, row.data());
+    return row;
+  }
+  /// The most likely token after `ids`, and its log-probability at temperature 1.
+  std::pair<int32_t, float> most_likely_after(const std::vector<int32_t>& ids) {
+    const std::vector<float> row = logits_after(ids);
     auto token = int32_t(std::max_element(row.begin(), row.end()) - row.begin());
     return {token, compute.kernels->token_statistics(row.data(), 258, 1.0f, token).logprob};
   }
@@ -142,6 +146,74 @@ TEST_F(EngineTest, StopStringsOfSeveralTokens) {
   EXPECT_EQ(cut.completions[0].finish, FinishReason::stop);
   EXPECT_EQ(cut.completions[0].tokens, std::vector<int32_t>(ids.begin(), ids.begin() + std::ptrdiff_t(at) + 2));
   EXPECT_TRUE(text.starts_with(cut.texts[0]));
+}
+
+/// Every setting that looks at what was said before, or stores what could have been.
+SamplingConfig elaborate() {
+  return {.temperature = 0.9,
+          .top_p = 0.95,
+          .top_k = 60,
+          .min_p = 0.01,
+          .min_tokens = 3,
+          .repetition_penalty = 1.4,
+          .presence_penalty = 0.3,
+          .frequency_penalty = 0.6,
+          .logit_bias = {{5, 2.0}, {70, -4.0}},
+          .keep_sampling_mask = true};
+}
+
+TEST_F(EngineTest, PenaltiesAndKeptSetsAreThoseOfTheCompletionAlone) {
+  std::vector<Request> requests = byte_requests(8, elaborate());
+  std::map<int64_t, Finished> expected;
+  Compute one{1};
+  for (const Request& r : requests) {
+    Engine alone(model, one, nullptr, {.max_slots = 1}, 80);
+    alone.submit(r);
+    expected[r.id] = std::move(alone.next_completed().value());
+  }
+  for (int32_t slots : {2, 5, 64}) {
+    Engine together(model, compute, nullptr, {.max_slots = slots, .prefill_tokens = 11}, 80);
+    for (const Request& r : requests) together.submit(r);
+    for (const auto& [id, finished] : run_all(together))
+      for (size_t i = 0; i < finished.completions.size(); ++i) {
+        EXPECT_TRUE(same_bits(finished.completions[i], expected[id].completions[i])) << id;
+        EXPECT_EQ(finished.completions[i].kept, expected[id].completions[i].kept) << id;
+      }
+  }
+}
+
+TEST_F(EngineTest, LogprobsOverTheKeptSetFollowFromTheLogits) {
+  Request asked = request(elaborate(), 2);
+  asked.stop_ids = {9};
+  for (const Completion& c : run(asked).completions) {
+    ASSERT_EQ(c.kept.begin.size(), c.tokens.size() + 1);
+    std::vector<int32_t> ids = asked.prompt;
+    std::vector<int32_t> counts;
+    for (size_t i = 0; i < c.tokens.size(); ++i) {
+      std::vector<float> row = logits_after(ids);
+      apply_penalties(row, asked.sampling, {.prompt = asked.prompt, .completion = std::span(c.tokens).first(i)},
+                      counts);
+      const std::span<const int32_t> kept = c.kept.of(i);
+      std::vector<float> among;
+      for (int32_t id : kept) among.push_back(row[size_t(id)]);
+      const auto at = std::find(kept.begin(), kept.end(), c.tokens[i]) - kept.begin();
+      ASSERT_LT(size_t(at), kept.size());
+      EXPECT_LE(kept.size(), 60u);
+      EXPECT_EQ(i < 3 && std::find(kept.begin(), kept.end(), 9) != kept.end(), false)
+          << "a stop token before min_tokens";
+      EXPECT_EQ(c.logprobs[i],
+                compute.kernels->token_statistics(among.data(), int64_t(among.size()), 0.9f, int32_t(at)).logprob);
+      ids.push_back(c.tokens[i]);
+    }
+    const Group back = group_from_json(Json::parse(to_json(Group{.rollouts = {{.completion = c}}}).dump()));
+    EXPECT_EQ(back.rollouts[0].completion.kept, c.kept);
+  }
+}
+
+TEST_F(EngineTest, RefusesTokensThatTheModelDoesNotHave) {
+  Engine engine(model, compute, nullptr, {}, 128);
+  EXPECT_THROW(engine.submit(request({.logit_bias = {{258, 1.0}}})), UsageError);
+  EXPECT_EQ(engine.num_waiting(), 0);
 }
 
 TEST_F(EngineTest, RefusesWhatCannotFit) {

@@ -236,6 +236,7 @@ TEST(Tokenizer, NamesWhatIsMissingOrBroken) {
       {R"({"model": {"vocab": {"a": 0}, "merges": []}, "post_processor": {"type": "RobertaProcessing",
            "cls": ["a", 0], "sep": ["b", 1]}})",
        "the id 1"},
+      {R"({"model": {"type": "Unigram", "vocab": [["a", 0]]}, "pre_tokenizer": {"type": "ByteLevel"}})", "ByteLevel"},
       {R"({"model": {"type": "Unigram", "vocab": [["a"]]}})", "expected"},
       {R"({"model": {"type": "Unigram", "vocab": [["a", "b"]]}})", "number"},
       {R"({"model": {"vocab": {}, "merges": []}, "normalizer": {"type": "Precompiled", "precompiled_charsmap": 1}})",
@@ -248,6 +249,21 @@ TEST(Tokenizer, NamesWhatIsMissingOrBroken) {
         << refusal([&] { load_tokenizer(folder); });
   }
   std::filesystem::remove_all(folder);
+}
+
+/// As the tokenizers package encodes with a vocabulary that was trained without the alphabet of all bytes.
+TEST(Tokenizer, BytesThatTheVocabularyLacksAreUnknown) {
+  Json description = {{"model",
+                       {{"type", "BPE"},
+                        {"vocab", {{"<unk>", 0}, {"a", 1}, {"b", 2}, {"ab", 3}}},
+                        {"merges", {"a b"}},
+                        {"unk_token", "<unk>"}}},
+                      {"pre_tokenizer", {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", false}}}};
+  EXPECT_EQ(tokenizer_from_json(description, Json::object()).encode("abxya\xC3\xA9"), (Ids{3, 0, 0, 1, 0, 0}));
+  description["model"]["fuse_unk"] = true;
+  EXPECT_EQ(tokenizer_from_json(description, Json::object()).encode("abxya\xC3\xA9"), (Ids{3, 0, 1, 0}));
+  description["model"].erase("unk_token");
+  EXPECT_EQ(tokenizer_from_json(description, Json::object()).encode("abxya\xC3\xA9"), (Ids{3, 1}));
 }
 
 TEST(TokenizerAttack, DeepNestingIsRefused) {

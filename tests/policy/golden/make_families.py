@@ -29,6 +29,7 @@ CASES = [
     ("llama", dict(attention_bias=True, mlp_bias=True, rope_parameters=LLAMA3)),
     ("llama", dict(rope_parameters=dict(rope_type="linear", factor=2.0, rope_theta=10000.0))),
     ("llama", dict(rope_parameters=YARN)),
+    ("llama", dict(rope_parameters=dict(YARN, truncate=False))),
     ("mistral", dict(sliding_window=9)),
     ("mistral", dict(sliding_window=None, head_dim=12)),
     ("mixtral", dict(num_local_experts=8, num_experts_per_tok=2)),
