@@ -1,12 +1,9 @@
 // The contract of kernels.h: the same bits for one row and for many, for every instruction set.
 #include <gtest/gtest.h>
 
-<<<<<<< HEAD
 #include <algorithm>
 
-=======
 #include <bit>
->>>>>>> main
 #include <cmath>
 #include <cstring>
 #include <vector>
