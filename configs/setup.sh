@@ -38,6 +38,7 @@ ca-certificates update-ca-certificates'
 # Fuzz targets are built by clang; rewards of Java code take a JDK.
 needed_for_tests='
 clang clang++
+libclang-rt-dev libclang_rt.fuzzer-*.a
 default-jdk-headless javac'
 # These make the build faster and nothing else: installed along with the others, missed by nobody.
 welcome='
@@ -47,6 +48,7 @@ mold mold'
 present() {
   case $1 in
     *.h | *.hpp) [ -e "/usr/include/$1" ] || [ -e "/usr/local/include/$1" ] || [ -e "/usr/include/$(uname -m)-linux-gnu/$1" ] ;;
+    *.a) compgen -G "/usr/lib/llvm-*/lib/clang/*/lib/linux/$1" >/dev/null ;;
     *) command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ] ;;
   esac
 }

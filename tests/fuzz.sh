@@ -1,7 +1,8 @@
 #!/bin/bash
 # Builds the libFuzzer targets (tests/*/fuzz/fuzz_*.cpp) with clang and runs each for a while: tests/fuzz.sh [SECONDS]
-# [TARGET…]; 60 seconds and every target when nothing else is said. A finding ends it with exit code 1 and leaves its
-# input in build-fuzz/found; what reached new code is kept in build-fuzz/corpus for the next time. JOBS compiles at once.
+# [TARGET…]; 60 seconds and every target when nothing else is said. The target "few" is what `make test` has time for
+# (all of them with COHORT_TEST_ALL=1). A finding ends it with exit code 1 and leaves its input in build-fuzz/found; what
+# reached new code is kept in build-fuzz/corpus for the next time. JOBS compiles at once.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -11,12 +12,21 @@ command -v clang++ >/dev/null || {
   echo "fuzz: there is no clang++, which builds the fuzz targets: apt-get install clang" >&2
   exit 3
 }
+echo 'extern "C" int LLVMFuzzerTestOneInput(const char*, unsigned long) { return 0; }' |
+  clang++ -x c++ - -fsanitize=fuzzer,address -o /dev/null 2>/dev/null || {
+  echo "fuzz: clang++ has no libFuzzer beside it: apt-get install libclang-rt-dev" >&2
+  exit 3
+}
+if [ "${1:-}" = few ]; then
+  shift
+  [ -n "${COHORT_TEST_ALL:-}" ] || set -- fuzz_files fuzz_template
+fi
+[ $# -gt 0 ] || set -- $(basename -s .cpp tests/*/fuzz/fuzz_*.cpp)
 build=build-fuzz
 [ -e "$build/build.ninja" ] ||
   cmake -G Ninja -B "$build" -DCOHORT_TORCH_FREE=ON -DCOHORT_FUZZ=ON -DCMAKE_CXX_COMPILER=clang++ >&2
-ninja -C "$build" -j"${JOBS:-2}" fuzzers >&2
+ninja -C "$build" -j"${JOBS:-2}" "$@" >&2
 
-[ $# -gt 0 ] || set -- $(basename -s .cpp tests/*/fuzz/fuzz_*.cpp)
 mkdir -p "$build/found"
 for name; do
   corpus=$build/corpus/$name
