@@ -108,7 +108,8 @@ struct Schedule {
       for (int steps = pick({0, 0, 0, 1, 4, 30}); steps > 0; --steps) step();
       if (random() % 6 == 0) cancel(requests[random() % (i + 1)]);
     }
-    while (is_busy) step();
+    do step();  // it may have been idle when the last came
+    while (is_busy);
   }
 
   const Policy& policy;
