@@ -2,7 +2,8 @@
 #   make deps      installs what building takes (see configs/setup.sh)
 #   make build     build/cohort
 #   make demo      one run of every part, in minutes, on this machine as it is
-#   make test      builds and runs the tests; make test-all also the long ones
+#   make test      builds and runs the tests; make test-all also the long ones, and those that take
+#                  real vocabularies and weights, which it fetches
 #   make sanitize  the tests of what needs no LibTorch, under the address and undefined-behaviour sanitizers, and
 #                  concurrent scoring under the thread sanitizer
 #   make fuzz      libFuzzer on every parser of outside text, FUZZ_SECONDS (60) each; takes clang
@@ -59,7 +60,7 @@ test: deps
 	$(call test_in,$(BUILD))
 
 test-all: export COHORT_TEST_ALL = 1
-test-all: test
+test-all: smollm2 vocabularies test
 
 sanitize:
 	@configs/setup.sh packages

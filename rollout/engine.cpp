@@ -193,7 +193,8 @@ void Engine::sample(std::span<const Decoding> decoding, std::span<const int32_t>
   }
 }
 
-/// How far ahead is guessed next: one token more after guesses that were right, none for a while after misses.
+/// How far ahead is guessed next: two tokens further after guesses that were all right, else one further than was
+/// right, and none for a while after three steps of misses.
 void Engine::trust(Slot& slot, int64_t guesses) {
   constexpr int32_t kRest = 8;  // tokens
   const int64_t right = slot.fresh - 1;
@@ -414,6 +415,7 @@ void Engine::pass_prompts(const Plan& plan) {
   }
 }
 
+/// The forward; which experts its rows chose stays in routing_.
 void Engine::run(const Plan& plan) {
   int64_t choices = 0;
   for (const LayerSpec& layer : model_.spec.layers) choices += layer.dense_dim ? 0 : layer.moe.top_k;

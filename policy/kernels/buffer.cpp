@@ -2,7 +2,6 @@
 
 #include <sys/mman.h>
 
-#include <cstdint>
 #include <new>
 
 namespace cohort {
@@ -17,13 +16,6 @@ void* allocate_rows(size_t bytes) {
   // Whole huge pages alone, so that the last one takes no more memory than is asked for. A refusal costs speed only.
   if (large) madvise(memory, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
   return memory;
-}
-
-void give_back(void* memory, size_t bytes) {
-  constexpr uintptr_t kPage = 4096;
-  const uintptr_t begin = (reinterpret_cast<uintptr_t>(memory) + kPage - 1) / kPage * kPage,
-                  end = (reinterpret_cast<uintptr_t>(memory) + bytes) / kPage * kPage;
-  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
 }
 
 }  // namespace cohort

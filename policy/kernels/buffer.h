@@ -11,8 +11,6 @@ namespace cohort {
 
 /// Uninitialised, aligned to at least 64 bytes; std::bad_alloc where there is none. Given back by std::free.
 void* allocate_rows(size_t bytes);
-/// Gives the whole pages among these bytes back to the system.
-void give_back(void* memory, size_t bytes);
 
 template <class T>
 class BufferOf {
@@ -26,8 +24,6 @@ class BufferOf {
     memory_.reset(static_cast<T*>(allocate_rows(sizeof(T) * size_t(size))));
     capacity_ = size;
   }
-  /// The memory of `count` elements goes back to the system; their values are unspecified until written anew.
-  void discard(int64_t first, int64_t count) { give_back(memory_.get() + first, sizeof(T) * size_t(count)); }
   void release() { memory_.reset(), size_ = capacity_ = 0; }
   T* data() { return memory_.get(); }
   const T* data() const { return memory_.get(); }

@@ -5,6 +5,7 @@
 #include <functional>
 #include <utility>
 
+#include "policy/text/decoder.h"
 #include "policy/text/unicode.h"
 
 namespace cohort {
@@ -13,11 +14,6 @@ namespace {
 using Symbol = BpeScratch::Symbol;
 constexpr uint32_t none = UINT32_MAX;
 constexpr size_t most_short = 40;  // symbols: with fewer a scan for the lowest rank beats a heap
-
-std::string byte_token(int byte) {
-  constexpr char digits[] = "0123456789ABCDEF";
-  return {'<', '0', 'x', digits[byte >> 4], digits[byte & 15], '>'};
-}
 
 void push(std::vector<uint64_t>& queue, uint32_t rank, uint32_t position) {
   queue.push_back(static_cast<uint64_t>(rank) << 32 | position);

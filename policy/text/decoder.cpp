@@ -97,6 +97,11 @@ bool from_byte_characters(std::string_view token, std::string& bytes) {
   return true;
 }
 
+std::string byte_token(int byte) {
+  constexpr char digits[] = "0123456789ABCDEF";
+  return {'<', '0', 'x', digits[byte >> 4], digits[byte & 15], '>'};
+}
+
 int byte_of_token(std::string_view token) {
   if (token.size() != 6 || !token.starts_with("<0x") || token[5] != '>') return -1;
   int byte = 0;

@@ -31,7 +31,8 @@ char32_t byte_character(unsigned char byte);
 std::string to_byte_characters(std::string_view bytes);
 bool from_byte_characters(std::string_view token, std::string& bytes);
 
-/// The byte of a <0x..> token, or -1.
+/// The token <0x..> that stands for a byte, and the byte of such a token, or -1.
+std::string byte_token(int byte);
 int byte_of_token(std::string_view token);
 
 }  // namespace cohort

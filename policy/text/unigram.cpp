@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "configs/error.h"
+#include "policy/text/decoder.h"
 #include "policy/text/unicode.h"
 
 namespace cohort {
@@ -13,11 +14,6 @@ namespace {
 
 constexpr double unknown_penalty = 10;  // below the lowest score, as sentencepiece has it
 constexpr uint32_t none = UINT32_MAX;
-
-std::string byte_token(int byte) {
-  constexpr char digits[] = "0123456789ABCDEF";
-  return {'<', '0', 'x', digits[byte >> 4], digits[byte & 15], '>'};
-}
 
 }  // namespace
 

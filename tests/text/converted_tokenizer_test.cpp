@@ -5,6 +5,7 @@
 #include <functional>
 
 #include "configs/error.h"
+#include "policy/text/base64.h"
 #include "policy/text/decoder.h"
 #include "policy/text/sentencepiece.h"
 #include "policy/text/tiktoken.h"
@@ -17,18 +18,6 @@ namespace {
 
 using Ids = std::vector<int32_t>;
 
-std::string base64(std::string_view bytes) {
-  constexpr char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string text;
-  for (size_t i = 0; i < bytes.size(); i += 3) {
-    uint32_t bits = 0;
-    for (size_t k = 0; k < 3; ++k)
-      bits = bits << 8 | (i + k < bytes.size() ? static_cast<unsigned char>(bytes[i + k]) : 0u);
-    for (size_t k = 0; k < 4; ++k) text += i + k > bytes.size() ? '=' : digits[bits >> (18 - 6 * k) & 63];
-  }
-  return text;
-}
-
 /// The tokens of a golden byte-level vocabulary after its three special ones, which stand in the order they merge.
 std::vector<std::string> golden_tokens(const std::string& name) {
   const auto file = read_golden(name + ".json");
@@ -40,7 +29,8 @@ std::vector<std::string> golden_tokens(const std::string& name) {
 
 std::string ranks_file(const std::vector<std::string>& tokens) {
   std::string file;
-  for (size_t rank = 0; rank < tokens.size(); ++rank) file += base64(tokens[rank]) + " " + std::to_string(rank) + "\n";
+  for (size_t rank = 0; rank < tokens.size(); ++rank)
+    file += to_base64(tokens[rank]) + " " + std::to_string(rank) + "\n";
   return file;
 }
 
@@ -92,9 +82,9 @@ TEST(Tiktoken, TekkenNumbersItsTokensAfterTheSpecialOnes) {
       {"config", {{"pattern", R"(\p{L}+|\P{L})"}, {"default_num_special_tokens", 3}, {"default_vocab_size", 261}}},
       {"vocab", Json::array()}};
   for (int byte = 0; byte < 256; ++byte)
-    tekken["vocab"].push_back({{"rank", byte}, {"token_bytes", base64(std::string(1, static_cast<char>(byte)))}});
+    tekken["vocab"].push_back({{"rank", byte}, {"token_bytes", to_base64(std::string(1, static_cast<char>(byte)))}});
   for (const char* token : {"ab", "abc", "beyond the size"})
-    tekken["vocab"].push_back({{"rank", tekken["vocab"].size()}, {"token_bytes", base64(token)}});
+    tekken["vocab"].push_back({{"rank", tekken["vocab"].size()}, {"token_bytes", to_base64(token)}});
   const Tokenizer tokenizer = tokenizer_from_json(tiktoken_tokenizer_json(read_tekken(tekken)), Json::object());
   EXPECT_EQ(tokenizer.size(), 261);
   EXPECT_EQ(tokenizer.encode("abc ab<s>"), (Ids{260, ' ' + 3, 259, 1}));
@@ -105,7 +95,7 @@ TEST(Tiktoken, NamesTheBrokenLine) {
   EXPECT_NE(refusal([] { read_tiktoken_ranks("no rank\n"); }).find("line 1"), std::string::npos);
   EXPECT_NE(refusal([] { read_tiktoken_ranks("!! 0\n"); }).find("base64"), std::string::npos);
   EXPECT_NE(refusal([] { read_tekken(Json::object()); }).find("tekken.json"), std::string::npos);
-  EXPECT_NE(refusal([] { read_tiktoken_ranks(base64(std::string(3000, 'x')) + " 0\n"); }).find("3000 bytes"),
+  EXPECT_NE(refusal([] { read_tiktoken_ranks(to_base64(std::string(3000, 'x')) + " 0\n"); }).find("3000 bytes"),
             std::string::npos);
   const auto tekken_of = [](int64_t special, int64_t size) {
     return Json{{"config", {{"pattern", "."}, {"default_num_special_tokens", special}, {"default_vocab_size", size}}},
