@@ -35,19 +35,15 @@ double kv_elements(const ModelSpec& spec) {
   return elements;
 }
 
-static double weight_bytes(const CausalLM& model) {
-  return model.bf16 ? 2 : 4;
-}
-
 Work prefill_work(const CausalLM& model, double prompt_length) {
   double flops = prompt_length *
                  (2.0 * double(model.spec.active_parameters()) + attention_flops(model.spec, (prompt_length + 1) / 2));
-  return {flops, weight_bytes(model) * touched_parameters(model.spec, prompt_length)};
+  return {flops, bytes_per_weight(model) * touched_parameters(model.spec, prompt_length)};
 }
 
 Work decode_work(const CausalLM& model, double batch, double context) {
   double flops = batch * (2.0 * double(model.spec.active_parameters()) + attention_flops(model.spec, context));
-  return {flops, weight_bytes(model) * touched_parameters(model.spec, batch) +
+  return {flops, bytes_per_weight(model) * touched_parameters(model.spec, batch) +
                      4.0 * batch * context * kv_elements(model.spec)};
 }
 
@@ -66,7 +62,8 @@ double Roofs::seconds(const Work& work) const {
 }
 
 Roofs measure_roofs(const Compute& compute, const CausalLM& model, double kv_tokens, double seconds) {
-  double bytes = weight_bytes(model) * double(model.spec.num_parameters) + 4.0 * kv_tokens * kv_elements(model.spec);
+  double bytes =
+      bytes_per_weight(model) * double(model.spec.num_parameters) + 4.0 * kv_tokens * kv_elements(model.spec);
   return {measure_peak_flops(compute, seconds), measure_read_bandwidth(compute, int64_t(bytes), seconds)};
 }
 

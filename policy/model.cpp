@@ -10,10 +10,13 @@ namespace cohort {
 namespace {
 
 struct Layout {
+  bool coded = false;
   int64_t size = 0;
+  std::vector<PackedMatrix> matrices;
   PackedMatrix add(int64_t n, int64_t k, int64_t count = 1) {
-    PackedMatrix matrix{size, n, k, count};
-    size += packed_size(n, k) * count;
+    PackedMatrix matrix{size, coded ? coded_size(n, k) : packed_size(n, k), n, k, count};
+    size += matrix.size * count;
+    matrices.push_back(matrix);
     return matrix;
   }
 };
@@ -43,9 +46,9 @@ PackedLayer plan_layer(Layout& layout, const ModelSpec& spec, const LayerSpec& l
 /// Packs element (n, k) = source[n·n_stride + k·k_stride] into the model's store.
 void pack(CausalLM& model, const Compute& compute, const PackedMatrix& matrix, const float* source, int64_t n_stride,
           int64_t k_stride, int64_t index = 0) {
-  int64_t offset = matrix.offset + index * packed_size(matrix.n, matrix.k);
+  int64_t offset = matrix.offset + index * matrix.size;
   if (model.bf16)
-    pack_matrix(compute, source, matrix.n, matrix.k, n_stride, k_stride, model.packed_bf16.data() + offset);
+    pack_coded(compute, source, matrix.n, matrix.k, n_stride, k_stride, model.coded.data() + offset);
   else
     pack_matrix(compute, source, matrix.n, matrix.k, n_stride, k_stride, model.packed.data() + offset);
 }
@@ -92,15 +95,16 @@ CausalLM make_model(ModelSpec spec, bool bf16) {
 
 CausalLM make_model(ModelSpec spec, bool bf16, Weights weights) {
   CausalLM model{.spec = std::move(spec), .weights = weights, .bf16 = bf16};
-  Layout layout;
+  Layout layout{bf16};
   for (const LayerSpec& layer : model.spec.layers) model.layers.push_back(plan_layer(layout, model.spec, layer));
   model.head = layout.add(model.spec.vocab, model.spec.dim);
   if (const auto& mtp = model.spec.mtp)
     model.mtp = {layout.add(model.spec.dim, 2 * model.spec.dim), plan_layer(layout, model.spec, mtp->layer)};
+  model.matrices = std::move(layout.matrices);
   model.parameters.resize(model.spec.num_parameters);
   if (weights == Weights::parameters) return model;
   if (bf16)
-    model.packed_bf16.resize(layout.size);
+    model.coded.resize(layout.size);
   else
     model.packed.resize(layout.size);
   return model;
@@ -172,18 +176,44 @@ void rotate(const CausalLM& model, int32_t position, float* x, float direction) 
 }
 
 Gemm product(const CausalLM& model, const PackedMatrix& matrix, int64_t index) {
-  int64_t offset = matrix.offset + index * packed_size(matrix.n, matrix.k);
-  const void* b =
-      model.bf16 ? static_cast<const void*>(model.packed_bf16.data() + offset) : model.packed.data() + offset;
+  const int64_t offset = matrix.offset + index * matrix.size;
+  const void* b = model.bf16 ? static_cast<const void*>(model.coded.data() + offset) : model.packed.data() + offset;
   return {.b = b, .b_is_bf16 = model.bf16, .n = matrix.n, .k = matrix.k};
+}
+
+std::vector<std::span<const uint8_t>> stored_pieces(const CausalLM& model) {
+  std::vector<std::span<const uint8_t>> pieces;
+  for (const PackedMatrix& matrix : model.matrices) {
+    const int64_t blocks = matrix.count * ceil_div(matrix.n, kBlock), block_size = matrix.count * matrix.size / blocks;
+    for (int64_t b = 0; b < blocks; ++b) {
+      const int64_t at = matrix.offset + b * block_size;
+      if (model.bf16)
+        pieces.emplace_back(model.coded.data() + at, size_t(coded_bytes(model.coded.data() + at, matrix.k)));
+      else
+        pieces.emplace_back(reinterpret_cast<const uint8_t*>(model.packed.data() + at),
+                            sizeof(float) * size_t(block_size));
+    }
+  }
+  return pieces;
+}
+
+double bytes_per_weight(const CausalLM& model) {
+  double bytes = 0, weights = 0;
+  for (std::span<const uint8_t> piece : stored_pieces(model)) bytes += double(piece.size());
+  for (const PackedMatrix& matrix : model.matrices) weights += double(matrix.count * packed_size(matrix.n, matrix.k));
+  return bytes / weights;
 }
 
 void embed(const CausalLM& model, int32_t token, float* out) {
   const ModelSpec& spec = model.spec;
   if (spec.tied_embeddings) {  // a row of the head
-    const int64_t first = model.head.offset + token / kBlock * spec.dim * kBlock + token % kBlock;
-    for (int64_t d = 0; d < spec.dim; ++d)
-      out[d] = model.bf16 ? to_float(model.packed_bf16[first + d * kBlock]) : model.packed[first + d * kBlock];
+    const int64_t block = token / kBlock, column = token % kBlock;
+    if (model.bf16) {
+      const uint8_t* coded = model.coded.data() + model.head.offset + block * coded_block_bytes(spec.dim);
+      return decode_column(coded, spec.dim, int(column), out);
+    }
+    const float* from = model.packed.data() + model.head.offset + block * spec.dim * kBlock + column;
+    for (int64_t d = 0; d < spec.dim; ++d) out[d] = from[d * kBlock];
     return;
   }
   const float* row = model.at(spec.embedding) + int64_t(token) * spec.dim;

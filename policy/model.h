@@ -10,9 +10,10 @@
 
 namespace cohort {
 
-/// A packed [n, k] matrix inside the store; `count` of them one after another (heads).
+/// A packed [n, k] matrix inside the store, from `offset` on; `count` of them one after another (heads). Offsets and
+/// `size`, of one of them, are in floats, or in bytes where the store is coded.
 struct PackedMatrix {
-  int64_t offset = 0, n = 0, k = 0, count = 1;
+  int64_t offset = 0, size = 0, n = 0, k = 0, count = 1;
 };
 
 struct PackedLayer {
@@ -34,10 +35,11 @@ struct PackedMtp {
 struct CausalLM {
   ModelSpec spec;
   Weights weights = Weights::all;
-  Buffer parameters;               // [num_parameters] fp32 masters
-  bool bf16 = false;               // the packed store holds bfloat16; arithmetic is fp32 all the same
-  Buffer packed;                   // the store, when fp32
-  BufferOf<bfloat16> packed_bf16;  // the store, when bf16
+  Buffer parameters;                   // [num_parameters] fp32 masters
+  bool bf16 = false;                   // the packed store holds bfloat16, coded; arithmetic is fp32 all the same
+  Buffer packed;                       // the store, when fp32
+  BufferOf<uint8_t> coded;             // the store, when bf16 (coded_bfloat16.h)
+  std::vector<PackedMatrix> matrices;  // all of the store's
   std::vector<PackedLayer> layers;
   PackedMtp mtp;                          // where spec.mtp is
   PackedMatrix head;                      // [vocab, dim]; also the embedding when tied
@@ -68,6 +70,10 @@ void rotate(const CausalLM& model, int32_t position, float* x, float direction =
 
 /// A product with that matrix (or its `index`-th): b, n and k are set, the rest is the caller's.
 Gemm product(const CausalLM& model, const PackedMatrix& matrix, int64_t index = 0);
+/// The packed store's bytes in pieces of at most a few MB, without what coded blocks leave free.
+std::vector<std::span<const uint8_t>> stored_pieces(const CausalLM& model);
+/// Of that store, 4 or what the coded weights take.
+double bytes_per_weight(const CausalLM& model);
 /// Row `token` of the embedding, [dim].
 void embed(const CausalLM& model, int32_t token, float* out);
 

@@ -16,14 +16,11 @@ std::string text_of(const Json& json) {
 }  // namespace
 
 uint32_t weights_checksum(const CausalLM& model, const Compute& compute) {
-  const char* bytes = model.bf16 ? reinterpret_cast<const char*>(model.packed_bf16.data())
-                                 : reinterpret_cast<const char*>(model.packed.data());
-  const int64_t size = model.bf16 ? model.packed_bf16.size() * int64_t(sizeof(bfloat16))
-                                  : model.packed.size() * int64_t(sizeof(float)),
-                piece = 1 << 20;
-  std::vector<uint32_t> sums(size_t(ceil_div(size, piece)));
+  const std::vector<std::span<const uint8_t>> pieces = stored_pieces(model);
+  std::vector<uint32_t> sums(pieces.size());
   compute.pool.parallel_for(int64_t(sums.size()), [&](int64_t i) {
-    sums[size_t(i)] = crc32c({bytes + i * piece, size_t(std::min(piece, size - i * piece))});
+    const std::span<const uint8_t> piece = pieces[size_t(i)];
+    sums[size_t(i)] = crc32c({reinterpret_cast<const char*>(piece.data()), piece.size()});
   });
   return crc32c({reinterpret_cast<const char*>(sums.data()), sums.size() * sizeof(uint32_t)});
 }

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "configs/error.h"
+#include "policy/kernels/coded_bfloat16.h"
 #include "policy/kernels/tables.h"
 
 namespace cohort {
@@ -55,6 +56,12 @@ static void put_four(Four x, bfloat16* to) {
   const Halves halves = __builtin_convertvector((not_a_number & (high | 0x40u)) | (~not_a_number & rounded), Halves);
   std::memcpy(to, &halves, sizeof halves);
 }
+static void put_one(float x, float* to) {
+  *to = x;
+}
+static void put_one(float x, bfloat16* to) {
+  *to = to_bfloat16(x);
+}
 
 /// Rows j … j + 3 of four neighbouring inputs each become four rows of neighbouring outputs.
 template <class T>
@@ -70,37 +77,50 @@ static void transpose_four(const float* from, int64_t stride, T* to) {
   for (int i = 0; i < 4; ++i) put_four(column[i], to + i * kBlock);
 }
 
+constexpr int64_t kChunkRows = kCodedRows;  // inputs at a time: a cache line of the source, 4 KB of the target
+
+/// Up to 16 rows [rows][64] of a column block: element (i, j) = from[j · n_stride + i · k_stride], zeros from column
+/// `count` on.
 template <class T>
+static void pack_chunk(const float* from, int64_t rows, int64_t count, int64_t n_stride, int64_t k_stride, T* to) {
+  for (int64_t j = count; j < kBlock; ++j)
+    for (int64_t i = 0; i < rows; ++i) to[i * kBlock + j] = T{};
+  if (k_stride == 1 && count == kBlock && rows == kChunkRows) {
+    for (int64_t j = 0; j < kBlock; j += 4)
+      for (int64_t i = 0; i < rows; i += 4) transpose_four(from + j * n_stride + i, n_stride, to + i * kBlock + j);
+    return;
+  }
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < count; ++j) put_one(from[j * n_stride + i * k_stride], to + i * kBlock + j);
+}
+
 void pack_matrix(const Compute& compute, const float* source, int64_t n, int64_t k, int64_t n_stride, int64_t k_stride,
-                 T* out) {
-  auto convert = [](float x) {
-    if constexpr (std::is_same_v<T, float>)
-      return x;
-    else
-      return to_bfloat16(x);
-  };
+                 float* out) {
   compute.pool.parallel_for(ceil_div(n, kBlock), [&](int64_t block) {
-    T* to = out + block * k * kBlock;
-    int64_t first = block * kBlock, count = std::min<int64_t>(kBlock, n - first);
-    for (int64_t j = count; j < kBlock; ++j)
-      for (int64_t i = 0; i < k; ++i) to[i * kBlock + j] = T{};
-    const float* from = source + first * n_stride;
-    if (n_stride == 1) {
-      for (int64_t i = 0; i < k; ++i)
-        for (int64_t j = 0; j < count; ++j) to[i * kBlock + j] = convert(from[i * k_stride + j]);
-      return;
-    }
-    const int64_t whole = k_stride == 1 && count == kBlock ? k / 16 * 16 : 0;
-    for (int64_t i0 = 0; i0 < whole; i0 += 16)  // 16 inputs at a time: a cache line of the source, 4 KB of the target
-      for (int64_t j = 0; j < kBlock; j += 4)
-        for (int64_t i = i0; i < i0 + 16; i += 4)
-          transpose_four(from + j * n_stride + i, n_stride, to + i * kBlock + j);
-    for (int64_t j = 0; j < count; ++j)
-      for (int64_t i = whole; i < k; ++i) to[i * kBlock + j] = convert(from[j * n_stride + i * k_stride]);
+    const int64_t first = block * kBlock, count = std::min<int64_t>(kBlock, n - first);
+    for (int64_t i = 0; i < k; i += kChunkRows)
+      pack_chunk(source + first * n_stride + i * k_stride, std::min(kChunkRows, k - i), count, n_stride, k_stride,
+                 out + (block * k + i) * kBlock);
   });
 }
-template void pack_matrix(const Compute&, const float*, int64_t, int64_t, int64_t, int64_t, float*);
-template void pack_matrix(const Compute&, const float*, int64_t, int64_t, int64_t, int64_t, bfloat16*);
+
+void pack_coded(const Compute& compute, const float* source, int64_t n, int64_t k, int64_t n_stride, int64_t k_stride,
+                uint8_t* out) {
+  compute.pool.parallel_for(ceil_div(n, kBlock), [&](int64_t block) {
+    const int64_t first = block * kBlock, count = std::min<int64_t>(kBlock, n - first);
+    uint8_t* headers = out + block * coded_block_bytes(k);
+    uint8_t* chunk = headers + coded_header_bytes(k);
+    std::memset(headers, 0, size_t(coded_header_bytes(k)));
+    alignas(64) bfloat16 rows_of_64[kChunkRows * kBlock];
+    for (int64_t i = 0; i < k; i += kChunkRows) {
+      const int64_t rows = std::min(kChunkRows, k - i);
+      pack_chunk(source + first * n_stride + i * k_stride, rows, count, n_stride, k_stride, rows_of_64);
+      const uint8_t lowest = encode_chunk(rows_of_64, rows, chunk);
+      headers[i / kChunkRows] = lowest;
+      chunk += coded_chunk_bytes(lowest, rows);
+    }
+  });
+}
 
 void gemm(const Compute& compute, const Gemm& g, int64_t rows) {
   if (rows == 0 || g.n == 0) return;

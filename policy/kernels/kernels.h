@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <string>
 
-#include "policy/kernels/bfloat16.h"
+#include "policy/kernels/coded_bfloat16.h"
 #include "policy/kernels/thread_pool.h"
 
 namespace cohort {
@@ -21,7 +21,7 @@ struct Gemm {
   int64_t a_row = 0, a_k = 1;       //
   const int32_t* a_rows = nullptr;  // row(t) = a_rows[t]; null: row(t) = t
   const void* b = nullptr;          // packed [ceil(N/64)][K][64], zeros beyond N
-  bool b_is_bf16 = false;           //
+  bool b_is_bf16 = false;           // b is coded blocks (coded_bfloat16.h), else floats
   int64_t n = 0, k = 0;             //
   float* c = nullptr;               // element (t, n) at c[t * c_row + n]
   int64_t c_row = 0;                //
@@ -154,9 +154,17 @@ inline int64_t packed_size(int64_t n, int64_t k) {
   return round_up(n, kBlock) * k;
 }
 
+/// Bytes of a coded [N, K] matrix, at most.
+inline int64_t coded_size(int64_t n, int64_t k) {
+  return ceil_div(n, kBlock) * coded_block_bytes(k);
+}
+
 /// Packs element (n, k) = source[n * n_stride + k * k_stride] into [ceil(N/64)][K][64], zeros beyond N.
-template <class T>
-void pack_matrix(const Compute&, const float* source, int64_t n, int64_t k, int64_t n_stride, int64_t k_stride, T* out);
+void pack_matrix(const Compute&, const float* source, int64_t n, int64_t k, int64_t n_stride, int64_t k_stride,
+                 float* out);
+/// The same, rounded to bfloat16, into coded blocks (coded_bfloat16.h).
+void pack_coded(const Compute&, const float* source, int64_t n, int64_t k, int64_t n_stride, int64_t k_stride,
+                uint8_t* out);
 
 /// C = A·B over the pool, split by output tiles; `rows` of A.
 void gemm(const Compute&, const Gemm&, int64_t rows);

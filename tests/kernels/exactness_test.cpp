@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <random>
 #include <vector>
 
 #include "policy/kernels/buffer.h"
@@ -54,16 +55,16 @@ TEST(GemmExactness, EveryRowCountThreadCountAndInstructionSetGivesTheSameBits) {
       for (int threads : {1, 2, 3}) {
         Compute compute(threads);
         Buffer packed(packed_size(shape.n, shape.k));
-        BufferOf<bfloat16> packed16(packed_size(shape.n, shape.k));
+        BufferOf<uint8_t> coded(coded_size(shape.n, shape.k));
         if (bf16)
-          pack_matrix(compute, w.data(), shape.n, shape.k, shape.k, 1, packed16.data());
+          pack_coded(compute, w.data(), shape.n, shape.k, shape.k, 1, coded.data());
         else
           pack_matrix(compute, w.data(), shape.n, shape.k, shape.k, 1, packed.data());
         for (const Kernels* table : tables()) {
           compute.kernels = table;
           for (int64_t rows : {int64_t(1), int64_t(2), int64_t(5), int64_t(7), int64_t(64), max_rows}) {
             std::vector<float> c(size_t(rows * shape.n), NAN);
-            const void* b = bf16 ? static_cast<const void*>(packed16.data()) : packed.data();
+            const void* b = bf16 ? static_cast<const void*>(coded.data()) : packed.data();
             gemm(compute,
                  {.a = a.data(),
                   .a_row = shape.k,
@@ -92,17 +93,80 @@ TEST(PackMatrix, PutsEveryElementInItsPlace) {
     const float odd[] = {NAN, -NAN, INFINITY, -INFINITY, -0.0f, 1e-42f, 3.4028235e38f, 1.00390625f, 1.01171875f};
     for (size_t i = 0; i < w.size(); i += 7) w[i] = odd[i / 7 % std::size(odd)];
     Buffer packed(packed_size(shape.n, shape.k));
-    BufferOf<bfloat16> packed16(packed_size(shape.n, shape.k));
+    BufferOf<uint8_t> coded(coded_size(shape.n, shape.k));
     pack_matrix(compute, w.data(), shape.n, shape.k, shape.k, 1, packed.data());
-    pack_matrix(compute, w.data(), shape.n, shape.k, shape.k, 1, packed16.data());
-    for (int64_t n = 0; n < round_up(shape.n, kBlock); ++n)
+    pack_coded(compute, w.data(), shape.n, shape.k, shape.k, 1, coded.data());
+    std::vector<float> column = zeros(shape.k);
+    for (int64_t n = 0; n < round_up(shape.n, kBlock); ++n) {
+      const uint8_t* block = coded.data() + n / kBlock * coded_block_bytes(shape.k);
+      decode_column(block, shape.k, int(n % kBlock), column.data());
       for (int64_t k = 0; k < shape.k; ++k) {
         const int64_t at = n / kBlock * kBlock * shape.k + k * kBlock + n % kBlock;
         const float expected = n < shape.n ? w[size_t(n * shape.k + k)] : 0.0f;
         ASSERT_EQ(std::bit_cast<uint32_t>(packed[at]), std::bit_cast<uint32_t>(expected)) << n << ", " << k;
-        ASSERT_EQ(packed16[at].bits, to_bfloat16(expected).bits) << n << ", " << k;
+        ASSERT_EQ(std::bit_cast<uint32_t>(column[size_t(k)]), uint32_t(to_bfloat16(expected).bits) << 16)
+            << n << ", " << k;
+      }
+    }
+  }
+}
+
+/// Finite weights of one chunk after another: exponents all over the range, in a window of 15 with zeros and denormals
+/// or without, in one of 16, and near both ends of it.
+std::vector<float> weights_of_all_kinds(int64_t n, int64_t k, uint32_t seed) {
+  std::mt19937 random(seed);
+  std::vector<float> w(size_t(n * k));
+  for (int64_t chunk = 0; chunk * kCodedRows < k; ++chunk) {
+    const uint32_t kind = random() % 6,
+                   most = kind == 4   ? 254
+                          : kind == 5 ? random() % 16
+                                      : 20 + random() % 230,
+                   width = kind == 0   ? 255
+                           : kind == 3 ? 16
+                                       : 15;
+    for (int64_t i = chunk * kCodedRows; i < std::min(k, (chunk + 1) * kCodedRows); ++i)
+      for (int64_t j = 0; j < n; ++j) {
+        const uint32_t exponent = random() % 8 == 0 && kind != 2 ? 0
+                                  : kind == 0                    ? random() % 255
+                                  : most + 1 > width             ? most - random() % width
+                                                                 : random() % (most + 1);
+        const uint32_t bits = (random() & 0x8000u) | exponent << 7 | (random() & 127u);
+        w[size_t(j * k + i)] = to_float({uint16_t(bits)});
       }
   }
+  return w;
+}
+
+TEST(CodedBfloat16, EveryWeightIsReadWithItsBits) {
+  Compute compute(1);
+  int64_t coded_chunks = 0, wide_chunks = 0;
+  for (uint32_t seed = 0; seed < 12; ++seed) {
+    const int64_t n = 64 + int64_t(seed % 3) * 5, k = 150 + seed;
+    const std::vector<float> w = weights_of_all_kinds(n, k, seed);
+    BufferOf<uint8_t> coded(coded_size(n, k));
+    pack_coded(compute, w.data(), n, k, k, 1, coded.data());
+    for (int64_t chunk = 0; chunk < ceil_div(k, kCodedRows); ++chunk)
+      coded.data()[chunk] == kWide ? ++wide_chunks : ++coded_chunks;
+    EXPECT_LE(coded_bytes(coded.data(), k), coded_block_bytes(k));
+    std::vector<float> column = zeros(k);
+    for (int64_t j = 0; j < n; ++j) {
+      decode_column(coded.data() + j / kBlock * coded_block_bytes(k), k, int(j % kBlock), column.data());
+      ASSERT_EQ(std::memcmp(column.data(), w.data() + j * k, sizeof(float) * size_t(k)), 0) << j << " seed " << seed;
+    }
+    std::vector<float> unit = zeros(k * k);  // row k of A picks weight k of every column
+    for (int64_t i = 0; i < k; ++i) unit[size_t(i * k + i)] = 1;
+    for (const Kernels* table : tables()) {
+      compute.kernels = table;
+      std::vector<float> c(size_t(k * n), NAN);
+      Gemm g{.a = unit.data(), .a_row = k, .b = coded.data(), .b_is_bf16 = true, .n = n, .k = k};
+      g.c = c.data(), g.c_row = n;
+      gemm(compute, g, k);
+      for (int64_t i = 0; i < k; ++i)
+        for (int64_t j = 0; j < n; ++j) ASSERT_EQ(c[size_t(i * n + j)], w[size_t(j * k + i)]) << table->isa;
+    }
+  }
+  EXPECT_GT(coded_chunks, 20);
+  EXPECT_GT(wide_chunks, 20);
 }
 
 TEST(GemmExactness, StridedAndGatheredRowsAndAccumulation) {
