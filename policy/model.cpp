@@ -181,19 +181,27 @@ Gemm product(const CausalLM& model, const PackedMatrix& matrix, int64_t index) {
   return {.b = b, .b_is_bf16 = model.bf16, .n = matrix.n, .k = matrix.k};
 }
 
+static void add_coded_pieces(const uint8_t* coded, const PackedMatrix& matrix,
+                             std::vector<std::span<const uint8_t>>& pieces) {
+  for (int64_t b = 0; b < ceil_div(matrix.n, kBlock); ++b) {
+    const CodedBlock block = coded_block(coded, matrix.n, matrix.k, b);
+    pieces.emplace_back(block.block, size_t(coded_block_bytes(matrix.k)));
+    for (int64_t pair = 0; pair < coded_pairs(matrix.k); ++pair)
+      if (block.is_wide(pair)) pieces.emplace_back(block.wide + pair * kWidePairBytes, size_t(kWidePairBytes));
+  }
+}
+
 std::vector<std::span<const uint8_t>> stored_pieces(const CausalLM& model) {
   std::vector<std::span<const uint8_t>> pieces;
-  for (const PackedMatrix& matrix : model.matrices) {
-    const int64_t blocks = matrix.count * ceil_div(matrix.n, kBlock), block_size = matrix.count * matrix.size / blocks;
-    for (int64_t b = 0; b < blocks; ++b) {
-      const int64_t at = matrix.offset + b * block_size;
+  for (const PackedMatrix& matrix : model.matrices)
+    for (int64_t i = 0; i < matrix.count; ++i) {
+      const int64_t at = matrix.offset + i * matrix.size;
       if (model.bf16)
-        pieces.emplace_back(model.coded.data() + at, size_t(coded_bytes(model.coded.data() + at, matrix.k)));
+        add_coded_pieces(model.coded.data() + at, matrix, pieces);
       else
         pieces.emplace_back(reinterpret_cast<const uint8_t*>(model.packed.data() + at),
-                            sizeof(float) * size_t(block_size));
+                            sizeof(float) * size_t(matrix.size));
     }
-  }
   return pieces;
 }
 
@@ -209,8 +217,8 @@ void embed(const CausalLM& model, int32_t token, float* out) {
   if (spec.tied_embeddings) {  // a row of the head
     const int64_t block = token / kBlock, column = token % kBlock;
     if (model.bf16) {
-      const uint8_t* coded = model.coded.data() + model.head.offset + block * coded_block_bytes(spec.dim);
-      return decode_column(coded, spec.dim, int(column), out);
+      const uint8_t* matrix = model.coded.data() + model.head.offset;
+      return decode_column(coded_block(matrix, model.head.n, spec.dim, block), spec.dim, int(column), out);
     }
     const float* from = model.packed.data() + model.head.offset + block * spec.dim * kBlock + column;
     for (int64_t d = 0; d < spec.dim; ++d) out[d] = from[d * kBlock];

@@ -70,7 +70,7 @@ void rotate(const CausalLM& model, int32_t position, float* x, float direction =
 
 /// A product with that matrix (or its `index`-th): b, n and k are set, the rest is the caller's.
 Gemm product(const CausalLM& model, const PackedMatrix& matrix, int64_t index = 0);
-/// The packed store's bytes in pieces of at most a few MB, without what coded blocks leave free.
+/// The packed store's bytes in pieces, without the room that coded matrices leave free.
 std::vector<std::span<const uint8_t>> stored_pieces(const CausalLM& model);
 /// Of that store, 4 or what the coded weights take.
 double bytes_per_weight(const CausalLM& model);

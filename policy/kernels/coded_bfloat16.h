@@ -1,20 +1,21 @@
-// bfloat16 weights in 12 bits, without loss. The exponents of neighbouring weights are few: of 16 rows of 64 columns
-// nearly always all lie within 15 powers of two, or are zero, so that four bits name them; sign and mantissa take the
-// other eight. Decoding reads every weight for every step, and reads a quarter less. Rows of which one weight does not
-// fit are kept as they are. (The entropy of such exponents is about 2.6 bits: DFloat11, arXiv 2504.11651.)
+// bfloat16 weights in 12 bits, without loss. The exponents of a block of weights are few: nearly all are 0 or one of
+// the fifteen up to the largest, so that four bits name them; sign and mantissa take the other eight. Decoding reads
+// every weight at every step, and so reads a quarter less. Pairs of rows with a weight that does not fit ("wide" pairs,
+// one of 75 where weights are normally distributed) keep the upper half of their exponents elsewhere. (The entropy of
+// such exponents is about 2.6 bits: DFloat11, arXiv 2504.11651.)
 //
-// A block of 64 columns and K rows: one byte for each chunk of 16 rows (its lowest exponent, or kWide), up to the next
-// multiple of 64; then the chunks behind one another. A coded chunk is ceil(rows / 2) pairs of 192 bytes: codes of both
-// rows (the first in the low nibbles), then 64 signs and mantissas of the first row, then of the second, columns in the
-// order of coded_position. Code 0 is the exponent 0, code c the exponent lowest + c. A wide chunk is [rows][64]
-// bfloat16.
+// Of a matrix [N, K] first come the blocks of 64 columns, one behind the other and read in one go, then as much room
+// for wide pairs. A block: its lowest exponent; one bit for each pair of rows, set where it is wide; up to the next
+// multiple of 64; the pairs. A pair: 64 codes of both rows (the first row's in the low nibbles), 64 signs and mantissas
+// of the first row, 64 of the second, columns in the order of coded_position. Code 0 is the exponent 0, code c the
+// exponent lowest + c; in a wide pair it is the lower half of the exponent, whose upper half lies in the room for wide
+// pairs.
 #pragma once
 #include "policy/kernels/bfloat16.h"
 
 namespace cohort {
 
-constexpr int64_t kCodedRows = 16, kCodedPairBytes = 192;
-constexpr uint8_t kWide = 255;
+constexpr int64_t kCodedPairBytes = 192, kWidePairBytes = 64;
 
 /// Of column 16·v + 4·l + i among the 64 bytes: unpacking bytes to words and words to floats within 128 bits, as all
 /// instruction sets do, gives back four vectors of neighbouring columns.
@@ -22,22 +23,39 @@ constexpr int coded_position(int column) {
   const int v = column / 16, l = column % 16 / 4, i = column % 4;
   return 16 * l + 8 * (v / 2) + 2 * i + v % 2;
 }
+constexpr int64_t coded_pairs(int64_t k) {
+  return (k + 1) / 2;
+}
 constexpr int64_t coded_header_bytes(int64_t k) {
-  return ((k + kCodedRows - 1) / kCodedRows + 63) / 64 * 64;
+  return (1 + (coded_pairs(k) + 7) / 8 + 63) / 64 * 64;
 }
-/// What a block takes at most.
 constexpr int64_t coded_block_bytes(int64_t k) {
-  return coded_header_bytes(k) + k * 128;
+  return coded_header_bytes(k) + coded_pairs(k) * kCodedPairBytes;
 }
-constexpr int64_t coded_chunk_bytes(uint8_t lowest, int64_t rows) {
-  return lowest == kWide ? rows * 128 : (rows + 1) / 2 * kCodedPairBytes;
+/// Of a matrix, with the room for wide pairs.
+constexpr int64_t coded_size(int64_t n, int64_t k) {
+  return (n + 63) / 64 * (coded_block_bytes(k) + coded_pairs(k) * kWidePairBytes);
 }
 
-/// What this block of k rows takes.
-int64_t coded_bytes(const uint8_t* block, int64_t k);
-/// Writes a chunk of `rows` ≤ 16 rows [rows][64] where they belong and returns its header byte.
-uint8_t encode_chunk(const bfloat16* rows_of_64, int64_t rows, uint8_t* chunk);
+template <class Byte>
+struct CodedBlockOf {
+  Byte* block = nullptr;
+  Byte* wide = nullptr;  // 64 bytes for each pair
+  bool is_wide(int64_t pair) const { return block[1 + pair / 8] >> (pair % 8) & 1; }
+};
+using CodedBlock = CodedBlockOf<const uint8_t>;
+
+/// Block `index` of a matrix [N, K] at `matrix`.
+template <class Byte>
+CodedBlockOf<Byte> coded_block(Byte* matrix, int64_t n, int64_t k, int64_t index) {
+  const int64_t blocks = (n + 63) / 64;
+  return {matrix + index * coded_block_bytes(k),
+          matrix + blocks * coded_block_bytes(k) + index * coded_pairs(k) * kWidePairBytes};
+}
+
+/// Writes a block of k rows [k][64]; what no pair needs of the room for wide ones is left as it is.
+void encode_block(const bfloat16* rows_of_64, int64_t k, const CodedBlockOf<uint8_t>& to);
 /// The k weights of one of the 64 columns: the reference of what the kernels decode.
-void decode_column(const uint8_t* block, int64_t k, int column, float* out);
+void decode_column(const CodedBlock& from, int64_t k, int column, float* out);
 
 }  // namespace cohort

@@ -30,7 +30,7 @@ struct Floats {
 
 /// Weights of a coded block, whose tiles begin with its first column.
 struct Coded {
-  const uint8_t* block;
+  CodedBlock block;
   Coded right(int64_t) const { return *this; }
   template <int NV, class F>
   inline __attribute__((always_inline)) void for_rows(int64_t k, F f) const {
@@ -137,7 +137,7 @@ void float_block(const Gemm& g, const float* b, int64_t row_begin, int64_t row_e
 }
 
 /// A coded block is read as floats into the first cache, a panel of 64 rows at a time; the chains go on from C.
-void panels(const Gemm& g, const uint8_t* coded, int64_t row_begin, int64_t row_end, int64_t column_block) {
+void panels(const Gemm& g, const CodedBlock& coded, int64_t row_begin, int64_t row_end, int64_t column_block) {
   constexpr int64_t kPanel = 64;
   alignas(64) float panel[kPanel * kBlock];
   Gemm part = g;
@@ -159,7 +159,7 @@ void gemm_tile(const Gemm& g, int64_t row_begin, int64_t row_end, int64_t column
   if (!g.b_is_bf16)
     return float_block(g, static_cast<const float*>(g.b) + column_block * g.k * kBlock, row_begin, row_end,
                        column_block);
-  const uint8_t* coded = static_cast<const uint8_t*>(g.b) + column_block * coded_block_bytes(g.k);
+  const CodedBlock coded = coded_block(static_cast<const uint8_t*>(g.b), g.n, g.k, column_block);
 #if defined(COHORT_ISA_avx512)
   if (g.a_k == 1) return block<Coded, true>(g, {coded}, row_begin, row_end, column_block);
 #endif

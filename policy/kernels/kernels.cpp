@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <vector>
 
 #include "configs/error.h"
 #include "policy/kernels/coded_bfloat16.h"
@@ -77,7 +78,7 @@ static void transpose_four(const float* from, int64_t stride, T* to) {
   for (int i = 0; i < 4; ++i) put_four(column[i], to + i * kBlock);
 }
 
-constexpr int64_t kChunkRows = kCodedRows;  // inputs at a time: a cache line of the source, 4 KB of the target
+constexpr int64_t kChunkRows = 16;  // inputs at a time: a cache line of the source, 4 KB of the target
 
 /// Up to 16 rows [rows][64] of a column block: element (i, j) = from[j · n_stride + i · k_stride], zeros from column
 /// `count` on.
@@ -108,17 +109,11 @@ void pack_coded(const Compute& compute, const float* source, int64_t n, int64_t 
                 uint8_t* out) {
   compute.pool.parallel_for(ceil_div(n, kBlock), [&](int64_t block) {
     const int64_t first = block * kBlock, count = std::min<int64_t>(kBlock, n - first);
-    uint8_t* headers = out + block * coded_block_bytes(k);
-    uint8_t* chunk = headers + coded_header_bytes(k);
-    std::memset(headers, 0, size_t(coded_header_bytes(k)));
-    alignas(64) bfloat16 rows_of_64[kChunkRows * kBlock];
-    for (int64_t i = 0; i < k; i += kChunkRows) {
-      const int64_t rows = std::min(kChunkRows, k - i);
-      pack_chunk(source + first * n_stride + i * k_stride, rows, count, n_stride, k_stride, rows_of_64);
-      const uint8_t lowest = encode_chunk(rows_of_64, rows, chunk);
-      headers[i / kChunkRows] = lowest;
-      chunk += coded_chunk_bytes(lowest, rows);
-    }
+    std::vector<bfloat16> rows_of_64(size_t(k * kBlock));
+    for (int64_t i = 0; i < k; i += kChunkRows)
+      pack_chunk(source + first * n_stride + i * k_stride, std::min(kChunkRows, k - i), count, n_stride, k_stride,
+                 rows_of_64.data() + i * kBlock);
+    encode_block(rows_of_64.data(), k, coded_block(out, n, k, block));
   });
 }
 

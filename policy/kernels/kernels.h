@@ -154,11 +154,6 @@ inline int64_t packed_size(int64_t n, int64_t k) {
   return round_up(n, kBlock) * k;
 }
 
-/// Bytes of a coded [N, K] matrix, at most.
-inline int64_t coded_size(int64_t n, int64_t k) {
-  return ceil_div(n, kBlock) * coded_block_bytes(k);
-}
-
 /// Packs element (n, k) = source[n * n_stride + k * k_stride] into [ceil(N/64)][K][64], zeros beyond N.
 void pack_matrix(const Compute&, const float* source, int64_t n, int64_t k, int64_t n_stride, int64_t k_stride,
                  float* out);

@@ -98,7 +98,7 @@ TEST(PackMatrix, PutsEveryElementInItsPlace) {
     pack_coded(compute, w.data(), shape.n, shape.k, shape.k, 1, coded.data());
     std::vector<float> column = zeros(shape.k);
     for (int64_t n = 0; n < round_up(shape.n, kBlock); ++n) {
-      const uint8_t* block = coded.data() + n / kBlock * coded_block_bytes(shape.k);
+      const CodedBlock block = coded_block<const uint8_t>(coded.data(), shape.n, shape.k, n / kBlock);
       decode_column(block, shape.k, int(n % kBlock), column.data());
       for (int64_t k = 0; k < shape.k; ++k) {
         const int64_t at = n / kBlock * kBlock * shape.k + k * kBlock + n % kBlock;
@@ -111,46 +111,35 @@ TEST(PackMatrix, PutsEveryElementInItsPlace) {
   }
 }
 
-/// Finite weights of one chunk after another: exponents all over the range, in a window of 15 with zeros and denormals
-/// or without, in one of 16, and near both ends of it.
-std::vector<float> weights_of_all_kinds(int64_t n, int64_t k, uint32_t seed) {
+/// Finite weights whose exponents are, by `kind`: anything; fifteen neighbouring ones and 0; the same without 0;
+/// sixteen neighbouring ones, the lowest of them rarely; fifteen up to the largest finite one; the smallest ones.
+std::vector<float> weights_of_kind(uint32_t kind, int64_t count, uint32_t seed) {
   std::mt19937 random(seed);
-  std::vector<float> w(size_t(n * k));
-  for (int64_t chunk = 0; chunk * kCodedRows < k; ++chunk) {
-    const uint32_t kind = random() % 6,
-                   most = kind == 4   ? 254
-                          : kind == 5 ? random() % 16
-                                      : 20 + random() % 230,
-                   width = kind == 0   ? 255
-                           : kind == 3 ? 16
-                                       : 15;
-    for (int64_t i = chunk * kCodedRows; i < std::min(k, (chunk + 1) * kCodedRows); ++i)
-      for (int64_t j = 0; j < n; ++j) {
-        const uint32_t exponent = random() % 8 == 0 && kind != 2 ? 0
-                                  : kind == 0                    ? random() % 255
-                                  : most + 1 > width             ? most - random() % width
-                                                                 : random() % (most + 1);
-        const uint32_t bits = (random() & 0x8000u) | exponent << 7 | (random() & 127u);
-        w[size_t(j * k + i)] = to_float({uint16_t(bits)});
-      }
+  const uint32_t most = kind == 4 ? 254 : kind == 5 ? random() % 16 : 20 + random() % 230;
+  std::vector<float> w;
+  for (int64_t i = 0; i < count; ++i) {
+    uint32_t exponent = most - random() % std::min(most + 1, 15u);
+    if (kind == 0) exponent = random() % 255;
+    if (kind != 2 && random() % 8 == 0) exponent = 0;
+    if (kind == 3 && random() % 200 == 0) exponent = most - 15;
+    w.push_back(to_float({uint16_t((random() & 0x8000u) | exponent << 7 | (random() & 127u))}));
   }
   return w;
 }
 
 TEST(CodedBfloat16, EveryWeightIsReadWithItsBits) {
   Compute compute(1);
-  int64_t coded_chunks = 0, wide_chunks = 0;
-  for (uint32_t seed = 0; seed < 12; ++seed) {
-    const int64_t n = 64 + int64_t(seed % 3) * 5, k = 150 + seed;
-    const std::vector<float> w = weights_of_all_kinds(n, k, seed);
+  int64_t wide_pairs[6] = {}, pairs = 0;
+  for (uint32_t seed = 0; seed < 24; ++seed) {
+    const int64_t n = 64 + int64_t(seed % 3) * 5, k = 50 + seed;
+    const std::vector<float> w = weights_of_kind(seed % 6, n * k, seed);
     BufferOf<uint8_t> coded(coded_size(n, k));
     pack_coded(compute, w.data(), n, k, k, 1, coded.data());
-    for (int64_t chunk = 0; chunk < ceil_div(k, kCodedRows); ++chunk)
-      coded.data()[chunk] == kWide ? ++wide_chunks : ++coded_chunks;
-    EXPECT_LE(coded_bytes(coded.data(), k), coded_block_bytes(k));
+    const auto block_of = [&](int64_t j) { return coded_block<const uint8_t>(coded.data(), n, k, j / kBlock); };
+    for (int64_t pair = 0; pair < coded_pairs(k); ++pair) wide_pairs[seed % 6] += block_of(0).is_wide(pair), ++pairs;
     std::vector<float> column = zeros(k);
     for (int64_t j = 0; j < n; ++j) {
-      decode_column(coded.data() + j / kBlock * coded_block_bytes(k), k, int(j % kBlock), column.data());
+      decode_column(block_of(j), k, int(j % kBlock), column.data());
       ASSERT_EQ(std::memcmp(column.data(), w.data() + j * k, sizeof(float) * size_t(k)), 0) << j << " seed " << seed;
     }
     std::vector<float> unit = zeros(k * k);  // row k of A picks weight k of every column
@@ -165,8 +154,10 @@ TEST(CodedBfloat16, EveryWeightIsReadWithItsBits) {
         for (int64_t j = 0; j < n; ++j) ASSERT_EQ(c[size_t(i * n + j)], w[size_t(j * k + i)]) << table->isa;
     }
   }
-  EXPECT_GT(coded_chunks, 20);
-  EXPECT_GT(wide_chunks, 20);
+  for (int kind : {1, 2, 4, 5}) EXPECT_EQ(wide_pairs[kind], 0) << kind;
+  EXPECT_GT(wide_pairs[0], pairs / 6 * 9 / 10);
+  EXPECT_GT(wide_pairs[3], 5);
+  EXPECT_LT(wide_pairs[3], pairs / 6);
 }
 
 TEST(GemmExactness, StridedAndGatheredRowsAndAccumulation) {
