@@ -16,11 +16,8 @@ struct Bench {
   const char* name;
   void (*run)(const Compute&, const BenchConfig&, const BenchReport&);
 };
-constexpr Bench kBenches[] = {{"roofs", bench_roofs},
-                              {"rollout", bench_rollout},
-                              {"learner", bench_learner},
-                              {"step", bench_step},
-                              {"rewards", bench_rewards}};
+constexpr Bench kBenches[] = {{"roofs", bench_roofs},     {"rollout", bench_rollout}, {"decode", bench_decode},
+                              {"learner", bench_learner}, {"step", bench_step},       {"rewards", bench_rewards}};
 
 struct BenchOptions {
   std::string which;
@@ -156,7 +153,7 @@ void add_bench(CLI::App& app) {
   BenchShape& shape = options->config.shape;
   CLI::App* verb =
       app.add_subcommand("bench", "Measured speed, and its fraction of what this machine could do at most");
-  verb->add_option("which", options->which, "roofs, rollout, learner, step, rewards or all")
+  verb->add_option("which", options->which, "roofs, rollout, decode, learner, step, rewards or all")
       ->required()
       ->check(CLI::IsMember(bench_names()));
   verb->add_option("-m,--model", options->config.model, "an HF folder, a .gguf file, or init:CONFIG.json")
@@ -171,9 +168,13 @@ void add_bench(CLI::App& app) {
   verb->add_option("--max-completion-length", shape.completion_length, "tokens of every completion")
       ->capture_default_str()
       ->check(at_least_one());
-  verb->add_option("--slots", shape.slots, "of rollout: completions decoded at once, e.g. 1,8,64")
+  verb->add_option("--slots", shape.slots, "of rollout and decode: completions decoded at once, e.g. 1,8,64")
       ->delimiter(',')
       ->check(at_least_one());
+  verb->add_option("--contexts", shape.contexts, "of decode: keys of each completion, e.g. 64,256,1024")
+      ->delimiter(',')
+      ->check(at_least_one());
+  verb->add_option("--plot", options->config.plot, "of decode: an HTML file, the cost of a step over both");
   verb->add_option("--generations", shape.generations, "completions of each prompt")
       ->capture_default_str()
       ->check(at_least_one());

@@ -21,7 +21,8 @@ namespace cohort {
 struct BenchShape {
   int64_t prompt_length = 128, completion_length = 200;  // tokens
   int32_t prompts = 8, generations = 8;                  // of learner and step
-  std::vector<int32_t> slots = {1, 8, 16, 32, 64, 128};  // of rollout
+  std::vector<int32_t> slots = {1, 8, 16, 32, 64, 128};  // of rollout and decode
+  std::vector<int32_t> contexts;                         // of decode; empty: 64, 128, … as the model allows
 };
 
 constexpr const char* kBenchModel = "init:configs/models/bench-moe.json";
@@ -31,6 +32,7 @@ struct BenchConfig {
   bool bf16 = false;   // weights stored as bfloat16
   double seconds = 5;  // of repetitions for each figure; at least three are made
   BenchShape shape;
+  std::string plot;  // of decode: an HTML file to draw into
 };
 
 struct BenchCase {
@@ -109,6 +111,7 @@ double rollout_roof_seconds(const CausalLM& model, const Roofs& roofs, const Ben
                             int32_t generations);
 
 void bench_rollout(const Compute& compute, const BenchConfig& config, const BenchReport& report);
+void bench_decode(const Compute& compute, const BenchConfig& config, const BenchReport& report);
 void bench_learner(const Compute& compute, const BenchConfig& config, const BenchReport& report);
 void bench_step(const Compute& compute, const BenchConfig& config, const BenchReport& report);
 

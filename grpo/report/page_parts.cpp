@@ -3,8 +3,19 @@
 #include <algorithm>
 
 #include "grpo/report/html.h"
+#include "grpo/report/page_style.h"
 
 namespace cohort {
+
+std::string page_html(const std::string& title, const std::string& body) {
+  return "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
+         "content=\"width=device-width, initial-scale=1\">"
+         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
+         "script-src 'unsafe-inline'\">"
+         "<title>" +
+         title + " · Cohort</title><style>" + std::string(page_style) + "</style></head>\n<body><main>" + body +
+         "</main><script>" + std::string(page_script) + "</script></body></html>\n";
+}
 
 std::string element(const std::string& tag, const std::string& content) {
   return "<" + tag + ">" + content + "</" + tag + ">";

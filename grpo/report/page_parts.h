@@ -8,6 +8,8 @@
 
 namespace cohort {
 
+/// A whole page that fetches nothing; both are HTML.
+std::string page_html(const std::string& title, const std::string& body);
 std::string element(const std::string& tag, const std::string& content);
 std::string cell(const std::string& content, const std::string& classes = "");
 /// The first columns are text, the others numbers.

@@ -10,7 +10,6 @@
 #include "grpo/report/evaluations.h"
 #include "grpo/report/html.h"
 #include "grpo/report/page_parts.h"
-#include "grpo/report/page_style.h"
 #include "grpo/report/run_folder.h"
 
 namespace cohort {
@@ -274,13 +273,7 @@ std::string report_page(std::span<const std::filesystem::path> run_dirs) {
   if (input.runs.size() == 1) body += tiles(input.runs[0]);
   if (input.runs.size() > 1) body += element("h2", "Runs") + run_table(input.runs) + legend(input.runs);
   body += curves_section(input.runs) + completions_section(input.runs) + config_section(input.runs);
-  return "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
-         "content=\"width=device-width, initial-scale=1\">"
-         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
-         "script-src 'unsafe-inline'\">"
-         "<title>" +
-         title + " · Cohort</title><style>" + std::string(page_style) + "</style></head>\n<body><main>" + body +
-         "</main><script>" + std::string(page_script) + "</script></body></html>\n";
+  return page_html(title, body);
 }
 
 void write_report(std::span<const std::filesystem::path> run_dirs, const std::filesystem::path& out) {

@@ -167,6 +167,23 @@ TEST_F(BenchIntegration, EveryBenchReportsItsCases) {
   }
 }
 
+TEST_F(BenchIntegration, DecodingOverSlotsAndContextsIsDrawn) {
+  const fs::path plot = file_.string() + ".html";
+  config_.plot = plot;
+  config_.shape.slots = {1, 5}, config_.shape.contexts = {3, 40};
+  const std::vector<BenchCase> all = cases(bench_decode);
+  ASSERT_EQ(all.size(), 4u);
+  EXPECT_EQ(all[3].name, "5 slots, 40 keys each");
+  for (const BenchCase& c : all) EXPECT_TRUE(c.value > 0 && c.roof > 0) << c.name;
+  std::stringstream page;
+  page << std::ifstream(plot).rdbuf();
+  for (const char* label : {"data-label=\"3 keys\"", "data-label=\"40 keys, roof\"", "data-label=\"5 completions\""})
+    EXPECT_NE(page.str().find(label), std::string::npos) << label;
+  fs::remove(plot);
+  config_.shape.contexts = {513};
+  EXPECT_THROW(cases(bench_decode), UsageError);
+}
+
 TEST_F(BenchIntegration, RefusesWhatExceedsTheContext) {
   config_.shape.completion_length = 508;
   EXPECT_THROW(load_bench_model(config_, compute_), UsageError);
