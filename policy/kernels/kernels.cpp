@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
-#include <vector>
 
 #include "configs/error.h"
+#include "policy/kernels/buffer.h"
 #include "policy/kernels/coded_bfloat16.h"
 #include "policy/kernels/tables.h"
 
@@ -109,7 +109,8 @@ void pack_coded(const Compute& compute, const float* source, int64_t n, int64_t 
                 uint8_t* out) {
   compute.pool.parallel_for(ceil_div(n, kBlock), [&](int64_t block) {
     const int64_t first = block * kBlock, count = std::min<int64_t>(kBlock, n - first);
-    std::vector<bfloat16> rows_of_64(size_t(k * kBlock));
+    thread_local BufferOf<bfloat16> rows_of_64;  // kept: pages of memory cost more than what is written to them
+    rows_of_64.resize(k * kBlock);
     for (int64_t i = 0; i < k; i += kChunkRows)
       pack_chunk(source + first * n_stride + i * k_stride, std::min(kChunkRows, k - i), count, n_stride, k_stride,
                  rows_of_64.data() + i * kBlock);
@@ -121,7 +122,7 @@ void gemm(const Compute& compute, const Gemm& g, int64_t rows) {
   if (rows == 0 || g.n == 0) return;
   int64_t blocks = ceil_div(g.n, kBlock), threads = compute.pool.num_threads();
   // Enough tiles to balance the threads, but long runs of rows over one block of B, which stays in L2.
-  int64_t chunks = std::clamp<int64_t>(ceil_div(4 * threads, blocks), 1, std::max<int64_t>(1, rows / 24));
+  int64_t chunks = std::clamp<int64_t>(ceil_div(8 * threads, blocks), 1, std::max<int64_t>(1, rows / 24));
   int64_t chunk_rows = round_up(ceil_div(rows, chunks), 6);
   chunks = ceil_div(rows, chunk_rows);
   compute.pool.parallel_for(blocks * chunks, [&](int64_t task) {
