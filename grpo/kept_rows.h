@@ -1,7 +1,7 @@
 // Rows of logits over the sets that tokens were chosen from (keep_sampling_mask; DeepSeek-V3.2, arXiv 2512.02556 §3.1):
 // probabilities of the policy and of a reference are renormalised over what top_k, top_p and min_p left when the token
-// was sampled, so that ratios and KL compare distributions over the same tokens. What a sampler does: the kept logits
-// stand together, in the order of their ids, and are a row of their own.
+// was sampled, so that ratios and KL compare distributions over the same tokens. As in the sampler, the kept logits
+// stand together in the order of their ids, a row of their own.
 #pragma once
 #include <cstdint>
 #include <span>

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <functional>
 
 #include "configs/config.h"
 #include "configs/durable_file.h"
