@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "configs/error.h"
+#include "grpo/kept_rows.h"
 
 namespace cohort {
 namespace {
@@ -15,6 +16,16 @@ constexpr int64_t kPiece = 1 << 16;                   // parameters of one task
 
 int64_t chunk_rows(const CausalLM& model) {
   return std::max<int64_t>(16, kLogitElements / model.spec.vocab);
+}
+
+/// What a token is chosen from: so many logits at the beginning of its row, and its place among them.
+struct Choices {
+  int64_t count;
+  int32_t place;
+};
+Choices choices(int64_t vocab, int32_t token, std::span<const int32_t> kept) {
+  if (kept.empty()) return {vocab, token};
+  return {int64_t(kept.size()), int32_t(std::ranges::lower_bound(kept, token) - kept.begin())};
 }
 
 bool is_router(const ParameterSpec& p) {
@@ -87,13 +98,17 @@ KvStore& Learner::kv_for(const CausalLM& model, const MicroBatch& batch, bool tr
 }
 
 Learner::Head Learner::head_of(const ForwardState& state, const MicroBatch& batch) {
-  return {state.hidden_TD.data(), batch.target_row, batch.target_token};
+  return {state.hidden_TD.data(), batch.target_row, batch.target_token, batch.target_kept};
 }
 
-/// logits_ of targets [begin, end).
+/// logits_ of targets [begin, end); those of a kept set stand at the beginning of the row.
 void Learner::forward_logits(const CausalLM& model, const Head& head, int64_t begin, int64_t end) {
   logits_.resize((end - begin) * model.spec.vocab);
   logits(model, compute_, head.hidden_TD, head.row.data() + begin, end - begin, logits_.data());
+  if (head.kept.empty()) return;
+  compute_.pool.parallel_for(end - begin, [&](int64_t i) {
+    gather_kept(head.kept[size_t(begin + i)], logits_.data() + i * model.spec.vocab);
+  });
 }
 
 std::vector<TokenStatistics> Learner::statistics(const CausalLM& model, const Head& head) {
@@ -103,8 +118,9 @@ std::vector<TokenStatistics> Learner::statistics(const CausalLM& model, const He
     int64_t end = std::min(N, begin + chunk);
     forward_logits(model, head, begin, end);
     compute_.pool.parallel_for(end - begin, [&](int64_t i) {
-      all[size_t(begin + i)] =
-          compute_.kernels->token_statistics(logits_.data() + i * V, V, temperature_, head.token[size_t(begin + i)]);
+      const size_t n = size_t(begin + i);
+      const Choices of = choices(V, head.token[n], head.kept_of(n));
+      all[n] = compute_.kernels->token_statistics(logits_.data() + i * V, of.count, temperature_, of.place);
     });
   }
   return all;
@@ -129,7 +145,10 @@ void Learner::head_gradient(const Head& head, std::span<const TokenStatistics> a
     compute_.pool.parallel_for(end - begin, [&](int64_t i) {
       size_t n = size_t(begin + i);
       float* row = logits_.data() + i * V;
-      compute_.kernels->logits_gradient(row, V, temperature_, head.token[n], all[n], d_logprobs[n], 0.0f, row);
+      const std::span<const int32_t> kept = head.kept_of(n);
+      const Choices of = choices(V, head.token[n], kept);
+      compute_.kernels->logits_gradient(row, of.count, temperature_, of.place, all[n], d_logprobs[n], 0.0f, row);
+      if (!kept.empty()) scatter_kept(kept, {row, size_t(V)});
     });
     d_rows_.resize((end - begin) * D);
     gemm(compute_,

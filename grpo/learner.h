@@ -90,7 +90,9 @@ class Learner {
   /// Rows of hidden states and the tokens that they predict.
   struct Head {
     const float* hidden_TD;
-    std::span<const int32_t> row, token;  // [N]
+    std::span<const int32_t> row, token;                  // [N]
+    std::span<const std::span<const int32_t>> kept = {};  // [N] as in MicroBatch
+    std::span<const int32_t> kept_of(size_t n) const { return kept.empty() ? std::span<const int32_t>() : kept[n]; }
   };
   static Head head_of(const ForwardState& state, const MicroBatch& batch);
   void accumulate_mtp(const MicroBatch& batch, StepStats& stats);

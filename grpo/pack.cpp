@@ -69,6 +69,13 @@ void add_completion(MicroBatch& m, size_t prompt_span, const Rollout& rollout, c
   m.loss.sequence_begin.push_back(int64_t(m.target_row.size()));
 }
 
+/// Of a completion whose targets are the last.
+void add_kept(MicroBatch& m, const Completion& c) {
+  if (c.kept.ids.empty() && m.target_kept.empty()) return;
+  m.target_kept.resize(m.target_token.size() - c.tokens.size());
+  for (size_t j = 0; j < c.tokens.size(); ++j) m.target_kept.push_back(c.kept.of(j));
+}
+
 MicroBatch& last_or_new(std::vector<MicroBatch>& batches, int64_t rows, const PackConfig& config) {
   if (batches.empty() ||
       (!batches.back().tokens.empty() && int64_t(batches.back().tokens.size()) + rows > config.max_tokens_per_batch)) {
@@ -105,6 +112,7 @@ std::vector<MicroBatch> pack(std::span<const Group> groups, const PackConfig& co
         packed.push_back({group.prompt, prompt});
       }
       add_completion(m, prompt, rollout, config);
+      add_kept(m, rollout.completion);
     }
   }
   return batches;

@@ -17,7 +17,9 @@ struct MicroBatch {
   int64_t num_blocks = 0;
   std::vector<int32_t> target_row;    // [N] row whose hidden state predicts the token
   std::vector<int32_t> target_token;  // [N]
-  TokenBatch loss;                    // its arrays of [N]; log-probabilities are the learner's to fill
+  // [N] ids that each token was chosen from, none: all; in the groups' memory. Empty where no set was kept.
+  std::vector<std::span<const int32_t>> target_kept;
+  TokenBatch loss;  // its arrays of [N]; log-probabilities are the learner's to fill
   Rows rows() const { return {tokens, spans, copies}; }
 };
 

@@ -217,7 +217,7 @@ std::string step_file(int64_t step) {
 Json evaluate(Job& job) {
   const TrainConfig& c = job.config;
   SamplingConfig sampling = c.sampling;
-  sampling.temperature = c.eval_temperature;
+  sampling.temperature = c.eval_temperature, sampling.keep_sampling_mask = false;  // nothing is learned from these
   std::vector<Group> groups = collect(*job.engine, job.model(), *job.loaded.tokenizer, &job.eval_scorer,
                                       {.tasks = job.eval_tasks,
                                        .num_generations = c.eval_num_generations,

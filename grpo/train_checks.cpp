@@ -91,12 +91,6 @@ std::vector<Group> read_frozen_groups(const TrainConfig& config) {
     throw UsageError(
         "--groups " + file +
         " has no score: each rollout needs {\"score\": {\"value\", \"status\"}}, as cohort eval --out writes it");
-  for (const Group& group : groups)
-    for (const Rollout& r : group.rollouts)
-      if (!r.completion.kept.ids.empty())
-        throw MissingError("--groups " + file + ": the log-probabilities of task " + group.task.id +
-                           " are those over kept sets (keep_sampling_mask), which the learner does not know yet: "
-                           "sample without it");
   const auto weights = component_weights(config);
   const bool is_weighed = std::any_of(weights.begin(), weights.end(), [&](const auto& named) {
     return std::any_of(groups.begin(), groups.end(), [&](const Group& g) {
@@ -123,7 +117,8 @@ void expect_fit(std::span<const Group> groups, CausalLM& model) {
         throw UsageError(where + " has " + std::to_string(group.prompt.size()) + " prompt ids and " +
                          std::to_string(length) + " in all, expected at least 1 and at most the model's context of " +
                          std::to_string(spec.max_position));
-      for (std::span<const int32_t> ids : {std::span(group.prompt), std::span(r.completion.tokens)})
+      for (std::span<const int32_t> ids :
+           {std::span(group.prompt), std::span(r.completion.tokens), std::span(r.completion.kept.ids)})
         for (int32_t id : ids)
           if (id < 0 || id >= spec.vocab)
             throw UsageError(where + " has the token id " + std::to_string(id) + ", the model's vocabulary has " +
@@ -154,10 +149,6 @@ void validate(const TrainConfig& c) {
     throw UsageError(
         "repetition_penalty, presence_penalty, frequency_penalty and logit_bias cannot be trained with: the learner "
         "computes the log-probabilities of the model itself, so no importance ratio would be 1; leave them out");
-  if (c.sampling.keep_sampling_mask)
-    throw MissingError(
-        "keep_sampling_mask is not available in training yet: the learner's log-probabilities are those of the whole "
-        "vocabulary; leave it out (cohort sample and eval know it)");
   if (c.sampling.min_tokens > c.sampling.max_completion_length)
     throw UsageError("min_tokens is " + std::to_string(c.sampling.min_tokens) + ", more than max_completion_length " +
                      std::to_string(c.sampling.max_completion_length));

@@ -150,9 +150,16 @@ Tensor hidden_states(const View& w, std::span<const int32_t> tokens) {
 }
 
 /// Row t of hidden_SD predicts target t: [targets].
-Tensor target_logprobs(const View& w, const Tensor& hidden_SD, std::span<const int32_t> targets, double temperature) {
+Tensor target_logprobs(const View& w, const Tensor& hidden_SD, std::span<const int32_t> targets, double temperature,
+                       std::span<const std::span<const int32_t>> kept = {}) {
   Tensor ids = at::tensor(at::ArrayRef<int32_t>(targets.data(), targets.size())).to(at::kLong);
   Tensor logits = hidden_SD.matmul(w.at(w.spec.head, {w.spec.vocab, w.spec.dim}).t()) / temperature;
+  Tensor open = at::ones_like(logits, at::kBool);
+  for (size_t t = 0; t < kept.size(); ++t) {
+    if (!kept[t].empty()) open[int64_t(t)].fill_(false);
+    for (int32_t id : kept[t]) open[int64_t(t)][id].fill_(true);
+  }
+  logits = logits.masked_fill(open.logical_not(), -INFINITY);
   return logits.narrow(0, 0, ids.size(0)).log_softmax(-1).gather(1, ids.unsqueeze(1)).squeeze(1);
 }
 
@@ -165,9 +172,9 @@ at::Tensor parameter_tensor(const CausalLM& model) {
 }
 
 at::Tensor reference_logprobs(const ModelSpec& spec, const at::Tensor& parameters, std::span<const int32_t> tokens,
-                              double temperature) {
+                              double temperature, std::span<const std::span<const int32_t>> kept) {
   const View w{spec, parameters};
-  return target_logprobs(w, hidden_states(w, tokens), tokens.subspan(1), temperature);
+  return target_logprobs(w, hidden_states(w, tokens), tokens.subspan(1), temperature, kept);
 }
 
 at::Tensor reference_mtp_logprobs(const ModelSpec& spec, const at::Tensor& parameters,

@@ -10,9 +10,10 @@
 namespace cohort {
 
 /// log p(token | tokens before it) of one sequence after temperature, [S − 1]; differentiable in `parameters`
-/// ([num_parameters], the flat layout of model.parameters, any floating dtype).
+/// ([num_parameters], the flat layout of model.parameters, any floating dtype). `kept` [S − 1]: the ids that each token
+/// is chosen from, none: all.
 at::Tensor reference_logprobs(const ModelSpec& spec, const at::Tensor& parameters, std::span<const int32_t> tokens,
-                              double temperature = 1.0);
+                              double temperature = 1.0, std::span<const std::span<const int32_t>> kept = {});
 
 /// A copy of the model's parameters as a leaf that requires a gradient.
 at::Tensor parameter_tensor(const CausalLM& model);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <functional>
 
 #include "configs/config.h"
 #include "configs/durable_file.h"
@@ -40,6 +41,19 @@ Json to_json(const Rollout& r) {
   return line;
 }
 
+/// Each set is ascending and holds the token that was chosen from it, or is empty.
+void expect_chosen_from(const KeptSets& kept, std::span<const int32_t> tokens) {
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    const std::span<const int32_t> set = kept.of(i);
+    if (set.empty()) continue;
+    const std::string where = "[group] kept[" + std::to_string(i) + "] ";
+    if (std::ranges::adjacent_find(set, std::greater_equal()) != set.end())
+      throw UsageError(where + "is not ascending: each set names its token ids once, the lowest first");
+    if (!std::ranges::binary_search(set, tokens[i]))
+      throw UsageError(where + "lacks the token " + std::to_string(tokens[i]) + ", which was chosen from it");
+  }
+}
+
 Rollout rollout_from_json(const Json& line) {
   Rollout r;
   r.text = line.value("completion", "");
@@ -63,6 +77,7 @@ Rollout rollout_from_json(const Json& line) {
   if (!c.loss_mask.empty()) check("loss_mask", c.loss_mask.size());
   if (!c.versions.empty()) check("versions", c.versions.size());
   if (!c.kept.begin.empty()) check("kept", c.kept.begin.size() - 1);
+  expect_chosen_from(c.kept, c.tokens);
   return r;
 }
 

@@ -59,8 +59,10 @@ void visit_fields(V& v, SamplingConfig& c) {
   std::map<std::string, double> biases = named_biases(c.logit_bias);
   v.field("logit_bias", biases, "token id -> added to its logit", between(-1e6, 1e6));
   c.logit_bias = token_biases(biases);
-  v.field("keep_sampling_mask", c.keep_sampling_mask,
-          "log-probabilities over the tokens that top_k, top_p and min_p keep, whose ids are stored");
+  v.field(
+      "keep_sampling_mask", c.keep_sampling_mask,
+      "log-probabilities, when sampled and in training, over the tokens that top_k, top_p and min_p keep; their ids "
+      "are stored");
 }
 
 /// Throws UsageError for settings that this vocabulary refuses: ids outside it.

@@ -5,6 +5,8 @@
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
+#include <numeric>
+
 #include "policy/reference.h"
 #include "tests/grpo/autograd.h"
 #include "tests/grpo/tiny_groups.h"
@@ -186,6 +188,75 @@ TEST(Learner, DapoGradientIsThatOfAutograd) {
     EXPECT_NEAR(ours.stats.sums.loss, total.item<double>(), 1e-5);
     expect_same_gradient(still.model, still.learner.gradient, parameters.grad());
   }
+}
+
+/// Policy and reference over the kept sets alone.
+TEST(Learner, GradientOverKeptSetsIsThatOfAutograd) {
+  at::set_num_threads(1);
+  for (const Json& config : models()) {
+    StillLearner still(config);
+    const CausalLM reference = random_model(config, still.compute, 2);
+    std::vector<Group> groups = tiny_groups();
+    keep_sets(groups);
+    store_logprobs(groups, still.learner, 0.4f);
+    const LossConfig loss{.beta = 0.3};
+    std::vector<MicroBatch> batches = pack(groups, {.max_tokens_per_batch = 64}, Keep::all);
+    for (MicroBatch& batch : batches) still.learner.fill_logprobs(reference, batch, batch.loss.ref_logprobs);
+    const LossScale scale = loss_scale(groups, {}, 24);
+    const StepStats stats = still.learner.step(
+        batches, [&](const TokenBatch& b, std::span<float> d) { return grpo_loss(loss, b, scale, d); }, 10);
+    at::Tensor parameters = parameter_tensor(still.model), wide = parameters.to(at::kDouble),
+               theirs = parameter_tensor(reference).detach().to(at::kDouble), total = at::zeros({}, at::kDouble);
+    for (const Group& group : groups)
+      for (const Rollout& r : group.rollouts) {
+        const int64_t P = int64_t(group.prompt.size()), R = int64_t(r.completion.tokens.size());
+        std::vector<int32_t> ids = group.prompt;
+        ids.insert(ids.end(), r.completion.tokens.begin(), r.completion.tokens.end());
+        std::vector<std::span<const int32_t>> kept(size_t(P - 1));
+        for (int64_t t = 0; t < R; ++t) kept.push_back(r.completion.kept.of(size_t(t)));
+        const auto logprobs_of = [&](const at::Tensor& weights) {
+          return reference_logprobs(still.model.spec, weights, ids, 0.9, kept).narrow(0, P - 1, R);
+        };
+        at::Tensor logprobs = logprobs_of(wide), d = logprobs_of(theirs) - logprobs,
+                   old = at::tensor(at::ArrayRef<float>(r.completion.logprobs)).to(at::kDouble),
+                   ratio = (logprobs - old).exp();
+        total = total - at::min(ratio * r.advantage, ratio.clamp(0.8, 1.2) * r.advantage).sum() +
+                0.3 * (ratio * (d.exp() - d - 1)).sum();
+      }
+    total = total / scale.num_tokens;
+    total.backward();
+    EXPECT_NEAR(stats.sums.loss, total.item<double>(), 1e-5);
+    EXPECT_GT(stats.sums.kl, 1);
+    expect_same_gradient(still.model, still.learner.gradient, parameters.grad());
+  }
+}
+
+/// A vocabulary so large that the head passes the rows in chunks, of which the last is computed anew for the gradient.
+TEST(Learner, ChunksOfTheHeadChangeNeitherLossNorGradient) {
+  Json config = tiny_llama();
+  config["vocab_size"] = 1 << 17, config["hidden_size"] = 24;
+  StillLearner still(config);
+  std::vector<Group> groups = tiny_groups();
+  keep_sets(groups);
+  store_logprobs(groups, still.learner, 0.4f);
+  const Outcome chunked = gradient_of(still, groups, {}, {.max_tokens_per_batch = 1 << 20}),
+                alone = gradient_of(still, groups, {}, {.max_tokens_per_batch = 1});
+  EXPECT_NEAR(chunked.stats.sums.loss, alone.stats.sums.loss, 1e-12);
+  EXPECT_LT(relative_difference(chunked.gradient, alone.gradient), 1e-5);
+}
+
+TEST(Learner, SetsOfTheWholeVocabularyChangeNoBit) {
+  StillLearner still(tiny_llama());
+  std::vector<Group> groups = tiny_groups();
+  store_logprobs(groups, still.learner, 0.4f);
+  const Outcome plain = gradient_of(still, groups, {}, {.max_tokens_per_batch = 64});
+  std::vector<int32_t> all(97);
+  std::iota(all.begin(), all.end(), 0);
+  for (size_t i = 0; i < groups[0].rollouts[2].completion.tokens.size(); ++i)
+    groups[0].rollouts[2].completion.kept.add(all);
+  const Outcome kept = gradient_of(still, groups, {}, {.max_tokens_per_batch = 64});
+  EXPECT_EQ(kept.stats.sums.loss, plain.stats.sums.loss);
+  EXPECT_TRUE(kept.gradient == plain.gradient);
 }
 
 TEST(Learner, CrossEntropyGradientIsThatOfAutograd) {

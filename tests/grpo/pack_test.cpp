@@ -49,6 +49,20 @@ TEST(Pack, EveryTargetIsPredictedByWhatPrecedesIt) {
   }
 }
 
+TEST(Pack, TargetsHaveTheSetsThatTheirTokensWereChosenFrom) {
+  std::vector<Group> groups = tiny_groups();
+  for (const MicroBatch& m : pack(groups, {.max_tokens_per_batch = 30}, Keep::all)) EXPECT_TRUE(m.target_kept.empty());
+  keep_sets(groups);
+  for (int r : {0, 2}) groups[0].rollouts[size_t(r)].completion.kept = {};  // before and after one that has sets
+  const std::vector<MicroBatch> batches = pack(groups, {.max_tokens_per_batch = 1 << 20}, Keep::all);
+  ASSERT_EQ(batches.at(0).target_kept.size(), batches[0].target_token.size());
+  size_t n = 0;
+  for (const Group& group : groups)
+    for (const Rollout& r : group.rollouts)
+      for (size_t j = 0; j < r.completion.tokens.size(); ++j, ++n)
+        EXPECT_TRUE(std::ranges::equal(batches[0].target_kept[n], r.completion.kept.of(j))) << n;
+}
+
 TEST(Pack, APromptIsPassedOnceAMicroBatch) {
   std::vector<Group> groups = tiny_groups();
   std::vector<MicroBatch> whole = pack(groups, {.max_tokens_per_batch = 1 << 20}, Keep::all);

@@ -34,10 +34,13 @@ std::vector<const Kernels*> all_kernels() {
   return found;
 }
 
-/// Half of the requests with top_k and top_p, all at the learner's temperature.
+/// Half of the requests with top_k and top_p, half of these and one without a cut with kept sets, all at the learner's
+/// temperature.
 std::vector<Request> requests() {
   std::vector<Request> all = byte_requests(8, {.temperature = kTemperature});
   for (size_t i = 0; i < all.size(); i += 2) all[i].sampling.top_k = 40, all[i].sampling.top_p = 0.9;
+  for (size_t i : {0, 4, 5}) all[i].sampling.keep_sampling_mask = true, all[i].sampling.min_tokens = 3;
+  all[4].sampling.min_p = 0.05;
   return all;
 }
 
@@ -143,12 +146,12 @@ struct Collected {
       tasks.push_back({.id = std::to_string(i),
                        .prompt = {{"", "What is " + std::to_string(i * 37) + " + " + std::to_string(i) + "?"}}});
   }
-  std::vector<Group> collect(EngineConfig config, int64_t step = 0) {
+  std::vector<Group> collect(EngineConfig config, int64_t step = 0,
+                             const SamplingConfig& sampling = {.max_completion_length = 20}) {
     Scorer scorer({{.name = "regex", .options = {{"pattern", "[a-z]"}}}}, 1);
     Engine engine(model, compute, &tokenizer, config, 64);
-    return cohort::collect(
-        engine, model, tokenizer, &scorer,
-        {.tasks = tasks, .num_generations = 4, .sampling = {.max_completion_length = 20}, .seed = 3, .step = step});
+    return cohort::collect(engine, model, tokenizer, &scorer,
+                           {.tasks = tasks, .num_generations = 4, .sampling = sampling, .seed = 3, .step = step});
   }
   Compute compute;
   CausalLM model;
@@ -179,12 +182,18 @@ TEST(SamplingExactness, CollectedGroupsAreTheSameWhateverTheSlots) {
   }
 }
 
+SamplingConfig with_kept_sets() {
+  return {.top_p = 0.8, .top_k = 30, .max_completion_length = 20, .keep_sampling_mask = true};
+}
+
 /// The learner's step right after sampling: ratio exactly 1; after it, the same groups are off-policy.
 TEST(SamplingExactness, RatioIsOneAtTheFirstInnerStepAndNotAtTheSecond) {
   for (const Policy& policy : policies()) {
     Collected run(policy);
-    for (int64_t step = 0; step < 3; ++step) {
-      std::vector<Group> groups = run.collect({.max_slots = 7, .prefill_tokens = 20}, step);
+    for (int64_t step = 0; step < 4; ++step) {
+      std::vector<Group> groups =
+          run.collect({.max_slots = 7, .prefill_tokens = 20}, step,
+                      step % 2 ? with_kept_sets() : SamplingConfig{.max_completion_length = 20});
       for (size_t g = 0; g < groups.size(); ++g)
         for (size_t i = 0; i < 4; ++i) groups[g].rollouts[i].advantage = i % 2 ? 1.0f : -1.0f;
       LossScale scale = loss_scale(groups, {}, 20);
@@ -201,6 +210,32 @@ TEST(SamplingExactness, RatioIsOneAtTheFirstInnerStepAndNotAtTheSecond) {
       EXPECT_LT(second.ratio_min, 1.0) << policy.name;
       EXPECT_GT(second.ratio_max, 1.0) << policy.name;
     }
+  }
+}
+
+/// Over kept sets as over the whole vocabulary, and their entropies are those of the sampling too.
+TEST(SamplingExactness, KeptSetsGiveTheLearnerTheBitsOfTheSampling) {
+  for (const Policy& policy : policies()) {
+    Collected run(policy);
+    const std::vector<Group> groups = run.collect({.max_slots = 7, .prefill_tokens = 20}, 0, with_kept_sets());
+    for (int64_t max_tokens : {1, 150, 1 << 20}) expect_exact(check_of(run.learner, groups, max_tokens), groups);
+    std::vector<MicroBatch> batches = pack(groups, {.max_tokens_per_batch = 1 << 20}, Keep::all);
+    std::vector<float> entropies;
+    run.learner.fill_logprobs(run.model, batches.at(0), batches[0].loss.logprobs, &entropies);
+    size_t n = 0, kept = 0;
+    for (const Group& group : groups)
+      for (const Rollout& r : group.rollouts) {
+        double sum = 0;
+        for (size_t t = 0; t < r.completion.tokens.size(); ++t) sum += entropies[n++];
+        EXPECT_EQ(sum, r.completion.entropy_sum) << policy.name;
+        kept += r.completion.kept.ids.size();
+      }
+    EXPECT_GT(kept, n);
+    EXPECT_LT(kept, 31 * n);
+    std::vector<Group> forgetful = groups;
+    for (Group& group : forgetful)
+      for (Rollout& r : group.rollouts) r.completion.kept = {};
+    EXPECT_GT(check_of(run.learner, forgetful, 150).bit_mismatches, int64_t(n / 2)) << policy.name;
   }
 }
 

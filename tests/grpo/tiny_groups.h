@@ -38,6 +38,20 @@ inline std::vector<Group> tiny_groups() {
   return groups;
 }
 
+/// Four of five tokens come from sets: of two or three tokens, of a dozen, of itself alone, of nearly all.
+inline void keep_sets(std::span<Group> groups) {
+  uint32_t n = 0;
+  for (Group& group : groups)
+    for (Rollout& r : group.rollouts)
+      for (int32_t token : r.completion.tokens) {
+        const float share[] = {0, 0.03f, 0.12f, 0, 0.95f};
+        std::vector<int32_t> set;
+        for (int32_t id = 0; n % 5 && id < 97; ++id)
+          if (id == token || draw(400 + n, uint32_t(id)) < share[n % 5]) set.push_back(id);
+        r.completion.kept.add(set), ++n;
+      }
+}
+
 /// Stored log-probabilities become the model's own plus noise within ± `noise`.
 inline void store_logprobs(std::span<Group> groups, Learner& learner, float noise) {
   std::vector<MicroBatch> batches = pack(groups, {.max_tokens_per_batch = 1 << 20}, Keep::all);

@@ -150,10 +150,6 @@ TEST(EvaluationIntegration, PenaltiesAndKeptSetsAreWrittenAndTokensOutsideTheVoc
     EXPECT_EQ(refused.exit_code, 2) << refused.err;
     EXPECT_NE(refused.err.find("cannot be trained with"), std::string::npos) << refused.err;
   }
-  EXPECT_EQ(
-      run_program({"train", train.write(train.config({{"keep_sampling_mask", true}}).dump()), "--out", train.out()})
-          .exit_code,
-      3);
 }
 
 struct KilledEvaluation {

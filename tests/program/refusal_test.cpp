@@ -233,6 +233,21 @@ TEST(RefusalIntegration, FrozenGroupsThatDoNotFitAreRefused) {
   refuse([](Json& row) { row["prompt_ids"] = Json::array(); }, {"prompt"});
   refuse([](Json& row) { row["prompt_ids"] = std::vector<int>(300, 5); }, {"300", "256"});
   refuse([](Json& row) { row["rollouts"][0]["logprobs"].push_back(0.5); }, {"logprobs", "9"});
+  const auto refuse_set = [&](const std::function<Json(int)>& set_for, const std::vector<std::string>& words) {
+    refuse(
+        [&](Json& row) {
+          Json& rollout = row["rollouts"][0];
+          std::vector<Json> kept(rollout["completion_ids"].size(), Json::array());
+          kept.back() = set_for(rollout["completion_ids"].back());
+          rollout["kept"] = kept;
+        },
+        words);
+  };
+  refuse([](Json& row) { row["rollouts"][0]["kept"] = {{1}, {2}}; }, {"kept", "2 entries"});
+  refuse_set([](int token) { return Json{token, token}; }, {"kept[", "ascending"});
+  refuse_set([](int token) { return Json{token + 1, token + 2}; }, {"kept[", "lacks the token"});
+  refuse_set([](int token) { return Json{token, 264}; }, {"264"});
+  refuse_set([](int token) { return Json{-1, token}; }, {"-1"});
   refuse([](Json& row) { row.erase("prompt_ids"); }, {"groups.jsonl:1"});
   write_file(groups, read_file(groups) + "{\"half\n");
   expect_refused(job, train, {"groups.jsonl:1"});

@@ -81,6 +81,11 @@ TEST(ResumeFault, AReferenceModelThatMovesIsResumed) {
   kill_and_resume(job, times(3), {2, 1});
 }
 
+TEST(ResumeFault, KeptSetsAreResumed) {
+  const Job job("train", train_config_with({{"keep_sampling_mask", true}, {"top_p", 0.7}, {"min_p", 0.02}}));
+  kill_and_resume(job, times(3), {2, 1});
+}
+
 TEST(ResumeFault, SupervisedTuningIsResumed) {
   const Job job("sft", tiny_sft("MODEL"));
   kill_and_resume(job, times(3), {2, 1, 3});

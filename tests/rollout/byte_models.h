@@ -58,8 +58,8 @@ inline std::map<int64_t, Finished> run_all(Engine& engine) {
 }
 
 inline bool same_bits(const Completion& a, const Completion& b) {
-  return a.tokens == b.tokens && a.finish == b.finish && a.member == b.member && a.seed == b.seed &&
-         a.logprobs.size() == b.logprobs.size() &&
+  return a.tokens == b.tokens && a.finish == b.finish && a.member == b.member && a.seed == b.seed && a.kept == b.kept &&
+         a.entropy_sum == b.entropy_sum && a.logprobs.size() == b.logprobs.size() &&
          std::equal(a.logprobs.begin(), a.logprobs.end(), b.logprobs.begin(),
                     [](float x, float y) { return std::bit_cast<uint32_t>(x) == std::bit_cast<uint32_t>(y); });
 }
