@@ -3,19 +3,21 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <iostream>
 
 #include "configs/error.h"
-#include "rewards/http/server.h"
+#include "rollout/same_model.h"
 
 namespace cohort {
 
 struct Service::Ticket {
   std::vector<Request> requests;
-  std::function<bool()> is_gone;
-  bool as_they_come = false;
+  http::Answer* answer = nullptr;
   // Under the service's mutex:
   std::vector<int64_t> ids;  // the engine's, once it has seen them
+  Tell tell;                 // set while its owner waits for a stream's end
+  bool is_told = false;      // now, by the thread that tells
   std::vector<SampledToken> tokens;
   std::vector<Finished> finished;  // [requests]
   size_t num_finished = 0;
@@ -50,26 +52,26 @@ Service::Service(LoadedModel& loaded, const Compute& compute, const ServiceOptio
   extend_rope(loaded_.model, max_length_);
   engine_ = std::make_unique<Engine>(loaded_.model, compute_, loaded_.tokenizer.get(), options_.engine, max_length_);
   statistics_.kv_tokens = engine_->kv_tokens(), statistics_.kv_bytes = engine_->kv_bytes();
-  thread_ = std::thread([this] { work(); });
+  worker_ = std::thread([this] { work(); });
+  teller_ = std::thread([this] { tell_streams(); });
 }
 
 Service::~Service() {
   {
     const std::lock_guard lock(mutex_);
     stop_ = true;
-    work_wanted_.notify_all();
+    work_wanted_.notify_all(), news_come_.notify_all();
   }
-  thread_.join();
+  worker_.join(), teller_.join();
 }
 
 // ---- Whoever asks: threads of connections.
 
-Service::Submission::Submission(Service& service, std::vector<Request> requests, std::function<bool()> is_gone,
-                                bool as_they_come)
+Service::Submission::Submission(Service& service, std::vector<Request> requests, http::Answer& answer)
     : service_(service), ticket_(std::make_unique<Ticket>()) {
   ticket_->requests = std::move(requests);
   ticket_->finished.resize(ticket_->requests.size());
-  ticket_->is_gone = std::move(is_gone), ticket_->as_they_come = as_they_come;
+  ticket_->answer = &answer;
   const std::lock_guard lock(service_.mutex_);
   ++service_.statistics_.requests;
   const ServiceOptions& options = service_.options_;
@@ -91,10 +93,11 @@ Service::Submission::~Submission() {
   if (!ticket_->end) service_.end(*ticket_, End::gone);
 }
 
-Service::News Service::Submission::wait() {
+Service::News Service::Submission::wait(Tell tell) {
   std::unique_lock lock(service_.mutex_);
-  ticket_->changed.wait(lock, [&] { return ticket_->end || (ticket_->as_they_come && !ticket_->tokens.empty()); });
-  return {std::exchange(ticket_->tokens, {}), ticket_->end};
+  ticket_->tell = std::move(tell);
+  ticket_->changed.wait(lock, [&] { return ticket_->end && !ticket_->is_told; });
+  return {std::exchange(ticket_->tokens, {}), *ticket_->end};
 }
 
 const std::vector<Finished>& Service::Submission::finished() const {
@@ -115,23 +118,6 @@ ServiceStatistics Service::statistics() const {
   return now;
 }
 
-static void expect_same_shape(const ModelSpec& a, const ModelSpec& b, const std::string& reference) {
-  const auto refuse = [&](const std::string& what) {
-    throw UsageError(reference + " is another model than the one that is served: " + what);
-  };
-  if (a.vocab != b.vocab || a.dim != b.dim || a.layers.size() != b.layers.size() ||
-      a.main_parameters() != b.main_parameters())
-    refuse("its vocabulary, width, layers and parameters are " + std::to_string(b.vocab) + ", " +
-           std::to_string(b.dim) + ", " + std::to_string(b.layers.size()) + ", " + std::to_string(b.main_parameters()) +
-           ", expected " + std::to_string(a.vocab) + ", " + std::to_string(a.dim) + ", " +
-           std::to_string(a.layers.size()) + ", " + std::to_string(a.main_parameters()));
-  if (a.model_type != b.model_type) refuse("its model_type is " + b.model_type + ", expected " + a.model_type);
-  if (a.rope.inv_freq != b.rope.inv_freq || a.rope.amplitude != b.rope.amplitude || a.norm_epsilon != b.norm_epsilon)
-    refuse("its rope settings or its rms_norm_eps differ");
-  for (size_t i = 0; i < std::min(a.parameters.size(), b.parameters.size()); ++i)
-    if (a.parameters[i].shape != b.parameters[i].shape) refuse("the shape of " + b.parameters[i].name + " differs");
-}
-
 int64_t Service::reload(const std::string& reference, std::optional<int64_t> version) {
   const std::unique_lock one(reloading_, std::try_to_lock);
   if (!one.owns_lock()) throw http::Error(429, "other weights are being loaded: try again when they are in use");
@@ -140,7 +126,7 @@ int64_t Service::reload(const std::string& reference, std::optional<int64_t> ver
                      std::to_string(policy_version_));
   const Compute own(1);  // the engine's threads go on with what runs
   LoadedModel fresh = load_model(reference, own, options_.bf16, Weights::packed);
-  expect_same_shape(spec_, fresh.model.spec, reference);
+  expect_same_model(spec_, fresh.model.spec, reference);
   extend_rope(fresh.model, max_length_);
   fresh.model.version = version.value_or(policy_version_ + 1);
   std::unique_lock lock(mutex_);
@@ -189,7 +175,7 @@ void Service::work() {
 void Service::take_in() {
   for (Ticket* ticket : inbox_)
     for (size_t i = 0; i < ticket->requests.size(); ++i) {
-      Request request = ticket->requests[i];
+      Request request = std::move(ticket->requests[i]);
       request.id = next_id_++;
       places_[request.id] = {ticket, i};
       ticket->ids.push_back(request.id);
@@ -200,10 +186,12 @@ void Service::take_in() {
 }
 
 void Service::drop_abandoned() {
-  std::vector<Ticket*> gone;
-  for (Ticket* ticket : tickets_)
-    if (ticket->is_gone()) gone.push_back(ticket);
-  for (Ticket* ticket : gone) end(*ticket, End::gone);
+  const std::vector<Ticket*> tickets = tickets_;
+  std::vector<http::Answer*> answers;
+  for (Ticket* ticket : tickets) answers.push_back(ticket->answer);
+  const std::vector<bool> gone = http::abandoned(answers);
+  for (size_t i = 0; i < tickets.size(); ++i)
+    if (gone[i]) end(*tickets[i], End::gone);
 }
 
 /// From here on the ticket is its owner's alone.
@@ -223,7 +211,7 @@ void Service::hand_out() {
     Ticket& ticket = *place->second.ticket;
     SampledToken& told = ticket.tokens.emplace_back(sampled);
     told.id = int64_t(place->second.request);
-    if (ticket.as_they_come) ticket.changed.notify_one();
+    has_news_ |= ticket.tell != nullptr;
   }
   while (std::optional<Finished> finished = engine_->take_completed()) {
     const auto place = places_.find(finished->request.id);
@@ -235,8 +223,9 @@ void Service::hand_out() {
   }
   std::vector<Ticket*> unread;
   for (Ticket* ticket : tickets_)
-    if (ticket->as_they_come && int64_t(ticket->tokens.size()) > options_.max_unread) unread.push_back(ticket);
+    if (ticket->tell && int64_t(ticket->tokens.size()) > options_.max_unread) unread.push_back(ticket);
   for (Ticket* ticket : unread) end(*ticket, End::unread);
+  if (has_news_) news_come_.notify_one();
   count();
 }
 
@@ -245,6 +234,50 @@ void Service::count() {
   statistics_.prompt_tokens = engine_->prompt_tokens(), statistics_.shared_tokens = engine_->shared_tokens();
   statistics_.generation_tokens = engine_->generated_tokens(), statistics_.preemptions = engine_->preemptions();
   statistics_.kv_tokens_used = engine_->kv_tokens_used();
+}
+
+// ---- The thread that tells. One wakes for the tokens of a step, not one for each client: waking a thread takes longer
+// than what it tells, and takes a core from the engine.
+
+static bool could_tell(const Service::Tell& tell, std::span<const SampledToken> tokens) {
+  try {
+    tell(tokens);
+    return true;
+  } catch (const std::exception& error) {
+    std::cerr << "cohort: a stream failed and is ended: " << error.what() << "\n";
+    return false;
+  }
+}
+
+void Service::tell_streams() {
+  using Clock = std::chrono::steady_clock;
+  constexpr int kRest = 19;  // times as long as telling took: the engine wants the cores
+  constexpr Clock::duration kLongestRest = std::chrono::milliseconds(100);
+  for (Clock::duration rest{0};; std::this_thread::sleep_for(rest)) {
+    std::unique_lock lock(mutex_);
+    news_come_.wait(lock, [&] { return has_news_ || stop_; });
+    if (stop_) return;
+    has_news_ = false;
+    std::vector<std::pair<Ticket*, std::vector<SampledToken>>> news;
+    for (Ticket* ticket : tickets_) {
+      if (!ticket->tell || ticket->tokens.empty() || !ticket->answer->offer("")) continue;
+      ticket->is_told = true;
+      news.emplace_back(ticket, std::exchange(ticket->tokens, {}));
+    }
+    lock.unlock();
+    const auto start = Clock::now();
+    std::vector<Ticket*> failed;
+    for (const auto& [ticket, tokens] : news)
+      if (!could_tell(ticket->tell, tokens)) failed.push_back(ticket);
+    rest = std::min(kLongestRest, kRest * (Clock::now() - start));
+    lock.lock();
+    for (Ticket* ticket : failed)
+      if (!ticket->end) end(*ticket, End::failed);
+    for (const auto& [ticket, tokens] : news) {
+      ticket->is_told = false;
+      if (ticket->end) ticket->changed.notify_one();
+    }
+  }
 }
 
 void Service::fail_all() {

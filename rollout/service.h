@@ -1,6 +1,7 @@
-// One engine for many clients: a thread of its own takes requests up, steps, and hands out what it sampled; those who
-// asked wait on their tickets. Goals: the bits that offline sampling gives; a bounded line; a client that is gone, or
-// does not read, holds nobody up; weights that change only between requests.
+// One engine for many clients: a thread of its own takes requests up, steps, and hands out what it sampled; another
+// tells the streams what has come, all of them in one go; those who asked wait for the end. Goals: the bits that
+// offline sampling gives; a bounded line; a client that is gone, or does not read, holds nobody up; weights that change
+// only between requests.
 #pragma once
 #include <atomic>
 #include <condition_variable>
@@ -11,6 +12,7 @@
 #include <thread>
 
 #include "policy/load.h"
+#include "rewards/http/server.h"
 #include "rollout/engine.h"
 
 namespace cohort {
@@ -45,20 +47,22 @@ class Service {
   Service(const Service&) = delete;
 
   enum class End { complete, gone, unread, failed };
-  /// What has come for a ticket since it was looked at last.
+  /// What has come for a ticket and was not told.
   struct News {
     std::vector<SampledToken> tokens;  // id: which of its requests
-    std::optional<End> end;
+    End end = End::complete;
   };
+  /// Tells the client of tokens as they come; waits for nothing (Answer::offer).
+  using Tell = std::function<void(std::span<const SampledToken>)>;
   struct Ticket;
   /// Some prompts in the engine, or in line for it; withdrawn with this object.
   class Submission {
    public:
-    Submission(Service& service, std::vector<Request> requests, std::function<bool()> is_gone, bool as_they_come);
+    Submission(Service& service, std::vector<Request> requests, http::Answer& answer);
     ~Submission();
     Submission(const Submission&) = delete;
-    /// Waits for tokens (`as_they_come`), or for the end.
-    News wait();
+    /// Waits for the end. `tell`, if there is one, is called meanwhile, by another thread.
+    News wait(Tell tell = nullptr);
     /// By request; after the end.
     const std::vector<Finished>& finished() const;
 
@@ -67,7 +71,7 @@ class Service {
     std::unique_ptr<Ticket> ticket_;
   };
 
-  /// New weights of the same shape; returns once they are in use. Throws UsageError for what is unusable, which changes
+  /// New weights of the same model; returns once they are in use. Throws UsageError for what is unusable, which changes
   /// nothing. The version becomes `version`, or the next one.
   int64_t reload(const std::string& reference, std::optional<int64_t> version);
 
@@ -84,6 +88,7 @@ class Service {
     size_t request = 0;
   };
   void work();
+  void tell_streams();
   void take_in();
   void drop_abandoned();
   void end(Ticket& ticket, End how);
@@ -100,7 +105,7 @@ class Service {
   int64_t max_length_;
   std::unique_ptr<Engine> engine_;
   mutable std::mutex mutex_;
-  std::condition_variable work_wanted_, reloaded_;
+  std::condition_variable work_wanted_, news_come_, reloaded_;
   std::vector<Ticket*> tickets_;     // all that have not ended
   std::vector<Ticket*> inbox_;       // of them, those that the engine has not seen
   std::map<int64_t, Place> places_;  // by the engine's id
@@ -109,9 +114,9 @@ class Service {
   CausalLM* fresh_ = nullptr;  // weights that wait for the engine to be idle
   std::atomic<int64_t> policy_version_;
   ServiceStatistics statistics_;
-  bool stop_ = false;
+  bool stop_ = false, has_news_ = false;
   std::mutex reloading_;  // one at a time
-  std::thread thread_;
+  std::thread worker_, teller_;
 };
 
 }  // namespace cohort

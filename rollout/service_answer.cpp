@@ -34,12 +34,6 @@ double finite(float logprob) {
   return std::max(double(logprob), -9999.0);
 }
 
-OrderedJson chat_logprob(const Tokenizer& tokenizer, int32_t token, float logprob) {
-  OrderedJson bytes = OrderedJson::array();
-  for (const char c : bytes_of(tokenizer, token)) bytes.push_back(static_cast<unsigned char>(c));
-  return {{"token", shown(tokenizer, token)}, {"logprob", finite(logprob)}, {"bytes", bytes}};
-}
-
 }  // namespace
 
 std::string line_of(const OrderedJson& json) {
@@ -59,21 +53,31 @@ ChoiceWriter::ChoiceWriter(const GenerationRequest& asked, const Tokenizer& toke
   if (!asked.echo_logprobs) offset_ = count_characters(ready_);
 }
 
+std::string ChoiceWriter::named(int32_t token) const {
+  return asked_.return_tokens_as_ids ? "token_id:" + std::to_string(token) : shown(tokenizer_, token);
+}
+
+OrderedJson ChoiceWriter::chat_logprob(int32_t token, float logprob) const {
+  OrderedJson bytes = OrderedJson::array();
+  for (const char c : bytes_of(tokenizer_, token)) bytes.push_back(static_cast<unsigned char>(c));
+  return {{"token", named(token)}, {"logprob", finite(logprob)}, {"bytes", bytes}};
+}
+
 /// In the form of completions: parallel lists; in that of chats: a list of objects.
 void ChoiceWriter::add_logprob(int32_t token, std::optional<float> logprob, const std::vector<TokenLogprob>& top) {
   if (asked_.is_chat) {
-    OrderedJson entry = chat_logprob(tokenizer_, token, *logprob);
+    OrderedJson entry = chat_logprob(token, *logprob);
     entry["top_logprobs"] = OrderedJson::array();
-    for (const TokenLogprob& t : top) entry["top_logprobs"].push_back(chat_logprob(tokenizer_, t.token, t.logprob));
+    for (const TokenLogprob& t : top) entry["top_logprobs"].push_back(chat_logprob(t.token, t.logprob));
     logprobs_["content"].push_back(entry);
     return;
   }
   OrderedJson likeliest;  // null for a prompt's first token
   if (logprob) {
-    for (const TokenLogprob& t : top) likeliest.emplace(shown(tokenizer_, t.token), finite(t.logprob));
-    likeliest.emplace(shown(tokenizer_, token), finite(*logprob));
+    for (const TokenLogprob& t : top) likeliest.emplace(named(t.token), finite(t.logprob));
+    likeliest.emplace(named(token), finite(*logprob));
   }
-  logprobs_["tokens"].push_back(shown(tokenizer_, token));
+  logprobs_["tokens"].push_back(named(token));
   logprobs_["token_logprobs"].push_back(logprob ? OrderedJson(finite(*logprob)) : OrderedJson());
   logprobs_["top_logprobs"].push_back(likeliest);
   logprobs_["text_offset"].push_back(offset_);

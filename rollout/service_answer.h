@@ -26,6 +26,8 @@ class ChoiceWriter {
   int64_t num_tokens() const { return num_tokens_; }
 
  private:
+  std::string named(int32_t token) const;
+  OrderedJson chat_logprob(int32_t token, float logprob) const;
   void add_logprob(int32_t token, std::optional<float> logprob, const std::vector<TokenLogprob>& top);
   OrderedJson choice(bool streamed);
 

@@ -30,6 +30,10 @@ const std::vector<Unsupported>& unsupported_fields() {
                                                   {"function_call", {"auto", "none"}},
                                                   {"modalities", {OrderedJson::array({"text"})}},
                                                   {"audio", {}},
+                                                  {"logits_processors", {none}},
+                                                  {"vllm_xargs", {OrderedJson::object()}},
+                                                  {"thinking_token_budget", {}},
+                                                  {"repetition_detection", {}},
                                                   {"prediction", {}},
                                                   {"web_search_options", {}},
                                                   {"reasoning_effort", {}},
@@ -138,8 +142,10 @@ void read_generation(const OrderedJson& body, const Service& service, Generation
     if (!r.stream || !options->is_object())
       refuse_field("stream_options", "an object, and only beside \"stream\": true", *options);
     r.include_usage = flag_of(*options, "include_usage", false);
+    r.continuous_usage = r.include_usage && flag_of(*options, "continuous_usage_stats", false);
   }
   r.return_token_ids = flag_of(body, "return_token_ids", false);
+  r.return_tokens_as_ids = flag_of(body, "return_tokens_as_token_ids", false);
   if (field_of(body, "prompt_logprobs")) {
     if (r.stream) refuse_field("prompt_logprobs", "left out of a stream", body["prompt_logprobs"]);
     r.prompt_logprobs = int32_t(whole_of(body, "prompt_logprobs", 0, 0, kMostLogprobs));
@@ -252,6 +258,8 @@ std::vector<int32_t> chat_ids(const OrderedJson& body, const Tokenizer& tokenize
 GenerationRequest completion_request(const OrderedJson& body, const Service& service) {
   GenerationRequest r;
   const bool echo = flag_of(body, "echo", false);
+  if (const OrderedJson* budget = field_of(body, "max_completion_tokens"))
+    refuse_field("max_completion_tokens", "left out of completions: their budget is max_tokens", *budget);
   read_generation(body, service, r);
   read_prompts(body, service, echo, r);
   read_budgets(body, service, "max_tokens", kDefaultTokens, r);

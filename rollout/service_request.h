@@ -26,6 +26,8 @@ struct GenerationRequest {
   std::optional<int32_t> prompt_logprobs;  // the same for the prompt's tokens
   bool echo_logprobs = false;              // the prompt's scores open the completion's
   bool stream = false, include_usage = false, return_token_ids = false;
+  bool continuous_usage = false;      // also in every chunk of a stream
+  bool return_tokens_as_ids = false;  // tokens beside log-probabilities are told as token_id:7
 };
 
 GenerationRequest completion_request(const OrderedJson& body, const Service& service);

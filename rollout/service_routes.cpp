@@ -1,8 +1,5 @@
 #include "rollout/service_routes.h"
 
-#include <chrono>
-#include <thread>
-
 #include "configs/error.h"
 #include "rollout/service_answer.h"
 #include "rollout/service_fields.h"
@@ -42,10 +39,9 @@ void add_prompt_scores(const GenerationRequest& asked, const std::vector<Finishe
 }
 
 void answer_whole(const GenerationRequest& asked, Service& service, Answer& answer) {
-  Service::Submission submission(
-      service, engine_requests(asked), [&] { return answer.abandoned(); }, false);
+  Service::Submission submission(service, engine_requests(asked), answer);
   const Service::News news = submission.wait();
-  if (news.end != Service::End::complete) throw error_of(*news.end, service);
+  if (news.end != Service::End::complete) throw error_of(news.end, service);
   const std::vector<Finished>& finished = submission.finished();
   std::vector<ChoiceWriter> choices = choice_writers(asked, service.tokenizer());
   for (size_t i = 0; asked.echo_logprobs && i < choices.size(); ++i)
@@ -58,48 +54,64 @@ void answer_whole(const GenerationRequest& asked, Service& service, Answer& answ
   send(answer, body);
 }
 
-void write_event(Answer& answer, const std::string& line) {
-  answer.write("data: " + line + "\n\n");
+std::string event_of(const std::string& line) {
+  return "data: " + line + "\n\n";
 }
 
-/// Between two pieces of a stream: waking a thread for every token costs more than a small model's token.
-constexpr auto kBetweenPieces = std::chrono::milliseconds(10);
+/// The server-sent events of a request.
+class Stream {
+ public:
+  Stream(const GenerationRequest& asked, const Tokenizer& tokenizer)
+      : asked_(asked), envelope_(make_envelope(asked)), choices_(choice_writers(asked, tokenizer)) {}
 
-/// Server-sent events; the status goes out once the request has its place in line.
+  /// What the tokens add.
+  std::string events(std::span<const SampledToken> tokens, int64_t version) {
+    for (const SampledToken& token : tokens) choices_[size_t(token.id * asked_.n + token.member)].push(token);
+    std::string text;
+    for (ChoiceWriter& choice : choices_)
+      if (choice.has_news()) text += event_of(before_choice(version) + line_of(choice.chunk()) + after_choice());
+    return text;
+  }
+  std::string last_events(int64_t version) const {
+    if (!asked_.include_usage) return event_of("[DONE]");
+    OrderedJson chunk = envelope_.of(asked_, true, version);
+    chunk["usage"] = usage_of(asked_, choices_);
+    return event_of(line_of(chunk)) + event_of("[DONE]");
+  }
+
+ private:
+  /// A chunk's text up to its choice: the same for all of a version.
+  const std::string& before_choice(int64_t version) {
+    if (before_.empty() || version != version_of_before_) {
+      before_ = line_of(envelope_.of(asked_, true, version)), version_of_before_ = version;
+      before_.resize(before_.rfind(']'));
+    }
+    return before_;
+  }
+  std::string after_choice() const {
+    if (!asked_.include_usage) return "]}";
+    return "],\"usage\":" + (asked_.continuous_usage ? line_of(usage_of(asked_, choices_)) : "null") + "}";
+  }
+
+  const GenerationRequest& asked_;
+  const Envelope envelope_;
+  std::vector<ChoiceWriter> choices_;
+  std::string before_;
+  int64_t version_of_before_ = 0;
+};
+
+/// The status goes out once the request has its place in line.
 void answer_in_pieces(const GenerationRequest& asked, Service& service, Answer& answer) {
-  Service::Submission submission(
-      service, engine_requests(asked), [&] { return answer.abandoned(); }, true);
+  Service::Submission submission(service, engine_requests(asked), answer);
   answer.start(200, "text/event-stream");
-  const Envelope envelope = make_envelope(asked);
-  std::vector<ChoiceWriter> choices = choice_writers(asked, service.tokenizer());
-  int64_t version = service.policy_version();
-  auto next_piece = std::chrono::steady_clock::now();
-  for (std::optional<Service::End> end; !end;) {
-    std::this_thread::sleep_until(next_piece);
-    const Service::News news = submission.wait();
-    next_piece = std::chrono::steady_clock::now() + kBetweenPieces;
-    end = news.end;
-    for (const SampledToken& token : news.tokens) {
-      version = token.policy_version;
-      choices[size_t(token.id * asked.n + token.member)].push(token);
-    }
-    if (end == Service::End::complete) version = submission.finished()[0].policy_version;
-    if (news.tokens.empty() && end != Service::End::complete) continue;
-    for (ChoiceWriter& choice : choices) {
-      if (!choice.has_news()) continue;
-      OrderedJson chunk = envelope.of(asked, true, version);
-      chunk["choices"].push_back(choice.chunk());
-      if (asked.include_usage) chunk["usage"] = nullptr;
-      write_event(answer, line_of(chunk));
-    }
-    if (end && end != Service::End::complete) return write_event(answer, http::error_body(error_of(*end, service)));
-  }
-  if (asked.include_usage) {
-    OrderedJson chunk = envelope.of(asked, true, version);
-    chunk["usage"] = usage_of(asked, choices);
-    write_event(answer, line_of(chunk));
-  }
-  write_event(answer, "[DONE]");
+  Stream stream(asked, service.tokenizer());
+  const Service::News news =
+      submission.wait([&](auto tokens) { answer.offer(stream.events(tokens, tokens.front().policy_version)); });
+  const bool is_complete = news.end == Service::End::complete;
+  const int64_t version = is_complete ? submission.finished()[0].policy_version : service.policy_version();
+  std::string rest = stream.events(news.tokens, version);
+  rest += is_complete ? stream.last_events(version) : event_of(http::error_body(error_of(news.end, service)));
+  answer.write(rest);
 }
 
 void generate(const GenerationRequest& asked, Service& service, Answer& answer) {

@@ -122,14 +122,18 @@ std::optional<Request> Connection::read() {
   return request_of(parser.get());
 }
 
+/// Bytes that the socket took without waiting; 0: none for now.
+ssize_t Connection::send_some(std::string_view bytes) {
+  const ssize_t count = ::send(socket_.native_handle(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (count < 0 && errno != EAGAIN && errno != EINTR) failed_ = true;
+  return std::max<ssize_t>(0, count);
+}
+
 void Connection::write_all(std::string_view bytes) {
   while (!failed_ && !bytes.empty()) {
-    ssize_t count = ::send(socket_.native_handle(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (count > 0)
-      bytes.remove_prefix(size_t(count));
-    else if (count == 0 || (errno != EAGAIN && errno != EINTR) ||
-             wait_for(POLLOUT, options_.write_seconds) != Wait::ready)
-      failed_ = true;
+    const ssize_t count = send_some(bytes);
+    bytes.remove_prefix(size_t(count));
+    if (!failed_ && count == 0 && wait_for(POLLOUT, options_.write_seconds) != Wait::ready) failed_ = true;
   }
 }
 
@@ -152,11 +156,22 @@ void Connection::start(int status, std::string_view content_type) {
   head(status, content_type, "Transfer-Encoding: chunked\r\nCache-Control: no-cache\r\n");
 }
 
-void Connection::write(std::string_view piece) {
+static void append_chunk(std::string& text, std::string_view piece) {
   if (piece.empty()) return;  // an empty chunk would be the last
   char size[20];
   snprintf(size, sizeof size, "%zx\r\n", piece.size());
-  write_all(std::string(size) + std::string(piece) + "\r\n");
+  (text += size).append(piece) += "\r\n";
+}
+
+void Connection::write(std::string_view piece) {
+  append_chunk(unsent_, piece);
+  write_all(std::exchange(unsent_, {}));
+}
+
+bool Connection::offer(std::string_view piece) {
+  append_chunk(unsent_, piece);
+  if (!failed_ && !unsent_.empty()) unsent_.erase(0, size_t(send_some(unsent_)));
+  return unsent_.empty();
 }
 
 void Connection::finish() {
@@ -164,10 +179,22 @@ void Connection::finish() {
   streaming_ = false;
 }
 
+int Connection::open_socket() {
+  return failed_ || over_ ? -1 : socket_.native_handle();
+}
+
 bool Connection::abandoned() {
-  if (failed_ || over_) return true;
-  pollfd wanted{.fd = socket_.native_handle(), .events = POLLRDHUP, .revents = 0};
-  return poll(&wanted, 1, 0) > 0 && (wanted.revents & (POLLRDHUP | POLLHUP | POLLERR));
+  Answer* const self = this;
+  return http::abandoned({&self, 1})[0];
+}
+
+std::vector<bool> abandoned(std::span<Answer* const> answers) {
+  std::vector<pollfd> sockets;
+  for (Answer* answer : answers) sockets.push_back({.fd = answer->open_socket(), .events = POLLRDHUP, .revents = 0});
+  poll(sockets.data(), sockets.size(), 0);
+  std::vector<bool> gone;
+  for (const pollfd& s : sockets) gone.push_back(s.fd < 0 || (s.revents & (POLLRDHUP | POLLHUP | POLLERR)));
+  return gone;
 }
 
 void Connection::refuse(const Error& error, const std::string& headers) {

@@ -24,7 +24,9 @@ class Connection : public Answer {
   void send(int status, std::string_view content_type, std::string_view body) override;
   void start(int status, std::string_view content_type) override;
   void write(std::string_view piece) override;
+  bool offer(std::string_view piece) override;
   bool abandoned() override;
+  int open_socket() override;
   /// Ends what start began.
   void finish();
   bool answered() const { return answered_; }
@@ -37,6 +39,7 @@ class Connection : public Answer {
   enum class Wait { ready, late, ending };
   Wait wait_for(short event, double seconds, bool idle = false);
   bool receive();
+  ssize_t send_some(std::string_view bytes);
   void write_all(std::string_view bytes);
   void head(int status, std::string_view content_type, const std::string& headers);
 
@@ -44,6 +47,7 @@ class Connection : public Answer {
   const ServerOptions& options_;
   const std::atomic<bool>&ending_, &over_;
   std::string pending_;               // received and not yet read
+  std::string unsent_;                // offered and not yet taken
   std::atomic<bool> failed_ = false;  // abandoned() may be asked by another thread
   bool keep_alive_ = true, answered_ = false, streaming_ = false, head_only_ = false;
   bool is_unreadable_ = false;  // what came is no HTTP

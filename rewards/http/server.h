@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -39,9 +40,16 @@ class Answer {
   /// A body that comes in pieces (server-sent events).
   virtual void start(int status, std::string_view content_type) = 0;
   virtual void write(std::string_view piece) = 0;
+  /// As write, but waits for nobody: what the client does not take is kept and goes before what follows. False while
+  /// something is kept; an empty piece tries again.
+  virtual bool offer(std::string_view piece) = 0;
   /// Nobody reads any more, or the service must end now: whatever runs for this request may stop.
   virtual bool abandoned() = 0;
+  /// The client's socket; −1 where nobody reads any more, or the service must end now.
+  virtual int open_socket() = 0;
 };
+/// Which of many answers are abandoned, by one look at all sockets.
+std::vector<bool> abandoned(std::span<Answer* const> answers);
 
 struct Route {
   std::string method, path;

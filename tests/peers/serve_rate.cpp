@@ -1,11 +1,11 @@
 // Many clients of a served model at once, against the same requests in the engine alone: tokens a second of both, by
 // turns, and the processor time that the clients took themselves.
 //   serve_rate MODEL [CLIENTS=256] [SLOTS=64] [PROMPT=192] [TOKENS=64] [ROUNDS=3] [THREADS=cores]
-// The clients are one process with one thread, forked before anything else runs: plain sockets and poll, streams read
-// to their end and counted. Prints one JSON object.
+// The clients are one process with one thread, forked before anything else runs: plain sockets and epoll, streams read
+// to their end and counted. Prints one JSON object; times of clients are those of the last round.
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <poll.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -58,7 +58,10 @@ struct Order {  // what the clients are told for each round
   int port = 0, vocab = 0, round = 0;
 };
 struct Outcome {  // and what they tell
-  double seconds = 0, slowest = 0, fastest = 0, processor = 0;
+  double seconds = 0, processor = 0;
+  double first_done = 0, last_done = 0;                 // seconds after the start
+  double first_token_median = 0, first_token_last = 0;  //
+  double silence_median = 0, silence_longest = 0;       // each client's longest between two pieces, from its first on
   int tokens = 0, failed = 0;
 };
 
@@ -95,41 +98,69 @@ int count_tokens(const std::string& heard) {
   return tokens;
 }
 
+struct Client {
+  int socket_number = -1;
+  std::string heard;
+  double first = 0, last = 0, silence = 0;  // seconds after the start; the longest between two pieces
+};
+
+/// Takes what has come; false at the stream's end.
+bool hear(Client& client, Clock::time_point start) {
+  char piece[64 << 10];
+  const ssize_t count = recv(client.socket_number, piece, sizeof piece, 0);
+  if (count <= 0) return false;
+  const double now = seconds_since(start);
+  const bool has_begun = client.first > 0;
+  client.heard.append(piece, size_t(count));
+  if (has_begun) client.silence = std::max(client.silence, now - client.last);
+  if (!has_begun && client.heard.find("data: ") != std::string::npos) client.first = now;
+  client.last = now;
+  return true;
+}
+
+void add_times(const std::vector<Client>& clients, Outcome& outcome) {
+  std::vector<double> firsts, lasts, silences;
+  for (const Client& client : clients)
+    firsts.push_back(client.first), lasts.push_back(client.last), silences.push_back(client.silence);
+  outcome.first_done = *std::min_element(lasts.begin(), lasts.end());
+  outcome.last_done = *std::max_element(lasts.begin(), lasts.end());
+  outcome.first_token_median = median(firsts), outcome.silence_median = median(silences);
+  outcome.first_token_last = *std::max_element(firsts.begin(), firsts.end());
+  outcome.silence_longest = *std::max_element(silences.begin(), silences.end());
+}
+
 Outcome open_all(const Load& load, const Order& order) {
   Outcome outcome;
   const double before = processor_seconds(RUSAGE_SELF);
-  std::vector<pollfd> sockets;
-  std::vector<std::string> heard(static_cast<size_t>(load.clients));
   std::vector<std::vector<int32_t>> prompts;
   for (int i = 0; i < load.clients; ++i) prompts.push_back(prompt_of(load, order.vocab, order.round, i));
+  std::vector<Client> clients(static_cast<size_t>(load.clients));
+  const int watch = epoll_create1(0);
   const auto start = Clock::now();
   for (int i = 0; i < load.clients; ++i) {
-    sockets.push_back({.fd = connect_to(order.port), .events = POLLIN, .revents = 0});
-    ask(sockets.back().fd, prompts[size_t(i)], load.tokens, i);
+    Client& client = clients[size_t(i)];
+    client.socket_number = connect_to(order.port);
+    epoll_event wanted{.events = EPOLLIN, .data = {.ptr = &client}};
+    epoll_ctl(watch, EPOLL_CTL_ADD, client.socket_number, &wanted);
+    ask(client.socket_number, prompts[size_t(i)], load.tokens, i);
   }
-  char piece[64 << 10];
-  outcome.fastest = 1e9;
+  std::vector<epoll_event> events(clients.size());
   for (int open = load.clients; open > 0;) {
-    poll(sockets.data(), sockets.size(), -1);
-    for (size_t i = 0; i < sockets.size(); ++i) {
-      if (!sockets[i].revents) continue;
-      const ssize_t count = recv(sockets[i].fd, piece, sizeof piece, 0);
-      if (count > 0) {
-        heard[i].append(piece, size_t(count));
-        continue;
-      }
-      close(sockets[i].fd);
-      sockets[i].fd = -1, --open;
-      const double taken = seconds_since(start);
-      outcome.slowest = std::max(outcome.slowest, taken), outcome.fastest = std::min(outcome.fastest, taken);
+    const int count = epoll_wait(watch, events.data(), int(events.size()), -1);
+    for (int i = 0; i < count; ++i) {
+      Client& client = *static_cast<Client*>(events[size_t(i)].data.ptr);
+      if (hear(client, start)) continue;
+      close(client.socket_number), --open;
     }
   }
+  close(watch);
   outcome.seconds = seconds_since(start);
-  for (const std::string& text : heard) {
-    outcome.tokens += count_tokens(text);
-    outcome.failed += text.find("[DONE]") == std::string::npos;
-  }
   outcome.processor = processor_seconds(RUSAGE_SELF) - before;
+  add_times(clients, outcome);
+  for (const Client& client : clients) {
+    outcome.tokens += count_tokens(client.heard);
+    outcome.failed += client.heard.find("[DONE]") == std::string::npos;
+  }
   return outcome;
 }
 
@@ -194,6 +225,8 @@ void measure(const Load& load, int orders, int outcomes) {
     last = served(load, loaded, compute, round, orders, outcomes);
     behind_http.add(last.tokens, last.seconds, processor_seconds(RUSAGE_SELF) - before);
     clients.push_back(last.processor / last.seconds);
+    std::fprintf(stderr, "round %d: offline %.0f, served %.0f tokens/s; by processor time %.0f, %.0f\n", round + 1,
+                 alone.clock.back(), behind_http.clock.back(), alone.processor.back(), behind_http.processor.back());
     if (last.failed || last.tokens != load.clients * load.tokens)
       throw std::runtime_error(std::to_string(last.failed) + " clients failed, " + std::to_string(last.tokens) +
                                " tokens came");
@@ -212,8 +245,12 @@ void measure(const Load& load, int orders, int outcomes) {
       {"served_tokens_per_processor_second", behind_http.processor},
       {"ratio_by_processor_time", median(behind_http.processor) / median(alone.processor)},
       {"clients_share_of_a_core", median(clients)},
-      {"first_client_done_seconds", last.fastest},
-      {"last_client_done_seconds", last.slowest}};
+      {"first_client_done_seconds", last.first_done},
+      {"last_client_done_seconds", last.last_done},
+      {"first_token_seconds_median", last.first_token_median},
+      {"first_token_seconds_last", last.first_token_last},
+      {"longest_silence_seconds_median", last.silence_median},
+      {"longest_silence_seconds", last.silence_longest}};
   std::printf("%s\n", result.dump(2).c_str());
 }
 

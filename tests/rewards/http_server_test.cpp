@@ -262,6 +262,31 @@ TEST(HttpServerFault, AClientThatReadsNothingDoesNotDelayTheEnd) {
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(30));
 }
 
+TEST(HttpServerFault, WhatIsOfferedWaitsForNobodyAndComesWhole) {
+  std::string said;
+  std::atomic<bool> is_kept = false;
+  Running server({{"GET", "/offers", [&](const Request&, Answer& a) {
+                     a.start(200, "text/plain");
+                     for (int i = 0; i < 1000 && !is_kept; ++i) {  // until the socket takes no more
+                       const std::string piece(100'000, char('a' + i % 26));
+                       said += piece;
+                       is_kept = !a.offer(piece);
+                     }
+                     EXPECT_FALSE(a.offer(""));
+                     said += "the end", a.write("the end");
+                   }}});
+  Client client(server.port());
+  client.say("GET /offers HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+  while (!is_kept) std::this_thread::yield();
+  const std::string heard = client.hear();
+  std::string body;
+  for (size_t at = heard.find("\r\n\r\n") + 4; at < heard.size();) {
+    const size_t size = std::stoul(heard.substr(at, 16), nullptr, 16), begin = heard.find("\r\n", at) + 2;
+    body += heard.substr(begin, size), at = begin + size + 2;
+  }
+  EXPECT_TRUE(body == said) << body.size() << " of " << said.size();
+}
+
 TEST(HttpServerFault, WorkThatDoesNotEndIsToldThatItIsOver) {
   std::atomic<bool> begun = false;
   Running server({{"GET", "/forever",

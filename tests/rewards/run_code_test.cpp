@@ -21,6 +21,8 @@ struct Kept : http::Answer {
   void start(int, std::string_view) override { ADD_FAILURE() << "/run_code does not stream"; }
   void write(std::string_view) override {}
   std::chrono::steady_clock::time_point leaves = std::chrono::steady_clock::time_point::max();
+  bool offer(std::string_view) override { return true; }
+  int open_socket() override { return -1; }
   bool abandoned() override { return std::chrono::steady_clock::now() > leaves; }
 };
 

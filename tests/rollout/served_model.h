@@ -12,8 +12,10 @@ namespace cohort {
 
 class Served {
  public:
-  explicit Served(ServiceOptions options = {}, http::ServerOptions server = {}, const Json& config = tiny_llama())
-      : loaded_{random_model(over_bytes(config), compute_, 5), std::make_unique<Tokenizer>(bytes_tokenizer())},
+  explicit Served(ServiceOptions options = {}, http::ServerOptions server = {}, const Json& config = tiny_llama(),
+                  int threads = 2)
+      : compute_(threads),
+        loaded_{random_model(over_bytes(config), compute_, 5), std::make_unique<Tokenizer>(bytes_tokenizer())},
         service_(loaded_, compute_, named(options)),
         server_(with_free_port(server)) {
     thread_ = std::thread([this] { server_.run(model_routes(service_), [this] { return stop_.load(); }); });
@@ -65,7 +67,7 @@ class Served {
     options.port = 0;
     return options;
   }
-  Compute compute_{1};
+  Compute compute_;
   LoadedModel loaded_;
   Service service_;
   http::Server server_;

@@ -1,5 +1,6 @@
 // OpenAI's routes over a tiny model: forms, refusals, and that the bits are those of offline sampling.
 #include <fstream>
+#include <set>
 
 #include "rollout/collect.h"
 #include "tests/rollout/served_model.h"
@@ -146,20 +147,99 @@ TEST_F(ServiceIntegration, ChatsGoThroughTheTemplate) {
   EXPECT_EQ(filled["usage"]["total_tokens"], 512) << filled;
 }
 
+const std::vector<std::pair<const char*, Json>>& routes_and_prompts() {
+  static const std::vector<std::pair<const char*, Json>> routes = {
+      {"/v1/completions", {{"prompt", "hi"}}},
+      {"/v1/chat/completions", {{"messages", {{{"role", "user"}, {"content", "hi"}}}}}}};
+  return routes;
+}
+
+TEST_F(ServiceIntegration, EverySettingIsHonouredOnBothRoutes) {
+  const std::map<int32_t, double> biases = {{65, 8}, {66, 8.5}, {67, 8.25}, {68, -100}};
+  const Json likely = named_biases(biases);
+  const std::vector<std::pair<Json, SamplingConfig>> settings = {
+      {Json::object(), {}},
+      {{{"temperature", 0}}, {.temperature = 0}},
+      {{{"temperature", 0.25}}, {.temperature = 0.25}},
+      {{{"top_p", 0.2}}, {.top_p = 0.2}},
+      {{{"top_k", 3}}, {.top_k = 3}},
+      {{{"top_k", -1}, {"min_p", 0.5}}, {.min_p = 0.5}},
+      {{{"repetition_penalty", 8}}, {.repetition_penalty = 8}},
+      {{{"logit_bias", likely}}, {.logit_bias = biases}},
+      {{{"logit_bias", likely}, {"repetition_penalty", 2}}, {.repetition_penalty = 2, .logit_bias = biases}},
+      {{{"logit_bias", likely}, {"presence_penalty", 2}}, {.presence_penalty = 2, .logit_bias = biases}},
+      {{{"logit_bias", likely}, {"frequency_penalty", 2}}, {.frequency_penalty = 2, .logit_bias = biases}},
+      {{{"logit_bias", likely}, {"frequency_penalty", -2}}, {.frequency_penalty = -2, .logit_bias = biases}}};
+  for (const auto& [path, prompt] : routes_and_prompts()) {
+    const std::vector<int32_t> prompt_ids = prompt.contains("prompt")
+                                                ? std::vector<int32_t>{'h', 'i'}
+                                                : encode_prompt(served.tokenizer(), {{"user", "hi"}});
+    std::set<std::vector<int32_t>> seen;
+    for (auto [fields, sampling] : settings) {
+      Json ask = prompt;
+      ask.update({{"max_tokens", 60}, {"seed", 21}, {"n", 2}, {"return_token_ids", true}});
+      ask.update(fields);
+      sampling.max_completion_length = 60;
+      const Json choices = served.post(path, ask).json()["choices"];
+      const Finished expected = offline(prompt_ids, sampling, 21, 2);
+      for (size_t i = 0; i < 2; ++i) EXPECT_EQ(choices[i]["token_ids"], Json(expected.completions[i].tokens)) << ask;
+      EXPECT_TRUE(seen.insert(expected.completions[0].tokens).second) << ask << " changes nothing";
+    }
+  }
+}
+
 TEST_F(ServiceIntegration, TokensThatEndACompletion) {
-  const auto ids = [&](Json more) {
-    more.update({{"prompt", "hi"}, {"max_tokens", 100}, {"seed", 3}, {"temperature", 1.5}, {"return_token_ids", true}});
-    const Json body = served.post("/v1/completions", more).json();
-    return std::pair(body["choices"][0]["token_ids"].get<std::vector<int32_t>>(), body["choices"][0]["finish_reason"]);
-  };
-  const auto [free, length] = ids({{"ignore_eos", true}});
-  EXPECT_EQ(free.size(), 100u);
-  EXPECT_EQ(length, "length");
-  const auto [stopped, reason] = ids({{"ignore_eos", true}, {"stop_token_ids", {free[7]}}});
-  const auto first = std::find(free.begin(), free.end(), free[7]) - free.begin();
-  EXPECT_EQ(stopped, std::vector<int32_t>(free.begin(), free.begin() + first + 1));
-  EXPECT_EQ(reason, "stop");
-  EXPECT_GE(ids({{"stop_token_ids", {free[7]}}, {"min_tokens", 20}}).first.size(), 20u);
+  for (const auto& [path, prompt] : routes_and_prompts()) {
+    const auto ids = [&, path = path, prompt = prompt](Json more) {
+      more.update(prompt);
+      more.update({{"max_tokens", 100}, {"seed", 3}, {"temperature", 1.5}, {"return_token_ids", true}});
+      const Json choice = served.post(path, more).json()["choices"][0];
+      return std::pair(choice["token_ids"].get<std::vector<int32_t>>(), choice["finish_reason"]);
+    };
+    const auto [free, length] = ids({{"ignore_eos", true}});
+    EXPECT_EQ(free.size(), 100u);
+    EXPECT_EQ(length, "length");
+    const auto [stopped, reason] = ids({{"ignore_eos", true}, {"stop_token_ids", {free[7]}}});
+    const auto first = std::find(free.begin(), free.end(), free[7]) - free.begin();
+    EXPECT_EQ(stopped, std::vector<int32_t>(free.begin(), free.begin() + first + 1));
+    EXPECT_EQ(reason, "stop");
+    EXPECT_GE(ids({{"stop_token_ids", {free[7]}}, {"min_tokens", 20}}).first.size(), 20u);
+    // The model's own end of text is forced by its bias, and goes unheeded where that is asked for.
+    EXPECT_EQ(ids({{"logit_bias", {{"256", 100}}}}), std::pair(std::vector<int32_t>{256}, Json("stop")));
+    EXPECT_EQ(ids({{"logit_bias", {{"256", 100}}}, {"ignore_eos", true}}).first, std::vector<int32_t>(100, 256));
+    EXPECT_EQ(ids({{"logit_bias", {{"256", 100}}}, {"min_tokens", 9}}).first.size(), 10u);
+  }
+}
+
+TEST_F(ServiceIntegration, TokensCanBeNamedByTheirIds) {
+  for (const auto& [path, prompt] : routes_and_prompts()) {
+    const bool is_chat = prompt.contains("messages");
+    Json ask = prompt;
+    ask.update({{"max_tokens", 5}, {"seed", 3}, {"return_token_ids", true}, {"return_tokens_as_token_ids", true}});
+    ask.update(is_chat ? Json{{"logprobs", true}, {"top_logprobs", 2}} : Json{{"logprobs", 2}});
+    const Json choice = served.post(path, ask).json()["choices"][0];
+    for (size_t i = 0; i < 5; ++i) {
+      const std::string expected = "token_id:" + choice["token_ids"][i].dump();
+      EXPECT_EQ(is_chat ? choice["logprobs"]["content"][i]["token"] : choice["logprobs"]["tokens"][i], expected);
+      EXPECT_TRUE(is_chat || choice["logprobs"]["top_logprobs"][i].contains(expected));
+    }
+  }
+}
+
+TEST_F(ServiceIntegration, AStreamTellsItsUsageAsItGoes) {
+  for (const auto& [path, prompt] : routes_and_prompts()) {
+    Json ask = prompt;
+    ask.update({{"max_tokens", 40}, {"ignore_eos", true}, {"stream", true}, {"return_token_ids", true}});
+    ask["stream_options"] = {{"include_usage", true}, {"continuous_usage_stats", true}};
+    size_t tokens = 0;
+    for (const std::string& event : served.post(path, ask).events()) {
+      if (event == "[DONE]") continue;
+      const Json chunk = Json::parse(event);
+      for (const Json& choice : chunk["choices"]) tokens += choice["token_ids"].size();
+      EXPECT_EQ(chunk["usage"]["completion_tokens"], tokens) << event;
+    }
+    EXPECT_EQ(tokens, 40u);
+  }
 }
 
 TEST_F(ServiceIntegration, PromptsAreScoredAndEchoed) {
@@ -217,6 +297,25 @@ TEST_F(ServiceIntegration, WhatIsRefusedNamesTheField) {
                                                            {"suffix", "x"},
                                                            {"best_of", 3},
                                                            {"guided_regex", "a+"},
+                                                           {"guided_json", Json::object()},
+                                                           {"structured_outputs", {{"regex", "a+"}}},
+                                                           {"use_beam_search", true},
+                                                           {"length_penalty", 2},
+                                                           {"include_stop_str_in_output", true},
+                                                           {"skip_special_tokens", false},
+                                                           {"truncate_prompt_tokens", 1},
+                                                           {"bad_words", {"x"}},
+                                                           {"allowed_token_ids", {1}},
+                                                           {"logits_processors", {"x"}},
+                                                           {"vllm_xargs", {{"x", 1}}},
+                                                           {"thinking_token_budget", 3},
+                                                           {"max_completion_tokens", 3},
+                                                           {"return_tokens_as_token_ids", 1},
+                                                           {"ignore_eos", "yes"},
+                                                           {"top_k", -2},
+                                                           {"frequency_penalty", -2.5},
+                                                           {"repetition_penalty", "x"},
+                                                           {"logit_bias", {1, 2}},
                                                            {"presence_penalty", 3},
                                                            {"repetition_penalty", 0},
                                                            {"echo", "yes"},
@@ -228,6 +327,11 @@ TEST_F(ServiceIntegration, WhatIsRefusedNamesTheField) {
     Json ask = fine;
     ask[field] = value;
     expect_refused("/v1/completions", ask, field);
+    if (field == "prompt" || field == "logprobs" || field == "max_completion_tokens") continue;
+    ask.erase("prompt");
+    if (field != "max_tokens") ask.erase("max_tokens"), ask["max_completion_tokens"] = 1;
+    ask["messages"] = {{{"role", "user"}, {"content", "hi"}}};
+    expect_refused("/v1/chat/completions", ask, field);
   }
   expect_refused("/v1/completions", {{"max_tokens", 1}}, "prompt");
   expect_refused("/v1/completions", {{"prompt", ""}, {"max_tokens", 1}}, "prompt");
@@ -294,6 +398,14 @@ TEST(ServiceReloadIntegration, NewWeightsBetweenRequests) {
     EXPECT_EQ(refused.status, 400) << refused.body;
     EXPECT_NE(refused.body.find(unusable), std::string::npos);
   }
+  Json narrower = over_bytes(tiny_llama());  // projections of the same shape, other heads
+  narrower.update({{"num_attention_heads", 3}, {"num_key_value_heads", 1}, {"head_dim", 16}});
+  fs::create_directories(folder + "-heads");
+  save_model(random_model(narrower, compute, 99), &served.tokenizer(), folder + "-heads");
+  const Reply other = served.post("/reload", {{"model_path", folder + "-heads"}});
+  EXPECT_EQ(other.status, 400) << other.body;
+  EXPECT_NE(other.body.find("heads"), std::string::npos) << other.body;
+  fs::remove_all(folder + "-heads");
   EXPECT_EQ(served.post("/v1/completions", ask).json()["choices"], before["choices"]);
   const Reply reloaded = served.post("/reload", {{"model_path", folder}});
   EXPECT_EQ(reloaded.status, 200) << reloaded.body;
