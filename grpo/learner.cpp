@@ -137,8 +137,7 @@ void Learner::fill_logprobs(const CausalLM& model, MicroBatch& batch, std::vecto
 void Learner::head_gradient(const Head& head, std::span<const TokenStatistics> all, std::span<const float> d_logprobs,
                             float* d_hidden_TD) {
   const int64_t N = int64_t(head.row.size()), V = model_.spec.vocab, D = model_.spec.dim, chunk = chunk_rows(model_);
-  head_t_.resize(packed_size(D, V));
-  pack_matrix(compute_, model_.at(model_.spec.head), D, V, 1, D, head_t_.data());
+  pack_as_read(model_, compute_, model_.spec.head, D, V, 1, D, head_t_);
   for (int64_t begin = 0; begin < N; begin += chunk) {
     int64_t end = std::min(N, begin + chunk);
     if (N > chunk) forward_logits(model_, head, begin, end);

@@ -4,6 +4,18 @@
 #include <cstring>
 
 namespace cohort {
+
+void pack_as_read(const CausalLM& model, const Compute& compute, int64_t offset, int64_t n, int64_t k, int64_t n_stride,
+                  int64_t k_stride, Buffer& out) {
+  out.resize(packed_size(n, k));
+  pack_matrix(compute, model.at(offset), n, k, n_stride, k_stride, out.data());
+  if (!model.bf16) return;
+  compute.pool.parallel_for(ceil_div(n, kBlock), [&](int64_t block) {
+    float* panel = out.data() + block * k * kBlock;
+    for (int64_t i = 0; i < k * kBlock; ++i) panel[i] = to_float(to_bfloat16(panel[i]));
+  });
+}
+
 namespace {
 
 constexpr int64_t kSumRows = 256;  // rows of one panel of a weight gradient: 64 KB, stays in L2
@@ -42,13 +54,7 @@ void input_gradient(const Step& st, int64_t offset, int64_t n, int64_t k, const 
                     int64_t rows, bool accumulate, float* d_in, int64_t in_row, int64_t n_stride = -1,
                     int64_t k_stride = 1) {
   if (n_stride < 0) n_stride = k;
-  st.b.weight_panels.resize(packed_size(k, n));
-  pack_matrix(st.compute, st.model.at(offset), k, n, k_stride, n_stride, st.b.weight_panels.data());
-  if (st.model.bf16)  // the weights that the forward used
-    st.compute.pool.parallel_for(ceil_div(k, kBlock), [&](int64_t block) {
-      float* panel = st.b.weight_panels.data() + block * n * kBlock;
-      for (int64_t i = 0; i < n * kBlock; ++i) panel[i] = to_float(to_bfloat16(panel[i]));
-    });
+  pack_as_read(st.model, st.compute, offset, k, n, k_stride, n_stride, st.b.weight_panels);
   gemm(st.compute,
        {.a = d_out,
         .a_row = out_row,

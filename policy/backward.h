@@ -5,6 +5,11 @@
 
 namespace cohort {
 
+/// Packs element (n, k) = parameters[offset + n · n_stride + k · k_stride] in fp32, with the values that the forward
+/// reads: rounded where the store is bf16.
+void pack_as_read(const CausalLM& model, const Compute& compute, int64_t offset, int64_t n, int64_t k, int64_t n_stride,
+                  int64_t k_stride, Buffer& out);
+
 /// Scratch that lives from one backward pass to the next.
 struct BackwardState {
   Buffer weight_panels, input_panels;  // packed operands of the two products

@@ -190,6 +190,31 @@ TEST(Learner, DapoGradientIsThatOfAutograd) {
   }
 }
 
+TEST(Learner, WithWeightsInBf16TheGradientIsThatOfRoundedMasters) {
+  for (const Json& config : models()) {
+    Compute compute(2);
+    CausalLM rounded = random_model(config, compute), coded = make_model(rounded.spec, true);
+    std::copy_n(rounded.parameters.data(), rounded.parameters.size(), coded.parameters.data());
+    for (const ParameterSpec& p : rounded.spec.parameters)
+      for (int64_t i = 0; p.shape.size() > 1 && i < p.size(); ++i)
+        rounded.at(p.offset)[i] = to_float(to_bfloat16(rounded.at(p.offset)[i]));
+    std::vector<float> gradients[2];
+    for (CausalLM* model : {&rounded, &coded}) {
+      repack(*model, compute);
+      extend_rope(*model, 64);
+      Learner learner(*model, compute, {.learning_rate = 0}, 0.9);
+      std::vector<Group> groups = tiny_groups();
+      store_logprobs(groups, learner, 0.4f);
+      LossScale scale = loss_scale(groups, {}, 24);
+      std::vector<MicroBatch> batches = pack(groups, {}, Keep::all);
+      learner.step(
+          batches, [&](const TokenBatch& b, std::span<float> d) { return grpo_loss({}, b, scale, d); }, 10);
+      gradients[model == &coded] = copy_of(learner.gradient);
+    }
+    EXPECT_EQ(gradients[0], gradients[1]);
+  }
+}
+
 /// Policy and reference over the kept sets alone.
 TEST(Learner, GradientOverKeptSetsIsThatOfAutograd) {
   at::set_num_threads(1);
