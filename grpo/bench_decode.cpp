@@ -35,7 +35,7 @@ struct DecodingStep {
     }
   }
   void run() {
-    forward(model, compute, {.tokens = tokens, .sequences = spans}, kv, false, state);
+    forward(model, compute, {.tokens = tokens, .sequences = spans}, kv, Activations::none, state);
     logits(model, compute, state.hidden_TD.data(), nullptr, int64_t(tokens.size()), logits_BV.data());
   }
 

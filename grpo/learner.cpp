@@ -129,7 +129,7 @@ std::vector<TokenStatistics> Learner::statistics(const CausalLM& model, const He
 void Learner::fill_logprobs(const CausalLM& model, MicroBatch& batch, std::vector<float>& logprobs,
                             std::vector<float>* entropies) {
   KvStore& kv = kv_for(model, batch, false);
-  forward(model, compute_, batch.rows(), kv, false, state_);
+  forward(model, compute_, batch.rows(), kv, Activations::none, state_);
   spread(statistics(model, head_of(state_, batch)), logprobs, entropies);
 }
 
@@ -166,7 +166,8 @@ void Learner::head_gradient(const Head& head, std::span<const TokenStatistics> a
 void Learner::accumulate(MicroBatch& batch, const TokenLoss& loss, StepStats& stats) {
   const int64_t T = int64_t(batch.tokens.size()), D = model_.spec.dim;
   KvStore& kv = kv_for(model_, batch, true);
-  forward(model_, compute_, batch.rows(), kv, true, state_);
+  forward(model_, compute_, batch.rows(), kv, config_.gradient_checkpointing ? Activations::inputs : Activations::all,
+          state_);
   add(state_.expert_load, expert_load_);
   const Head head = head_of(state_, batch);
   const std::vector<TokenStatistics> all = statistics(model_, head);

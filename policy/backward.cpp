@@ -42,6 +42,7 @@ struct Step {
   const LayerSpec& layer;
   const KvStore::Layer& kv;
   LayerState& s;
+  const float* x_TD;  // the layer's input
   BackwardState& b;
   float* gradient;
   const int32_t* position;
@@ -483,8 +484,7 @@ void attention_gradient(const Step& st, float* d_x) {
   weight_gradient(st, o.in, st.b.d_in_T.data(), a.in_rows(), a.in_rows(), st.s.h_TD.data(), D, D);
   bias_gradient(st, o.in_bias, st.b.d_in_T.data(), a.in_rows());
   input_gradient(st, o.in, a.in_rows(), D, st.b.d_in_T.data(), a.in_rows(), st.T, false, st.b.d_h_TD.data(), D);
-  norm_gradient(st, o.attention_norm, st.s.x_TD.data(), D, st.s.inverse_rms_T.data(), st.b.d_h_TD.data(), D, D, true,
-                d_x, D);
+  norm_gradient(st, o.attention_norm, st.x_TD, D, st.s.inverse_rms_T.data(), st.b.d_h_TD.data(), D, D, true, d_x, D);
 }
 
 /// d_x [T, D]: gradient of the layer's output in, of its input out.
@@ -534,6 +534,7 @@ void backward_mtp(const CausalLM& model, const Compute& compute, const Rows& row
                 m.layer,
                 kv.layers[0],
                 mtp.layer,
+                mtp.input_TD.data(),
                 scratch,
                 gradient,
                 state.position_T.data(),
@@ -559,20 +560,34 @@ void backward_mtp(const CausalLM& model, const Compute& compute, const Rows& row
   });
 }
 
-void backward(const CausalLM& model, const Compute& compute, const Rows& rows, const KvStore& kv, ForwardState& state,
+void backward(const CausalLM& model, const Compute& compute, const Rows& rows, KvStore& kv, ForwardState& state,
               BackwardState& scratch, float* d_hidden_TD, float* gradient) {
   const ModelSpec& spec = model.spec;
   int64_t T = int64_t(rows.tokens.size()), D = spec.dim;
+  const bool all_kept = state.kept == Activations::all;
   auto step = [&](size_t l) {
-    return Step{model,           compute, rows,     spec.layers[l],          kv.layers[l],
-                state.layers[l], scratch, gradient, state.position_T.data(), state.sequence_T.data(),
-                kv.num_blocks,   T};
+    return Step{model,
+                compute,
+                rows,
+                spec.layers[l],
+                kv.layers[l],
+                state.layers[all_kept ? l : 0],
+                state.inputs_TD[l].data(),
+                scratch,
+                gradient,
+                state.position_T.data(),
+                state.sequence_T.data(),
+                kv.num_blocks,
+                T};
   };
   scratch.d_ffn_TD.resize(T * D);
   float* d_x = scratch.d_ffn_TD.data();
   norm_gradient(step(0), spec.final_norm, state.x_TD.data(), D, state.inverse_rms_T.data(), d_hidden_TD, D, D, false,
                 d_x, D);
-  for (size_t l = spec.layers.size(); l-- > 0;) layer_gradient(step(l), d_x);
+  for (size_t l = spec.layers.size(); l-- > 0;) {
+    if (!all_kept) forward_again(model, compute, rows, kv, l, state);
+    layer_gradient(step(l), d_x);
+  }
   // Embedding: rows in order, a task owns its columns.
   compute.pool.parallel_for(ceil_div(D, 16), [&](int64_t i) {
     for (int64_t t = 0; t < T; ++t)

@@ -24,8 +24,8 @@ void weight_gradient(const Compute&, const float* d_out, int64_t out_row, int64_
                      const int32_t* in_rows, int64_t k, int64_t rows, Buffer& panels, float* d_weight);
 
 /// Adds the gradient of Σ hidden·d_hidden to `gradient` ([num_parameters], the layout of model.parameters).
-/// `state` comes from forward(keep = true) over the same rows; d_hidden_TD [T, D] is overwritten.
-void backward(const CausalLM& model, const Compute& compute, const Rows& rows, const KvStore& kv, ForwardState& state,
+/// `state` and `kv` come from a forward over the same rows that kept inputs or all; d_hidden_TD [T, D] is overwritten.
+void backward(const CausalLM& model, const Compute& compute, const Rows& rows, KvStore& kv, ForwardState& state,
               BackwardState& scratch, float* d_hidden_TD, float* gradient);
 
 /// The same through the multi-token-prediction layer: Σ mtp.hidden·d_mtp. Adds the gradient of

@@ -58,7 +58,7 @@ Json sequence_logprobs(CausalLM& model, const Compute& compute, const std::vecto
   KvStore kv(model.spec, int64_t(table.size()), false);
   ForwardState state;
   RowSpan span{0, int64_t(ids.size()) - 1, 0, table.data()};
-  forward(model, compute, {std::span(ids).first(ids.size() - 1), {&span, 1}, {}}, kv, false, state);
+  forward(model, compute, {std::span(ids).first(ids.size() - 1), {&span, 1}, {}}, kv, Activations::none, state);
   Buffer row_logits(model.spec.vocab);
   for (size_t t = 0; t + 1 < ids.size(); ++t) {
     int32_t index = int32_t(t);

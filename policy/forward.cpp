@@ -23,6 +23,7 @@ struct Step {  // what every step of a layer needs
   const PackedLayer& packed;
   KvStore::Layer& kv;
   LayerState& s;
+  const float* x_TD;  // the layer's input
   const int32_t* position;
   const int32_t* sequence;
   int64_t T;
@@ -313,7 +314,7 @@ void resize(LayerState& s, const ModelSpec& spec, const LayerSpec& layer, int64_
   const AttentionSpec& a = layer.attention;
   const MoeSpec& m = layer.moe;
   int64_t D = spec.dim, F = layer.ffn_dim(), H = a.heads;
-  s.x_TD.resize(T * D), s.inverse_rms_T.resize(T), s.h_TD.resize(T * D), s.in_T.resize(T * a.in_rows());
+  s.inverse_rms_T.resize(T), s.h_TD.resize(T * D), s.in_T.resize(T * a.in_rows());
   if (a.q_lora_rank) s.q_a_T.resize(T * (a.q_lora_rank + H * a.head_dim)), s.q_a_inverse_T.resize(T);
   if (a.latent) s.kv_inverse_T.resize(T), s.latent_out_THr.resize(T * H * a.value_dim());
   if (!a.latent) s.k_TGd.resize(T * a.kv_heads * a.head_dim);
@@ -330,15 +331,15 @@ void resize(LayerState& s, const ModelSpec& spec, const LayerSpec& layer, int64_
       s.expert_out.resize(slots * D);
 }
 
-/// One layer: s.x_TD in; the result goes to next_TD ([T, D], may be the same memory).
+/// One layer: x_TD in; the result goes to next_TD ([T, D], may be the same memory).
 void layer_forward(const Step& st, ForwardState& state, float* next_TD) {
   const Kernels& k = *st.compute.kernels;
   int32_t D = st.model.spec.dim;
   const AttentionSpec& a = st.layer.attention;
   const LayerOffsets& o = st.layer.offsets;
   for_rows(st.compute, st.T, [&](int64_t t) {
-    st.s.inverse_rms_T[t] = k.rms_norm(st.s.x_TD.data() + t * D, st.model.at(o.attention_norm), D,
-                                       st.model.spec.norm_epsilon, st.s.h_TD.data() + t * D);
+    st.s.inverse_rms_T[t] = k.rms_norm(st.x_TD + t * D, st.model.at(o.attention_norm), D, st.model.spec.norm_epsilon,
+                                       st.s.h_TD.data() + t * D);
   });
   reads_next(st, st.packed.o);
   project(st, st.packed.in, st.s.h_TD.data(), D, st.s.in_T.data(), a.in_rows(), bias_at(st, o.in_bias));
@@ -353,7 +354,7 @@ void layer_forward(const Step& st, ForwardState& state, float* next_TD) {
           bias_at(st, o.o_bias));
   for_rows(st.compute, st.T, [&](int64_t t) {
     float* mid = st.s.mid_TD.data() + t * D;
-    k.add(st.s.x_TD.data() + t * D, mid, D, mid);
+    k.add(st.x_TD + t * D, mid, D, mid);
     st.s.mid_inverse_rms_T[t] =
         k.rms_norm(mid, st.model.at(o.ffn_norm), D, st.model.spec.norm_epsilon, st.s.h2_TD.data() + t * D);
   });
@@ -439,25 +440,49 @@ void copy_lanes(KvStore& store, const ModelSpec& spec, const TailCopy& copy) {
   for (size_t l = 0; l < store.layers.size(); ++l) copy_lanes(store.layers[l], spec.layers[l].attention, copy);
 }
 
-void forward(const CausalLM& model, const Compute& compute, const Rows& rows, KvStore& kv, bool keep,
+static Step step_of(const CausalLM& model, const Compute& compute, const Rows& rows, KvStore& kv, size_t l,
+                    ForwardState& state) {
+  const bool is_last = l + 1 == model.spec.layers.size();
+  return {model,
+          compute,
+          rows,
+          model.spec.layers[l],
+          model.layers[l],
+          kv.layers[l],
+          state.layers[state.kept == Activations::all ? l : 0],
+          state.inputs_TD[state.kept == Activations::none ? 0 : l].data(),
+          state.position_T.data(),
+          state.sequence_T.data(),
+          int64_t(rows.tokens.size()),
+          is_last ? model.head : model.layers[l + 1].in};
+}
+
+void forward_again(const CausalLM& model, const Compute& compute, const Rows& rows, KvStore& kv, size_t layer,
+                   ForwardState& state) {
+  resize(state.layers[0], model.spec, model.spec.layers[layer], int64_t(rows.tokens.size()));
+  layer_forward(step_of(model, compute, rows, kv, layer, state), state, state.ffn_TD.data());
+}
+
+void forward(const CausalLM& model, const Compute& compute, const Rows& rows, KvStore& kv, Activations keep,
              ForwardState& state, std::span<uint16_t> routing) {
   const ModelSpec& spec = model.spec;
   int64_t T = int64_t(rows.tokens.size()), D = spec.dim, moe_layers = spec.moe_layers(), moe = 0;
   if (number_rows(rows, state) > model.rope_positions)
     throw std::logic_error("[forward] a position lies beyond the rope table: call extend_rope first");
-  size_t num_layers = spec.layers.size();
-  if (state.layers.size() < (keep ? num_layers : 1)) state.layers.resize(keep ? num_layers : 1);
-  for (size_t l = 0; l < (keep ? num_layers : 1); ++l) resize(state.layers[l], spec, spec.layers[l], T);
+  const size_t num_layers = spec.layers.size();
+  state.kept = keep;
+  const size_t inputs = keep == Activations::none ? 1 : num_layers, layers = keep == Activations::all ? num_layers : 1;
+  if (state.inputs_TD.size() < inputs) state.inputs_TD.resize(inputs);  // never fewer: memory is kept for the next pass
+  if (state.layers.size() < layers) state.layers.resize(layers);
+  for (size_t l = 0; l < inputs; ++l) state.inputs_TD[l].resize(T * D);
   state.x_TD.resize(T * D), state.inverse_rms_T.resize(T), state.hidden_TD.resize(T * D), state.ffn_TD.resize(T * D);
   state.expert_load.clear();
-  for_rows(compute, T, [&](int64_t t) { embed(model, rows.tokens[size_t(t)], state.layers[0].x_TD.data() + t * D); });
+  for_rows(compute, T, [&](int64_t t) { embed(model, rows.tokens[size_t(t)], state.inputs_TD[0].data() + t * D); });
   for (size_t l = 0; l < num_layers; ++l) {
-    LayerState& s = state.layers[keep ? l : 0];
-    if (!keep && l > 0) resize(s, spec, spec.layers[l], T);
-    float* next = l + 1 == num_layers ? state.x_TD.data() : keep ? state.layers[l + 1].x_TD.data() : s.x_TD.data();
-    layer_forward({model, compute, rows, spec.layers[l], model.layers[l], kv.layers[l], s, state.position_T.data(),
-                   state.sequence_T.data(), T, l + 1 < num_layers ? model.layers[l + 1].in : model.head},
-                  state, next);
+    LayerState& s = state.layers[keep == Activations::all ? l : 0];
+    resize(s, spec, spec.layers[l], T);
+    Buffer& next = l + 1 == num_layers ? state.x_TD : state.inputs_TD[keep == Activations::none ? 0 : l + 1];
+    layer_forward(step_of(model, compute, rows, kv, l, state), state, next.data());
     if (spec.layers[l].dense_dim) continue;
     const MoeSpec& m = spec.layers[l].moe;
     for (int32_t e = 0; e < m.experts; ++e)
@@ -478,7 +503,7 @@ void forward_mtp(const CausalLM& model, const Compute& compute, const Rows& rows
   const Kernels& k = *compute.kernels;
   const int64_t T = int64_t(rows.tokens.size()), D = model.spec.dim;
   const float epsilon = model.spec.norm_epsilon;
-  for (Buffer* b : {&mtp.embedded_TD, &mtp.x_TD, &mtp.hidden_TD}) b->resize(T * D);
+  for (Buffer* b : {&mtp.embedded_TD, &mtp.input_TD, &mtp.x_TD, &mtp.hidden_TD}) b->resize(T * D);
   for (Buffer* b : {&mtp.embedding_inverse_T, &mtp.hidden_inverse_T, &mtp.inverse_rms_T}) b->resize(T);
   mtp.both_T2D.resize(T * 2 * D);
   resize(mtp.layer, model.spec, m.layer, T);
@@ -499,11 +524,12 @@ void forward_mtp(const CausalLM& model, const Compute& compute, const Rows& rows
                 model.mtp.layer,
                 kv.layers[0],
                 mtp.layer,
+                mtp.input_TD.data(),
                 state.position_T.data(),
                 state.sequence_T.data(),
                 T,
                 model.head};
-  project(st, model.mtp.projection, mtp.both_T2D.data(), 2 * D, mtp.layer.x_TD.data(), D);
+  project(st, model.mtp.projection, mtp.both_T2D.data(), 2 * D, mtp.input_TD.data(), D);
   layer_forward(st, state, mtp.x_TD.data());
   for_rows(compute, T, [&](int64_t t) {
     mtp.inverse_rms_T[t] =

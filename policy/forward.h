@@ -34,9 +34,13 @@ class KvStore {
 
 void copy_lanes(KvStore& store, const ModelSpec& spec, const TailCopy& copy);  // all layers
 
-/// What a layer computed, for the backward pass; without one, a single set serves all layers in turn.
+/// What a forward leaves for the backward pass: nothing, what each layer took in (from which the backward computes the
+/// rest again, to the same bits: gradient checkpointing, arXiv 1604.06174), or all.
+enum class Activations { none, inputs, all };
+
+/// What a layer computed from its input.
 struct LayerState {
-  Buffer x_TD, inverse_rms_T, h_TD, in_T, q_a_T, q_a_inverse_T, kv_inverse_T;
+  Buffer inverse_rms_T, h_TD, in_T, q_a_T, q_a_inverse_T, kv_inverse_T;
   Buffer q_inverse, k_inverse;  // [H, T], [G, T] (or [1, T]) of the norms of queries and keys
   Buffer q_THd, k_TGd;          // [T, H, key_dim], rotated, absorbed; grouped-query: the keys alike
   Buffer max_TH, sum_TH;        // softmax statistics
@@ -53,7 +57,9 @@ struct LayerState {
 };
 
 struct ForwardState {
-  std::vector<LayerState> layers;  // one per layer when kept, else one
+  Activations kept = Activations::none;
+  std::vector<Buffer> inputs_TD;   // of each layer; none: one for all layers in turn
+  std::vector<LayerState> layers;  // all: of each layer; else one for all in turn
   Buffer x_TD, inverse_rms_T;      // after the last layer, before the final norm
   Buffer hidden_TD;                // after the final norm
   Buffer ffn_TD, scores;           // scratch
@@ -66,13 +72,19 @@ Attend attend_row(const AttentionSpec& a, const Rows& rows, const KvStore::Layer
                   int32_t position, int64_t t, int64_t g);
 
 /// Fills state.hidden_TD; experts chosen per row go to `routing` ([T, moe layers, K]) when it is not empty.
-void forward(const CausalLM& model, const Compute& compute, const Rows& rows, KvStore& kv, bool keep,
+void forward(const CausalLM& model, const Compute& compute, const Rows& rows, KvStore& kv, Activations keep,
              ForwardState& state, std::span<uint16_t> routing = {});
+
+/// Computes what layer `layer` left in state.layers[0] again from its input, which a forward with Activations::inputs
+/// over the same rows kept.
+void forward_again(const CausalLM& model, const Compute& compute, const Rows& rows, KvStore& kv, size_t layer,
+                   ForwardState& state);
 
 /// What the multi-token-prediction layer computed.
 struct MtpState {
   Buffer embedded_TD, embedding_inverse_T, hidden_inverse_T;
   Buffer both_T2D, d_both_T2D;  // normed embeddings and hidden states, and their gradient
+  Buffer input_TD;
   LayerState layer;
   Buffer x_TD, inverse_rms_T, hidden_TD;  // after the layer, and after its final norm
 };

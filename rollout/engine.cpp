@@ -420,7 +420,7 @@ void Engine::run(const Plan& plan) {
   int64_t choices = 0;
   for (const LayerSpec& layer : model_.spec.layers) choices += layer.dense_dim ? 0 : layer.moe.top_k;
   routing_.resize(plan.tokens.size() * size_t(choices));
-  forward(model_, compute_, {plan.tokens, plan.spans, {}}, kv_, false, state_, routing_);
+  forward(model_, compute_, {plan.tokens, plan.spans, {}}, kv_, Activations::none, state_, routing_);
 }
 
 /// The tokens that each expert received, on the requests whose rows they were; not those of wrong guesses.

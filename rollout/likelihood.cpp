@@ -78,7 +78,7 @@ std::vector<std::vector<float>> solution_logprobs(const CausalLM& model, const C
     std::vector<int32_t> tokens = s.prompt;
     tokens.insert(tokens.end(), s.solution.begin(), s.solution.end() - 1);
     const RowSpan span{0, int64_t(tokens.size()), 0, table.data()};
-    forward(model, compute, {tokens, {&span, 1}, {}}, kv, false, state);
+    forward(model, compute, {tokens, {&span, 1}, {}}, kv, Activations::none, state);
     std::vector<float>& logprobs = all.emplace_back(s.solution.size());
     for (size_t begin = 0; begin < s.solution.size(); begin += kLogitRows) {
       const int64_t count = std::min<int64_t>(kLogitRows, int64_t(s.solution.size() - begin));

@@ -55,6 +55,18 @@ TEST(Learner, PackingChangesNeitherLossNorGradient) {
   }
 }
 
+TEST(Learner, GradientCheckpointingChangesNoBit) {
+  for (const Json& config : models()) {
+    const std::vector<Group> groups = tiny_groups();
+    std::vector<float> gradients[2];
+    for (bool checkpointing : {false, true}) {
+      StillLearner still(config, 2, checkpointing);
+      gradients[checkpointing] = gradient_of(still, groups, {}, {.max_tokens_per_batch = 40}).gradient;
+    }
+    EXPECT_EQ(gradients[0], gradients[1]);
+  }
+}
+
 TEST(Learner, AGradientThatIsNotFiniteStopsBeforeItReachesTheWeights) {
   StillLearner still(tiny_llama());
   const std::vector<Group> groups = tiny_groups();

@@ -65,8 +65,10 @@ inline void store_logprobs(std::span<Group> groups, Learner& learner, float nois
 
 /// A learner that leaves the weights alone, on a model of that configuration.
 struct StillLearner {
-  explicit StillLearner(const Json& config, int threads = 2)
-      : compute(threads), model(random_model(config, compute)), learner(model, compute, {.learning_rate = 0}, 0.9) {}
+  explicit StillLearner(const Json& config, int threads = 2, bool gradient_checkpointing = false)
+      : compute(threads),
+        model(random_model(config, compute)),
+        learner(model, compute, {.learning_rate = 0, .gradient_checkpointing = gradient_checkpointing}, 0.9) {}
   Compute compute;
   CausalLM model;
   Learner learner;

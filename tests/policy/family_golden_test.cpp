@@ -37,7 +37,7 @@ std::vector<float> logprobs_of(const CausalLM& model, const Compute& compute, co
   const std::vector<RowSpan> spans = {{0, int64_t(tokens.size()), 0, blocks.data()}};
   KvStore kv(model.spec, int64_t(blocks.size()), false);
   ForwardState state;
-  forward(model, compute, {tokens, spans, {}}, kv, false, state);
+  forward(model, compute, {tokens, spans, {}}, kv, Activations::none, state);
   const int64_t V = model.spec.vocab, N = int64_t(tokens.size()) - 1;
   Buffer logits_NV(N * V);
   logits(model, compute, state.hidden_TD.data(), nullptr, N, logits_NV.data());

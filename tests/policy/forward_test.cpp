@@ -92,7 +92,7 @@ TEST(Forward, AgreesWithPlainOperationsAndAutograd) {
     PackedGroup group(21, {19, 5, 33});
     KvStore kv(model.spec, group.num_blocks, true);
     ForwardState state;
-    forward(model, compute, group.rows(), kv, true, state);
+    forward(model, compute, group.rows(), kv, Activations::all, state);
     const int64_t V = model.spec.vocab, D = model.spec.dim, T = int64_t(group.tokens.size());
 
     // Objective: Σ over completions of Σ_j w_j · log p(token_j), the first token predicted by the prompt's last row.
@@ -120,7 +120,15 @@ TEST(Forward, AgreesWithPlainOperationsAndAutograd) {
     weight_gradient(compute, logit_NV.data(), V, V, state.hidden_TD.data(), D, row.data(), D, N, panels,
                     gradient.data() + model.spec.head);
     BackwardState scratch;
+    std::vector<float> d_hidden_again(d_hidden.data(), d_hidden.data() + d_hidden.size()),
+        gradient_again(gradient.data(), gradient.data() + gradient.size());
     backward(model, compute, group.rows(), kv, state, scratch, d_hidden.data(), gradient.data());
+    KvStore kv_again(model.spec, group.num_blocks, true);  // gradient checkpointing
+    ForwardState inputs;
+    forward(model, compute, group.rows(), kv_again, Activations::inputs, inputs);
+    backward(model, compute, group.rows(), kv_again, inputs, scratch, d_hidden_again.data(), gradient_again.data());
+    EXPECT_EQ(inputs.layers.size(), 1u);
+    EXPECT_EQ(gradient_again, std::vector<float>(gradient.data(), gradient.data() + gradient.size())) << c.name;
 
     at::Tensor parameters = parameter_tensor(model), objective = at::zeros({});
     int64_t n = 0;
@@ -152,15 +160,15 @@ TEST(Forward, DecodingGivesTheBitsOfTheTrainingForward) {
       PackedGroup group(37, {20, 41});
       KvStore training(model.spec, group.num_blocks, true), cache(model.spec, group.num_blocks, false);
       ForwardState kept, state;
-      forward(model, compute, group.rows(), training, true, kept);
+      forward(model, compute, group.rows(), training, Activations::all, kept);
       int64_t D = model.spec.dim;
       // Prompt in two chunks, tail copied once, then tokens one by one; the second completion joins later.
       RowSpan first{0, 15, 0, group.tables[0].data()}, second{0, 22, 15, group.tables[0].data()};
       std::span<const int32_t> ids = group.tokens;
-      forward(model, compute, {ids.subspan(0, 15), {&first, 1}, {}}, cache, false, state);
+      forward(model, compute, {ids.subspan(0, 15), {&first, 1}, {}}, cache, Activations::none, state);
       EXPECT_EQ(std::memcmp(state.hidden_TD.data(), kept.hidden_TD.data(), sizeof(float) * size_t(15 * D)), 0)
           << c.name;
-      forward(model, compute, {ids.subspan(15, 22), {&second, 1}, {}}, cache, false, state);
+      forward(model, compute, {ids.subspan(15, 22), {&second, 1}, {}}, cache, Activations::none, state);
       EXPECT_EQ(std::memcmp(state.hidden_TD.data(), kept.hidden_TD.data() + 15 * D, sizeof(float) * size_t(22 * D)), 0)
           << c.name;
       for (const TailCopy& copy : group.copies) copy_lanes(cache, model.spec, copy);
@@ -175,7 +183,7 @@ TEST(Forward, DecodingGivesTheBitsOfTheTrainingForward) {
         };
         add(2, step);
         if (step >= 7 && step < 27) add(1, step - 7);
-        forward(model, compute, {tokens, spans, {}}, cache, false, state);
+        forward(model, compute, {tokens, spans, {}}, cache, Activations::none, state);
         for (size_t r = 0; r < tokens.size(); ++r)
           ASSERT_EQ(std::memcmp(state.hidden_TD.data() + int64_t(r) * D, kept.hidden_TD.data() + training_row[r] * D,
                                 sizeof(float) * size_t(D)),
@@ -195,7 +203,7 @@ TEST(Backward, SameBitsForEveryThreadCount) {
       KvStore kv(model.spec, group.num_blocks, true);
       ForwardState state;
       BackwardState scratch;
-      forward(model, compute, group.rows(), kv, true, state);
+      forward(model, compute, group.rows(), kv, Activations::all, state);
       Buffer d_hidden(int64_t(group.tokens.size()) * model.spec.dim);
       for (int64_t i = 0; i < d_hidden.size(); ++i) d_hidden[i] = 0.01f * float(i % 17) - 0.05f;
       std::vector<float> gradient(size_t(model.spec.num_parameters), 0.0f);

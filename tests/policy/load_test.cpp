@@ -57,7 +57,7 @@ class LoadedFolder : public testing::Test {
     std::iota(blocks.begin(), blocks.end(), 0);
     const RowSpan span{0, T, 0, blocks.data()};
     ForwardState state;
-    forward(of, compute, {ids, {&span, 1}, {}}, kv, false, state);
+    forward(of, compute, {ids, {&span, 1}, {}}, kv, Activations::none, state);
     std::vector<float> out(size_t(T * of.spec.vocab));
     logits(of, compute, state.hidden_TD.data(), nullptr, T, out.data());
     return out;

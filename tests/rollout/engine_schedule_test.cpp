@@ -136,7 +136,7 @@ Buffer trained_logits(const CausalLM& model, const Compute& compute, std::span<c
   const std::vector<RowSpan> spans = {{0, int64_t(ids.size()), 0, blocks.data()}};
   KvStore kv(model.spec, int64_t(blocks.size()), true);
   ForwardState state;
-  forward(model, compute, {ids, spans, {}}, kv, true, state);
+  forward(model, compute, {ids, spans, {}}, kv, Activations::all, state);
   Buffer out(int64_t(rows.size()) * model.spec.vocab);
   logits(model, compute, state.hidden_TD.data(), rows.data(), int64_t(rows.size()), out.data());
   return out;

@@ -31,7 +31,7 @@ struct EngineTest : testing::Test {
     for (int32_t b = 0; b < 16; ++b) blocks[size_t(b)] = b;
     RowSpan span{0, int64_t(ids.size()), 0, blocks.data()};
     ForwardState state;
-    forward(model, compute, {ids, {&span, 1}, {}}, kv, false, state);
+    forward(model, compute, {ids, {&span, 1}, {}}, kv, Activations::none, state);
     std::vector<float> row(258);
     int32_t last = int32_t(ids.size()) - 1;
     logits(model, compute, state.hidden_TD.data(), &last, 1, row.data());
