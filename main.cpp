@@ -41,7 +41,7 @@ int main(int argc, char** argv) {
   cohort::add_rewards_commands(app);
   cohort::add_policy_commands(app);
   cohort::add_tasks_commands(app, cohort::unreadable_answer);
-  cohort::add_configs_commands(app, cohort::examine_code_rewards);
+  cohort::add_configs_commands(app, cohort::examine_code_rewards, cohort::train_import_target);
   app.footer("Example: cohort doctor");  // set last: verbs inherit what is set before them
   return cohort::run_command_line(app, argc, argv);
 }

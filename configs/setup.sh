@@ -31,6 +31,7 @@ libboost-dev boost/multiprecision/cpp_int.hpp
 libpcre2-dev pcre2.h
 libutf8proc-dev utf8proc.h
 libseccomp-dev seccomp.h
+libyaml-cpp-dev yaml-cpp/yaml.h
 python3 python3'
 needed_for_pip='
 python3-pip pip3

@@ -108,17 +108,6 @@ TEST(FrontDoorIntegration, ALongerPromptThanTheFirstOnesIsTaken) {
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
 }
 
-TEST(FrontDoorIntegration, WhatIsNotThereYetExitsWithThree) {
-  const TinyJob job;
-  for (const std::vector<std::string>& arguments :
-       std::vector<std::vector<std::string>>{{"config", "import", job.write("{}")}}) {
-    const Outcome outcome = run_program(arguments);
-    EXPECT_EQ(outcome.exit_code, 3) << arguments[0] << ": " << outcome.err;
-    EXPECT_NE(outcome.err.find("not available"), std::string::npos) << outcome.err;
-    EXPECT_FALSE(fs::exists(job.out()));
-  }
-}
-
 TEST(FrontDoorIntegration, ADryRunPrintsItsPlanAndWritesNothing) {
   const TinyJob job;
   const Json distill = {{"teacher", job.model()},
