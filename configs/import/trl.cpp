@@ -50,8 +50,7 @@ const Names kSame = {"learning_rate",
                      "vespo_k_neg",
                      "vespo_lambda_neg",
                      "bf16",
-                     "seed",
-                     "load_best_model_at_end"};
+                     "seed"};
 
 struct Choice {
   const char* name;
@@ -217,7 +216,7 @@ std::optional<int64_t> steps_of(Translation& t, const std::string& strategy, con
   const std::string when = t.choice(strategy, {"no", "steps", "epoch", "best"}).value_or(by_default);
   const std::optional<double> every = t.number(steps);
   if (when == "epoch") t.lose(strategy, "steps are counted, not epochs: set " + steps);
-  if (when == "best") t.lose(strategy, "set load_best_model_at_end, which keeps the best beside the newest");
+  if (when == "best") t.lose(strategy, "set keep_best_checkpoint, which keeps the best beside the newest");
   if (when == "no") t.tell(strategy, "0 steps is never");
   if (when == "no") t.tell(steps, "never, as " + strategy + " is no");
   if (when != "steps") return when == "no" ? std::optional<int64_t>(0) : std::nullopt;
@@ -232,6 +231,9 @@ std::optional<int64_t> steps_of(Translation& t, const std::string& strategy, con
 void put_saving(Translation& t) {
   if (const auto steps = steps_of(t, "save_strategy", "save_steps", "steps", 500))
     t.put("save_steps", *steps, {"save_steps"}, *steps ? "" : "only the last");
+  if (t.boolean("load_best_model_at_end").value_or(false))
+    t.lose("load_best_model_at_end", "set it and keep_best_checkpoint, with eval_tasks and eval_steps");
+  t.tell("load_best_model_at_end", "the last it is");
   if (const auto limit = t.integer("save_total_limit", 0)) t.put("save_total_limit", *limit, {"save_total_limit"});
   t.put_default("save_total_limit", 0);
   t.tell("output_dir", "give it as --out");

@@ -50,7 +50,7 @@ TEST(ConfigImportIntegration, TrlCountsCompletionsOfADevice) {
                    "(8 completions a device x 4 passes x 8 processes = 256 completions a step, in groups of 8)"))
       << result.told;
   EXPECT_TRUE(result.tells("  43: use_vllm true: sampling runs inside the program")) << result.told;
-  EXPECT_TRUE(result.tells("53: lerning_rate 2e-06: no such key is known; the nearest is learning_rate"));
+  EXPECT_TRUE(result.tells("54: lerning_rate 2e-06: no such key is known; the nearest is learning_rate"));
 }
 
 TEST(ConfigImportIntegration, VerlCountsRollouts) {
@@ -61,7 +61,7 @@ TEST(ConfigImportIntegration, VerlCountsRollouts) {
     "eval_tasks": "tasks/test.jsonl", "rewards": ["python:rewards/brevity.py:short_is_good"], "prompts_per_step": 128,
     "steps_per_generation": 4, "max_steps": 800, "warmup_steps": 40, "eval_steps": 20, "save_steps": 80,
     "num_generations": 16, "max_prompt_length": 1024, "max_completion_length": 2048, "adam_beta2": 0.95,
-    "weight_decay": 0.1, "lr_scheduler_type": "constant_with_warmup", "epsilon": 0.2, "epsilon_high": 0.28,
+    "weight_decay": 0.1, "filter_overlong_prompts": true, "lr_scheduler_type": "constant_with_warmup", "epsilon": 0.2, "epsilon_high": 0.28,
     "loss_type": "dr_grpo", "beta": 0.001, "use_bias_correction_kl": false, "scale_rewards": "none", "top_k": 0,
     "eval_temperature": 0.7, "eval_num_generations": 4, "save_total_limit": 2})"));
   EXPECT_TRUE(result.tells("69 to 70: critic.* (2 keys): there is no critic")) << result.told;
@@ -73,7 +73,8 @@ TEST(ConfigImportIntegration, AScriptOfVerlIsRead) {
   ASSERT_EQ(result.exit_code, 0) << result.told;
   expect_keys(result.config, Json::parse(R"({"model": "Qwen/Qwen2.5-32B", "tasks": "$HOME/data/dapo.parquet",
     "prompts_per_step": 16, "steps_per_generation": 16, "max_completion_length": 20480, "epsilon_high": 0.28,
-    "loss_type": "dapo", "weight_decay": 0.01, "overlong": {"soft_cache": 4096, "penalty": 1.0}})"));
+    "loss_type": "dapo", "weight_decay": 0.01, "overlong": {"soft_cache": 4096, "penalty": 1.0},
+    "dynamic_sampling": {"max_refill_batches": 9}})"));
   EXPECT_TRUE(result.tells("30: trainer.total_epochs 1: set max_steps")) << result.told;
 }
 
