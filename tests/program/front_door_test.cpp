@@ -108,6 +108,21 @@ TEST(FrontDoorIntegration, ALongerPromptThanTheFirstOnesIsTaken) {
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
 }
 
+/// Away from its build folder the program has no libcohort_parquet.so beside it.
+TEST(FrontDoorIntegration, WhatTheMachineLacksExitsWithThree) {
+  const TestFolder folder;
+  fs::create_directory(folder / "bin");
+  fs::copy(COHORT_BINARY_DIR "/cohort", folder / "bin" / "cohort");
+  write_file(folder / "rows.parquet", "PAR1");
+  const std::string rows = (folder / "rows.parquet").string();
+  const Outcome outcome = shell("'" + (folder / "bin/cohort").string() + "' tasks validate '" + rows + "' 2>&1");
+  EXPECT_EQ(outcome.exit_code, 3) << outcome.out;
+  for (const std::string part : {rows.c_str(), "Apache Arrow", "make arrow", "pyarrow"})
+    EXPECT_NE(outcome.out.find(part), std::string::npos) << outcome.out;
+  EXPECT_NE(shell("'" + (folder / "bin/cohort").string() + "' doctor").out.find("parquet             degraded"),
+            std::string::npos);
+}
+
 TEST(FrontDoorIntegration, ADryRunPrintsItsPlanAndWritesNothing) {
   const TinyJob job;
   const Json distill = {{"teacher", job.model()},
