@@ -11,34 +11,21 @@ struct Sequence {
   double tokens;  // whose mask is 1
 };
 
-/// Weight of each token's loss in the sum.
-double token_weight(const std::string& loss_type, const Sequence& s, const LossScale& scale) {
-  if (loss_type == "grpo") return 1.0 / (scale.num_sequences * std::max(1.0, s.tokens));
-  if (loss_type == "dr_grpo") return 1.0 / (scale.num_sequences * scale.max_completion_length);
-  return 1.0 / std::max(1.0, scale.num_tokens);  // dapo, bnpo
-}
-
-/// Clipped surrogate of one ratio: value, and slope with respect to log ratio.
-struct Surrogate {
-  double value, slope;
-  bool low, high;  // outside the trust region on the side that clipping holds back
-};
-Surrogate surrogate(const LossConfig& c, double ratio, double advantage) {
-  double low = 1 - c.epsilon, high = 1 + c.epsilon_high.value_or(c.epsilon);
-  bool capped = c.delta && ratio > *c.delta;
-  double free = (capped ? *c.delta : ratio) * advantage, clipped = std::clamp(ratio, low, high) * advantage;
-  bool inside = ratio >= low && ratio <= high;
-  double slope = free <= clipped ? (capped ? 0 : ratio * advantage) : inside ? ratio * advantage : 0;
-  const double counted = capped ? *c.delta : ratio;  // TRL counts after the cap
-  return {-std::min(free, clipped), -slope, counted < low && advantage<0, counted> high && advantage > 0};
-}
-
 /// Mean log ratio of a sequence (GSPO).
 double sequence_log_ratio(const TokenBatch& b, const Sequence& s) {
   double total = 0;
   for (int64_t n = s.begin; n < s.end; ++n)
     total += double(b.mask[size_t(n)]) * (double(b.logprobs[size_t(n)]) - b.old_logprobs[size_t(n)]);
   return total / std::max(1.0, s.tokens);
+}
+
+/// The sequence's ratio as VESPO takes it: a product, its logarithms within [log 1e-8, 20].
+double sequence_ratio(const TokenBatch& b, const Sequence& s) {
+  double total = 0;
+  for (int64_t n = s.begin; n < s.end; ++n)
+    total +=
+        double(b.mask[size_t(n)]) * std::clamp(double(b.logprobs[size_t(n)]) - b.old_logprobs[size_t(n)], -20.0, 20.0);
+  return std::exp(std::clamp(total, std::log(1e-8), 20.0));
 }
 
 }  // namespace
@@ -49,36 +36,38 @@ void LossSums::add(const LossSums& o) {
   clipped_low += o.clipped_low, clipped_high += o.clipped_high, clip_terms += o.clip_terms, ratio_sum += o.ratio_sum;
   clipped_low_min = std::min(clipped_low_min, o.clipped_low_min),
   clipped_high_max = std::max(clipped_high_max, o.clipped_high_max);
+  phi += o.phi, phi_terms += o.phi_terms;
   ratio_min = std::min(ratio_min, o.ratio_min), ratio_max = std::max(ratio_max, o.ratio_max);
 }
 
 LossSums grpo_loss(const LossConfig& c, const TokenBatch& b, const LossScale& scale, std::span<float> d_logprobs) {
   LossSums sums;
   std::fill(d_logprobs.begin(), d_logprobs.end(), 0.0f);
-  bool by_sequence = c.importance_sampling_level == "sequence";
+  const LossType& type = loss_type(c.loss_type);
+  const bool by_sequence = c.importance_sampling_level == "sequence", has_phi = c.loss_type == "vespo";
   for (size_t i = 0; i + 1 < b.sequence_begin.size(); ++i) {
     Sequence s{b.sequence_begin[i], b.sequence_begin[i + 1], 0};
     for (int64_t n = s.begin; n < s.end; ++n) s.tokens += b.mask[size_t(n)];
-    double weight = token_weight(c.loss_type, s, scale), advantage = b.advantages[i],
-           of_sequence = by_sequence ? sequence_log_ratio(b, s) : 0;
+    double weight = type.weight(scale, s.tokens), advantage = b.advantages[i],
+           of_sequence = by_sequence ? sequence_log_ratio(b, s) : 0, product = has_phi ? sequence_ratio(b, s) : 1;
     double sequence_slope = 0, low = 0, high = 0;
     for (int64_t n = s.begin; n < s.end; ++n) {
       size_t t = size_t(n);
       if (b.mask[t] == 0) continue;
       // fp32 difference: on-policy it is exactly 0 and the ratio exactly 1
       double ratio = std::exp(by_sequence ? of_sequence : double(b.logprobs[t] - b.old_logprobs[t]));
-      Surrogate token = surrogate(c, ratio, advantage);
+      Surrogate token = type.surrogate(c, {ratio, product, double(b.logprobs[t]), advantage});
       double kl = 0, d_kl = 0, kl_ratio_slope = 0;
       if (!b.ref_logprobs.empty()) {
         double d = double(b.ref_logprobs[t]) - b.logprobs[t];
         kl = std::exp(d) - d - 1, d_kl = 1 - std::exp(d);
         if (c.use_bias_correction_kl) kl_ratio_slope = ratio * kl, d_kl *= ratio, kl *= ratio;
       }
-      double slope = c.beta * d_kl;
+      double slope = c.beta * d_kl + token.logprob_slope;
       if (by_sequence)
-        sequence_slope += weight * (token.slope + c.beta * kl_ratio_slope);
+        sequence_slope += weight * (token.ratio_slope + c.beta * kl_ratio_slope);
       else
-        slope += token.slope + c.beta * kl_ratio_slope;
+        slope += token.ratio_slope + c.beta * kl_ratio_slope;
       d_logprobs[t] = float(weight * slope);
       sums.policy_loss += weight * token.value, sums.loss += weight * (token.value + c.beta * kl);
       sums.kl += kl, sums.entropy += b.entropies[t], sums.tokens += 1, sums.entropy_tokens += 1, low += token.low,
@@ -90,6 +79,7 @@ LossSums grpo_loss(const LossConfig& c, const TokenBatch& b, const LossScale& sc
       if (by_sequence) sums.clip_terms += 1, sums.clipped_low_min = 0;
       continue;
     }
+    if (has_phi && advantage != 0) sums.phi += gamma_weight(c, product, advantage), sums.phi_terms += 1;
     double terms = by_sequence ? 1 : s.tokens;  // a sequence has one ratio, or one for each token
     sums.clipped_low += low / s.tokens * terms, sums.clipped_high += high / s.tokens * terms, sums.clip_terms += terms;
     sums.clipped_low_min = std::min(sums.clipped_low_min, low / s.tokens),

@@ -156,6 +156,7 @@ void validate(const TrainConfig& c) {
     throw UsageError("eval_num_generations is " + std::to_string(c.eval_num_generations) +
                      " at eval_temperature 0, which makes equal completions: set eval_temperature, e.g. to 1");
   if (!c.groups.empty() && !fs::exists(c.groups)) throw UsageError("--groups " + c.groups + " does not exist");
+  expect_consistent(c.loss);
   expect_rewards(c.rewards), expect_rewards(c.eval_rewards);
   if (c.eval_steps > 0 && c.eval_tasks.empty())
     throw UsageError("eval_steps is " + std::to_string(c.eval_steps) + " but eval_tasks is empty");

@@ -120,14 +120,17 @@ Json step_metrics(const StepStats& stats, const LossConfig& loss, int64_t num_to
               {"learning_rate", stats.learning_rate},
               {"num_tokens", num_tokens},
               {"learner_tokens", stats.learner_tokens},
-              {"clip_ratio/region_mean", (s.clipped_low + s.clipped_high) / terms},
-              {"clip_ratio/low_mean", s.clipped_low / terms},
-              {"clip_ratio/high_mean", s.clipped_high / terms},
-              {"clip_ratio/low_min", s.clip_terms ? s.clipped_low_min : 0},
-              {"clip_ratio/high_max", s.clipped_high_max},
               {"ratio/min", s.tokens ? s.ratio_min : 1.0},
               {"ratio/mean", s.tokens ? s.ratio_sum / tokens : 1.0},
               {"ratio/max", s.tokens ? s.ratio_max : 1.0}};
+  if (is_clipped(loss_type(loss.loss_type)))
+    row.update({{"clip_ratio/region_mean", (s.clipped_low + s.clipped_high) / terms},
+                {"clip_ratio/low_mean", s.clipped_low / terms},
+                {"clip_ratio/high_mean", s.clipped_high / terms},
+                {"clip_ratio/low_min", s.clip_terms ? s.clipped_low_min : 0},
+                {"clip_ratio/high_max", s.clipped_high_max}});
+  if (loss.loss_type == "cispo") row["cispo_clip_ratio"] = (s.clipped_low + s.clipped_high) / terms;
+  if (loss.loss_type == "vespo") row["vespo/phi_seq_mean"] = s.phi_terms ? s.phi / s.phi_terms : 1.0;
   if (loss.beta > 0) row["kl"] = s.kl / tokens;
   return row;
 }

@@ -51,14 +51,20 @@ BATCHES = {
     "hidden tokens": batch(3, [7, 5, 8], hidden=[(0, 0), (0, 3), (2, 7), (1, 2)]),
     "on-policy": batch(4, [4, 3, 6], on_policy=True),
 }
-SETTINGS = {
+CLIPPED = {
     "plain": {},
     "clip-higher": {"epsilon_high": 0.28},
     "delta": {"delta": 1.5},
     "kl": {"beta": 0.3, "use_bias_correction_kl": False},
-    "kl corrected": {"beta": 0.3, "use_bias_correction_kl": True},
-    "all": {"epsilon": 0.1, "epsilon_high": 0.28, "delta": 1.4, "beta": 0.1, "use_bias_correction_kl": True},
+    "kl corrected": {"beta": 0.3},
+    "all": {"epsilon": 0.1, "epsilon_high": 0.28, "delta": 1.4, "beta": 0.1},
 }
+CISPO = {"capped": {"epsilon_high": 1.2}, "all": {"epsilon_high": 1.05, "beta": 0.3}}
+SAPO = {"plain": {}, "all": {"sapo_temperature_pos": 0.6, "sapo_temperature_neg": 2.5, "beta": 0.3}}
+VESPO = {"plain": {}, "all": {"vespo_k_pos": 1.5, "vespo_lambda_pos": 0.5, "vespo_k_neg": 4.0, "vespo_lambda_neg": 1.0, "beta": 0.3}}
+SETTINGS = {**dict.fromkeys(["grpo", "bnpo", "dr_grpo", "dapo", "luspo"], CLIPPED), "cispo": CISPO, "sapo": SAPO, "vespo": VESPO}
+DEFAULTS = {"epsilon": 0.2, "epsilon_high": None, "delta": None, "beta": 0.0, "use_bias_correction_kl": True, "sapo_temperature_pos": 1.0,
+            "sapo_temperature_neg": 1.05, "vespo_k_pos": 2.0, "vespo_lambda_pos": 3.0, "vespo_k_neg": 3.0, "vespo_lambda_neg": 2.0}
 
 
 class Accelerator:
@@ -78,13 +84,14 @@ def stand_in(**attributes):
 
 def trl_loss(config, inputs, num_items, micro_batches):
     logprobs = inputs["logprobs"].double().requires_grad_(True)
+    config = {**DEFAULTS, **config}
     trainer = stand_in(
-        args=types.SimpleNamespace(delta=config["delta"], use_bias_correction_kl=config["use_bias_correction_kl"],
-                                   steps_per_generation=micro_batches),
+        args=types.SimpleNamespace(**config, steps_per_generation=micro_batches),
         _get_per_token_logps_and_entropies=lambda *a, **k: (logprobs, inputs["entropies"].double(), None),
         top_entropy_quantile=1.0, off_policy_mask_threshold=None, importance_sampling_level=config["importance_sampling_level"],
         loss_type=config["loss_type"], epsilon_low=config["epsilon"], epsilon_high=config["epsilon_high"] or config["epsilon"],
-        max_completion_length=MAX_LENGTH, current_gradient_accumulation_steps=micro_batches, _entropy_bonus_enabled=False)
+        max_completion_length=MAX_LENGTH, current_gradient_accumulation_steps=micro_batches, _entropy_bonus_enabled=False,
+        get_gamma_weights=GRPOTrainer.get_gamma_weights)
     trainer.beta = config["beta"]
     ids = torch.zeros_like(inputs["tokens"])
     loss = GRPOTrainer._compute_loss(trainer, None, {
@@ -97,8 +104,7 @@ def trl_loss(config, inputs, num_items, micro_batches):
 
 
 def loss_case(name, level, loss_type, setting, micro_batches=1):
-    config = {"loss_type": loss_type, "importance_sampling_level": level, "epsilon": 0.2, "epsilon_high": None, "delta": None,
-              "beta": 0.0, "use_bias_correction_kl": True, **SETTINGS[setting]}
+    config = {"loss_type": loss_type, "importance_sampling_level": level, **SETTINGS[loss_type][setting]}
     whole, rows = BATCHES[name], len(BATCHES[name]["tokens"]) // micro_batches
     parts = [{key: value[i * rows:(i + 1) * rows] for key, value in whole.items()} for i in range(micro_batches)]
     results = [trl_loss(config, part, whole["mask"].sum(), micro_batches) for part in parts]
@@ -116,10 +122,13 @@ def loss_goldens():
         stored[name] = {"lengths": b["tokens"].sum(1).tolist(), "advantages": digits(b["advantages"].tolist()), "mask": b["mask"][kept].tolist()}
         for key in ["logprobs", "old_logprobs", "ref_logprobs", "entropies"]:
             stored[name][key] = digits(b[key][kept].tolist())
-    types_, levels = ["grpo", "bnpo", "dr_grpo", "dapo"], ["token", "sequence"]
-    cases = [loss_case(*c) for c in itertools.product(BATCHES, levels, types_, SETTINGS)]
+    cases = [loss_case(*c) for c in itertools.product(BATCHES, ["token", "sequence"], SETTINGS, ["all"])]
+    cases += [loss_case(name, level, loss_type, setting) for name in ["whole", "truncated rows"] for level in ["token", "sequence"]
+              for loss_type in SETTINGS for setting in SETTINGS[loss_type] if setting != "all"]
     # bnpo divides by its micro-batch's tokens in TRL: only the others promise that accumulation changes nothing
-    cases += [loss_case("truncated rows", level, loss_type, "all", micro) for level in levels for loss_type in ["grpo", "dr_grpo", "dapo"] for micro in (2, 3)]
+    cases += [loss_case("truncated rows", level, loss_type, "all", micro) for level in ["token", "sequence"]
+              for loss_type in SETTINGS if loss_type != "bnpo" for micro in (2, 3)]
+    cases = [c for c in cases if c["config"]["loss_type"] != "vespo" or c["config"]["importance_sampling_level"] == "token"]
     return {"source": VERSIONS, "max_completion_length": MAX_LENGTH, "batches": stored, "cases": cases}
 
 

@@ -38,9 +38,9 @@ TEST(Learner, PackingChangesNeitherLossNorGradient) {
     StillLearner still(config);
     std::vector<Group> groups = tiny_groups();
     store_logprobs(groups, still.learner, 0.4f);
-    for (const char* type : {"dapo", "grpo", "bnpo", "dr_grpo"}) {
+    for (const std::string& type : loss_types()) {
       LossConfig loss{.loss_type = type,
-                      .importance_sampling_level = type == std::string("grpo") ? "sequence" : "token"};
+                      .importance_sampling_level = type == "grpo" || type == "luspo" ? "sequence" : "token"};
       Outcome whole = gradient_of(still, groups, loss, {.max_tokens_per_batch = 1 << 20});
       ASSERT_EQ(whole.micro_batches, 1u);
       EXPECT_GT(whole.stats.grad_norm, 0);

@@ -1,4 +1,4 @@
-// Losses, their gradients and metrics, and advantages, against TRL's own trainer on stored cases.
+// Losses, their gradients and metrics, and advantages, against TRL's own trainer and verl's functions on stored cases.
 #include <gtest/gtest.h>
 
 #include "grpo/advantage.h"
@@ -11,18 +11,10 @@
 namespace cohort {
 namespace {
 
-std::optional<double> optional_of(const Json& value) {
-  return value.is_null() ? std::nullopt : std::optional(value.get<double>());
-}
-
-LossConfig config_of(const Json& c) {
-  return {.loss_type = c.at("loss_type"),
-          .importance_sampling_level = c.at("importance_sampling_level"),
-          .epsilon = c.at("epsilon"),
-          .epsilon_high = optional_of(c.at("epsilon_high")),
-          .delta = optional_of(c.at("delta")),
-          .beta = c.at("beta"),
-          .use_bias_correction_kl = c.at("use_bias_correction_kl")};
+LossConfig config_of(const Json& given) {
+  LossConfig config;
+  read_config(given, config, "the case");
+  return config;
 }
 
 TokenBatch batch_of(const Json& stored, bool with_reference) {
@@ -60,14 +52,23 @@ bool has_masked_sequence(const TokenBatch& b) {
   return false;
 }
 
-/// TRL counts a sequence whose tokens are all masked as one ratio that was not clipped; here it has none.
-bool counts_differ(const LossConfig& config, const TokenBatch& batch) {
-  return config.importance_sampling_level == "sequence" && has_masked_sequence(batch);
+/// TRL counts a sequence whose tokens are all masked as one ratio that was not clipped; here it has none. Nor do
+/// sequences without advantage count in vespo's mean weight, as they may be dropped.
+bool counts_differ(const std::string& name, const LossConfig& config, const TokenBatch& batch) {
+  if (name.starts_with("clip_ratio/") || name == "cispo_clip_ratio")
+    return config.importance_sampling_level == "sequence" && has_masked_sequence(batch);
+  return name == "vespo/phi_seq_mean" && (has_masked_sequence(batch) || std::ranges::count(batch.advantages, 0.0f));
+}
+
+void expect_gradient(std::span<const float> gradient, const Json& expected) {
+  ASSERT_EQ(gradient.size(), expected.size());
+  for (size_t n = 0; n < gradient.size(); ++n)
+    EXPECT_NEAR(gradient[n], expected[n].get<double>(), 1e-6) << "token " << n;
 }
 
 TEST(LossGolden, ValueGradientAndMetricsAreTrls) {
   Json golden = read_golden("trl_loss.json");
-  int64_t clipped_cases = 0;
+  std::map<std::string, int> compared;  // metrics that are not 0
   for (const Json& expected : golden.at("cases")) {
     LossConfig config = config_of(expected.at("config"));
     size_t micro_batches = expected.at("micro_batches");
@@ -79,19 +80,42 @@ TEST(LossGolden, ValueGradientAndMetricsAreTrls) {
     LossSums sums =
         loss_in_parts(config, batch, scale_of(batch, golden.at("max_completion_length")), micro_batches, gradient);
     EXPECT_NEAR(sums.loss, expected.at("loss").get<double>(), 1e-6);
-    ASSERT_EQ(gradient.size(), expected.at("gradient").size());
-    for (size_t n = 0; n < gradient.size(); ++n)
-      EXPECT_NEAR(gradient[n], expected.at("gradient")[n].get<double>(), 1e-6) << "token " << n;
+    expect_gradient(gradient, expected.at("gradient"));
     if (!expected.contains("metrics")) continue;
     Json ours = step_metrics({.sums = sums}, config, 0);
-    clipped_cases += ours.at("clip_ratio/region_mean") > 0;
     for (const auto& [name, value] : expected.at("metrics").items()) {
-      if (name.starts_with("clip_ratio/") && counts_differ(config, batch)) continue;
+      if (counts_differ(name, config, batch)) continue;
       EXPECT_NEAR(ours.at(name).get<double>(), value.get<double>(), 1e-6) << name;
+      compared[name] += value != 0.0;
     }
   }
-  EXPECT_EQ(golden.at("cases").size(), 204u);
-  EXPECT_GT(clipped_cases, 60);
+  EXPECT_EQ(golden.at("cases").size(), 196u);
+  EXPECT_GT(compared["clip_ratio/region_mean"], 30);
+  for (const char* name : {"cispo_clip_ratio", "vespo/phi_seq_mean", "kl", "entropy"})
+    EXPECT_GT(compared[name], 2) << name;
+}
+
+/// GSPO as verl writes it, with one ratio a token and a stopped factor, has the same gradient: the tokens of a sequence
+/// weigh alike.
+TEST(LossGolden, ValueGradientAndClippedShareAreVerls) {
+  Json golden = read_golden("verl_loss.json");
+  int64_t clipped_cases = 0;
+  for (const Json& expected : golden.at("cases")) {
+    SCOPED_TRACE(expected.at("of").get<std::string>() + ", " + expected.at("batch").get<std::string>());
+    const LossConfig config = config_of(expected.at("config"));
+    const TokenBatch batch = batch_of(golden.at("batches").at(expected.at("batch").get<std::string>()), false);
+    std::vector<float> gradient;
+    const LossSums sums =
+        loss_in_parts(config, batch, scale_of(batch, golden.at("max_completion_length")), 1, gradient);
+    EXPECT_NEAR(sums.loss, expected.at("loss").get<double>(), 1e-6);
+    expect_gradient(gradient, expected.at("gradient"));
+    if (config.importance_sampling_level == "sequence") continue;  // verl counts tokens there too
+    const double clipped = (sums.clipped_low + sums.clipped_high) / sums.clip_terms;
+    EXPECT_NEAR(clipped, expected.at("clipped").get<double>(), 1e-6);
+    clipped_cases += clipped > 0;
+  }
+  EXPECT_EQ(golden.at("cases").size(), 30u);
+  EXPECT_EQ(clipped_cases, 18);
 }
 
 /// Groups of equal size with these rewards, null for none.

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "grpo/loss.h"
+#include "policy/kernels/philox.h"
 
 namespace cohort {
 
@@ -29,6 +30,33 @@ inline TokenBatch part_of(const TokenBatch& batch, size_t first, size_t last) {
       .ref_logprobs = cut(batch.ref_logprobs)};
   for (size_t s = first; s <= last; ++s) part.sequence_begin.push_back(batch.sequence_begin[s] - begin);
   return part;
+}
+
+inline void append(TokenBatch& batch, const TokenBatch& more) {
+  const auto add = [](std::vector<float>& all, const std::vector<float>& some) {
+    all.insert(all.end(), some.begin(), some.end());
+  };
+  for (size_t s = 1; s < more.sequence_begin.size(); ++s)
+    batch.sequence_begin.push_back(int64_t(batch.logprobs.size()) + more.sequence_begin[s]);
+  add(batch.advantages, more.advantages), add(batch.logprobs, more.logprobs), add(batch.entropies, more.entropies);
+  add(batch.old_logprobs, more.old_logprobs), add(batch.mask, more.mask), add(batch.ref_logprobs, more.ref_logprobs);
+}
+
+/// Four sequences, one of five tokens masked, ratios within e^±0.5.
+inline TokenBatch random_batch(uint32_t seed) {
+  TokenBatch b{.sequence_begin = {0}};
+  uint32_t count = 0;
+  auto draw = [&] { return uniform(philox({count++, seed, 0, 0}, {5, 6})[0]); };
+  for (int64_t length : {3, 1, 6, 4}) {
+    b.sequence_begin.push_back(b.sequence_begin.back() + length);
+    b.advantages.push_back(4 * draw() - 2);
+    for (int64_t n = 0; n < length; ++n) {
+      b.old_logprobs.push_back(-3 * draw()), b.logprobs.push_back(b.old_logprobs.back() + draw() - 0.5f),
+          b.ref_logprobs.push_back(b.logprobs.back() + draw() - 0.5f);
+      b.mask.push_back(draw() < 0.8f ? 1.0f : 0.0f), b.entropies.push_back(draw());
+    }
+  }
+  return b;
 }
 
 }  // namespace cohort

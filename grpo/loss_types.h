@@ -1,0 +1,42 @@
+// The losses of the GRPO family, one row each: what a token's ratio is worth, and how tokens are summed.
+#pragma once
+#include <string>
+
+#include "grpo/loss_config.h"
+
+namespace cohort {
+
+/// Divisors: sums over the whole optimizer step.
+struct LossScale {
+  double num_sequences = 0, num_tokens = 0;  // tokens: those whose mask is 1
+  double max_completion_length = 0;
+};
+
+struct PolicyToken {
+  double ratio;           // π / π_old of the token or, at that level, of the sequence
+  double sequence_ratio;  // of the whole sequence, a product; only vespo's is filled in
+  double logprob, advantage;
+};
+
+/// What a token adds to the loss before its weight.
+struct Surrogate {
+  double value;
+  double ratio_slope;    // derivative with respect to the logarithm of its ratio
+  double logprob_slope;  // and to its own log-probability, where a stopped factor stands before it
+  bool low, high;        // outside the trust region on the side that clipping holds back
+};
+
+struct LossType {
+  std::string_view name;
+  Surrogate (*surrogate)(const LossConfig& config, const PolicyToken& token);
+  double (*weight)(const LossScale& scale, double tokens);  // of each token of a sequence of so many
+};
+/// Throws std::out_of_range for another name.
+const LossType& loss_type(std::string_view name);
+
+/// vespo's φ(w) = e^λ w^k e^(−λw), which is 1 on-policy.
+double gamma_weight(const LossConfig& config, double sequence_ratio, double advantage);
+
+bool is_clipped(const LossType& type);
+
+}  // namespace cohort
