@@ -14,7 +14,8 @@ struct TokenBatch {
   std::vector<int64_t> sequence_begin;  // [S+1]
   std::vector<float> advantages;        // [S]
   std::vector<float> logprobs, entropies, old_logprobs, mask;
-  std::vector<float> ref_logprobs;  // empty without a reference model
+  std::vector<float> ref_logprobs;       // empty without a KL term
+  std::vector<float> sampling_logprobs;  // of the policy that sampled, where old_logprobs are another's; else empty
 };
 
 /// What a loss adds up for the metrics.
@@ -24,12 +25,23 @@ struct LossSums {
   double clipped_low_min = 1e30, clipped_high_max = 0;       // least and largest share of a sequence
   double ratio_sum = 0, ratio_min = 1e30, ratio_max = -1e30;
   double phi = 0, phi_terms = 0;  // vespo's weight of each sequence
+  double top_entropy = 0;         // of the tokens that the entropy bonus acts on
+  double correction_sum = 0, correction_terms = 0, correction_min = 1e30, correction_max = -1e30;
   void add(const LossSums& other);
 };
 
-/// d_logprobs [N]: gradient of the loss. The sequence's ratio is GSPO's (2507.18071).
+/// Of a loss with respect to what the batch holds, [N] each.
+struct TokenGradient {
+  std::span<float> logprobs, entropies;
+};
+
+/// Fills the gradient; `entropies` may be empty where there is no entropy bonus. The sequence's ratio is GSPO's
+/// (2507.18071).
 LossSums grpo_loss(const LossConfig& config, const TokenBatch& batch, const LossScale& scale,
-                   std::span<float> d_logprobs);
+                   const TokenGradient& gradient);
+
+/// Of the tokens that the entropy bonus acts on, the sums being those of the whole step.
+double mean_top_entropy(const LossSums& sums, const LossScale& scale);
 
 /// −Σ mask · log p / num_tokens.
 LossSums cross_entropy_loss(const TokenBatch& batch, const LossScale& scale, std::span<float> d_logprobs);

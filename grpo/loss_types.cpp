@@ -102,4 +102,10 @@ double gamma_weight(const LossConfig& c, double sequence_ratio, double advantage
   return std::exp(lambda + k * std::log(sequence_ratio) - lambda * sequence_ratio);
 }
 
+Kl kl_estimate(std::string_view estimator, double d) {
+  if (estimator == "k1") return {-d, 1};
+  if (estimator == "k2") return {0.5 * d * d, -d};
+  return {std::exp(d) - d - 1, 1 - std::exp(d)};  // k3
+}
+
 }  // namespace cohort

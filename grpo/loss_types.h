@@ -6,10 +6,13 @@
 
 namespace cohort {
 
-/// Divisors: sums over the whole optimizer step.
+/// What a loss has to know of the whole optimizer step.
 struct LossScale {
   double num_sequences = 0, num_tokens = 0;  // tokens: those whose mask is 1
   double max_completion_length = 0;
+  double entropy_coef = 0;                  // of the entropy bonus, as it acts in this step
+  std::optional<double> entropy_threshold;  // least entropy of a token that is learned from; none: all are
+  double num_top_tokens = 0;                // tokens that reach it
 };
 
 struct PolicyToken {
@@ -38,5 +41,12 @@ const LossType& loss_type(std::string_view name);
 double gamma_weight(const LossConfig& config, double sequence_ratio, double advantage);
 
 bool is_clipped(const LossType& type);
+
+/// An estimate of a token's KL from the reference, and its derivative with respect to log p.
+struct Kl {
+  double value, slope;
+};
+/// `d` = log p of the reference − log p.
+Kl kl_estimate(std::string_view estimator, double d);
 
 }  // namespace cohort

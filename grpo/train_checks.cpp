@@ -72,6 +72,7 @@ void expect_working_verifiers(const TrainConfig& config, std::span<const Group> 
 std::map<std::string, double> component_weights(const TrainConfig& config) {
   std::map<std::string, double> weights = component_weights(reward_specs(config.rewards));
   if (config.overlong.soft_cache > 0) weights["overlong"] = 1;
+  if (config.loss.kl_in_reward) weights["kl"] = 1;
   return weights;
 }
 
@@ -157,6 +158,9 @@ void validate(const TrainConfig& c) {
                      " at eval_temperature 0, which makes equal completions: set eval_temperature, e.g. to 1");
   if (!c.groups.empty() && !fs::exists(c.groups)) throw UsageError("--groups " + c.groups + " does not exist");
   expect_consistent(c.loss);
+  if (c.loss.kl_in_reward && !c.groups.empty())
+    throw UsageError("kl_in_reward lowers scores where completions are sampled, and those of --groups " + c.groups +
+                     " are: leave it out, so that beta weighs a KL term of the loss");
   expect_rewards(c.rewards), expect_rewards(c.eval_rewards);
   if (c.eval_steps > 0 && c.eval_tasks.empty())
     throw UsageError("eval_steps is " + std::to_string(c.eval_steps) + " but eval_tasks is empty");

@@ -28,8 +28,10 @@ void put_lengths(Json& row, const std::string& name, const Values& v) {
 }  // namespace
 
 void SamplingCheck::add(const MicroBatch& batch) {
+  const std::vector<float>& sampled =
+      batch.loss.sampling_logprobs.empty() ? batch.loss.old_logprobs : batch.loss.sampling_logprobs;
   for (size_t n = 0; n < batch.loss.logprobs.size(); ++n) {
-    float ours = batch.loss.logprobs[n], stored = batch.loss.old_logprobs[n];
+    float ours = batch.loss.logprobs[n], stored = sampled[n];
     double difference = std::abs(double(ours) - stored), ratio = std::exp(double(ours - stored));
     ++tokens, bit_mismatches += std::bit_cast<uint32_t>(ours) != std::bit_cast<uint32_t>(stored);
     difference_sum += difference, difference_max = std::max(difference_max, difference);
@@ -131,7 +133,11 @@ Json step_metrics(const StepStats& stats, const LossConfig& loss, int64_t num_to
                 {"clip_ratio/high_max", s.clipped_high_max}});
   if (loss.loss_type == "cispo") row["cispo_clip_ratio"] = (s.clipped_low + s.clipped_high) / terms;
   if (loss.loss_type == "vespo") row["vespo/phi_seq_mean"] = s.phi_terms ? s.phi / s.phi_terms : 1.0;
-  if (loss.beta > 0) row["kl"] = s.kl / tokens;
+  if (s.correction_terms)
+    row.update({{"sampling/importance_sampling_ratio/min", s.correction_min},
+                {"sampling/importance_sampling_ratio/mean", s.correction_sum / s.correction_terms},
+                {"sampling/importance_sampling_ratio/max", s.correction_max}});
+  if (has_kl_term(loss)) row["kl"] = s.kl / tokens;
   return row;
 }
 

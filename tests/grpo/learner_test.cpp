@@ -25,7 +25,7 @@ Outcome gradient_of(StillLearner& still, std::span<const Group> groups, const Lo
   std::vector<MicroBatch> batches = pack(groups, pack_config, keep);
   LossScale scale = loss_scale(groups, pack_config, 24);
   StepStats stats = still.learner.step(
-      batches, [&](const TokenBatch& b, std::span<float> d) { return grpo_loss(loss, b, scale, d); }, 10);
+      batches, [&](const TokenBatch& b, const TokenGradient& d) { return grpo_loss(loss, b, scale, d); }, 10);
   return {stats, copy_of(still.learner.gradient), batches.size()};
 }
 
@@ -61,8 +61,8 @@ TEST(Learner, AGradientThatIsNotFiniteStopsBeforeItReachesTheWeights) {
   const std::vector<float> before = copy_of(still.learner.model().parameters);
   for (float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
     std::vector<MicroBatch> batches = pack(groups, PackConfig{}, Keep::all);
-    const TokenLoss loss = [&](const TokenBatch&, std::span<float> d) {
-      std::ranges::fill(d, bad);
+    const TokenLoss loss = [&](const TokenBatch&, const TokenGradient& d) {
+      std::ranges::fill(d.logprobs, bad);
       return LossSums{};
     };
     EXPECT_THROW(still.learner.step(batches, loss, 10), std::runtime_error);
@@ -208,7 +208,7 @@ TEST(Learner, WithWeightsInBf16TheGradientIsThatOfRoundedMasters) {
       LossScale scale = loss_scale(groups, {}, 24);
       std::vector<MicroBatch> batches = pack(groups, {}, Keep::all);
       learner.step(
-          batches, [&](const TokenBatch& b, std::span<float> d) { return grpo_loss({}, b, scale, d); }, 10);
+          batches, [&](const TokenBatch& b, const TokenGradient& d) { return grpo_loss({}, b, scale, d); }, 10);
       gradients[model == &coded] = copy_of(learner.gradient);
     }
     EXPECT_EQ(gradients[0], gradients[1]);
@@ -229,7 +229,7 @@ TEST(Learner, GradientOverKeptSetsIsThatOfAutograd) {
     for (MicroBatch& batch : batches) still.learner.fill_logprobs(reference, batch, batch.loss.ref_logprobs);
     const LossScale scale = loss_scale(groups, {}, 24);
     const StepStats stats = still.learner.step(
-        batches, [&](const TokenBatch& b, std::span<float> d) { return grpo_loss(loss, b, scale, d); }, 10);
+        batches, [&](const TokenBatch& b, const TokenGradient& d) { return grpo_loss(loss, b, scale, d); }, 10);
     at::Tensor parameters = parameter_tensor(still.model), wide = parameters.to(at::kDouble),
                theirs = parameter_tensor(reference).detach().to(at::kDouble), total = at::zeros({}, at::kDouble);
     for (const Group& group : groups)
@@ -300,7 +300,8 @@ TEST(Learner, CrossEntropyGradientIsThatOfAutograd) {
     EXPECT_GT(batches.size(), 2u);
     LossScale scale{.num_tokens = learned};
     StepStats stats = still.learner.step(
-        batches, [&](const TokenBatch& b, std::span<float> d) { return cross_entropy_loss(b, scale, d); }, 10);
+        batches, [&](const TokenBatch& b, const TokenGradient& d) { return cross_entropy_loss(b, scale, d.logprobs); },
+        10);
     at::Tensor parameters = parameter_tensor(still.model), wide = parameters.to(at::kDouble),
                total = at::zeros({}, at::kDouble);
     for (const SftSequence& row : rows) {

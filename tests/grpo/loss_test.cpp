@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 
 #include "configs/error.h"
@@ -24,11 +25,12 @@ TokenBatch on_policy() {
 
 struct Outcome {
   LossSums sums;
-  std::vector<float> gradient;
+  std::vector<float> gradient, d_entropies;
 };
 Outcome outcome(const LossConfig& config, const TokenBatch& batch, double max_completion_length = 10) {
   Outcome o{.gradient = std::vector<float>(batch.logprobs.size(), NAN)};
-  o.sums = grpo_loss(config, batch, scale_of(batch, max_completion_length), o.gradient);
+  o.d_entropies = o.gradient;
+  o.sums = grpo_loss(config, batch, scale_of(batch, config, max_completion_length), {o.gradient, o.d_entropies});
   return o;
 }
 
@@ -46,7 +48,16 @@ std::vector<LossConfig> every_loss() {
   std::vector<LossConfig> all;
   for (const std::string& type : loss_types())
     for (const char* level : {"token", "sequence"})
-      all.push_back({.loss_type = type, .importance_sampling_level = level, .epsilon_high = 1.1, .beta = 0.1});
+      for (const char* correction : {"none", "token_truncate", "sequence_mask"})
+        all.push_back({.loss_type = type,
+                       .importance_sampling_level = level,
+                       .epsilon_high = 1.1,
+                       .beta = 0.1,
+                       .entropy_coef = 0.2,
+                       .top_entropy_quantile = 0.7,
+                       .off_policy_mask_threshold = 0.05,
+                       .importance_sampling_correction = correction,
+                       .importance_sampling_clip_max = 1.2});
   return all;
 }
 
@@ -174,9 +185,11 @@ TEST(Loss, HandComputedCasesOfNemoRlAndSkyRl) {
     LossConfig config;
     std::vector<float> old_logprobs, logprobs, advantages;
     double loss, tolerance;
+    std::vector<float> sampling_logprobs = {};
   };
   const std::vector<float> minus_one(3, -1.0f), half_one_threehalves = {-1.69315f, -1.0f, -0.59453f};  // ratios
   const std::vector<float> half_one_ten = {-1.69315f, -1.0f, -0.69741f}, to_ten = {-1, -1, -3};
+  const std::vector<float> sampled = {-0.5f, -1.5f, -0.8f};
   const Case cases[] = {// NVIDIA-NeMo/RL 002cdc2, tests/unit/algorithms/test_loss_functions.py: clipping, CISPO
                         {{}, minus_one, half_one_threehalves, {1, -1, 2}, -1.9 / 3, 1e-5},
                         {{.loss_type = "cispo", .cispo_clip = "band"},
@@ -185,6 +198,21 @@ TEST(Loss, HandComputedCasesOfNemoRlAndSkyRl) {
                          {1, -1, 2},
                          (0.8 * 1.69315 - 1.0 + 1.2 * 2 * 0.59453) / 3,
                          1e-5},
+                        // the same file: importance sampling correction, unbounded and truncated
+                        {{.importance_sampling_correction = "token_truncate", .importance_sampling_clip_max = {}},
+                         minus_one,
+                         half_one_threehalves,
+                         {1, -1, 2},
+                         -0.2065,
+                         1e-4,
+                         sampled},
+                        {{.importance_sampling_correction = "token_truncate", .importance_sampling_clip_max = 0.8},
+                         minus_one,
+                         half_one_threehalves,
+                         {1, -1, 2},
+                         -0.4744,
+                         1e-4,
+                         sampled},
                         // NovaSky-AI/SkyRL 041ed9e, skyrl-train/tests/cpu/algorithms/test_losses.py: dual clip, CISPO
                         {{.dual_clip = 3.0}, to_ten, half_one_ten, {1, -1, -4}, 4.1667, 1e-4},
                         {{.loss_type = "cispo", .cispo_clip = "band"},
@@ -199,8 +227,20 @@ TEST(Loss, HandComputedCasesOfNemoRlAndSkyRl) {
                      .logprobs = c.logprobs,
                      .entropies = {0, 0, 0},
                      .old_logprobs = c.old_logprobs,
-                     .mask = {1, 1, 1}};
+                     .mask = {1, 1, 1},
+                     .sampling_logprobs = c.sampling_logprobs};
     EXPECT_NEAR(outcome(c.config, batch).sums.loss, c.loss, c.tolerance) << c.config.loss_type;
+  }
+}
+
+/// NVIDIA-NeMo/RL 002cdc2, test_calculate_kl.
+TEST(Loss, KlEstimatesOfNemoRl) {
+  const double expected[][3] = {{-1, 14, 29}, {0.5, 98, 420.5}, {std::exp(1) - 2, 13, 28}};
+  for (size_t i = 0; i < 3; ++i) {
+    const double logprobs_of_reference[] = {0, -15, -30};
+    for (size_t n = 0; n < 3; ++n)
+      EXPECT_NEAR(kl_estimate(std::array{"k1", "k2", "k3"}[i], logprobs_of_reference[n] + 1).value, expected[i][n],
+                  1e-5);
   }
 }
 
@@ -220,8 +260,62 @@ TEST(Loss, SettingsThatDoNotGoTogetherAreRefusedWithTheReason) {
   expect_refused({.loss_type = "cispo"}, "less than the 1 of a ratio on-policy");
   expect_refused({.loss_type = "sapo", .delta = 2.0}, "delta bounds clipped losses alone");
   expect_refused({.loss_type = "vespo", .dual_clip = 2.0}, "dual_clip bounds clipped losses alone");
+  expect_refused({.beta = 0.1, .kl_estimator = "k1", .use_bias_correction_kl = false},
+                 "the expected gradient of log p is 0");
+  EXPECT_NO_THROW(expect_consistent({.beta = 0.1, .kl_estimator = "k1"}));
+  EXPECT_NO_THROW(
+      expect_consistent({.beta = 0.1, .kl_estimator = "k1", .use_bias_correction_kl = false, .kl_in_reward = true}));
+  expect_refused({.kl_in_reward = true}, "beta, the weight of the KL, is 0");
+  expect_refused({.importance_sampling_correction = "token_mask", .importance_sampling_clip_min = 3.0},
+                 "must be larger");
+  expect_refused({.importance_sampling_correction = "token_truncate", .importance_sampling_clip_max = {}}, "set one");
+  expect_refused({.loss_type = "vespo", .importance_sampling_correction = "sequence_mask"}, "token by token");
   expect_refused({.loss_type = "vespo", .importance_sampling_level = "sequence"},
                  "set importance_sampling_level to token");
+}
+
+TEST(Loss, OffPolicyMaskDropsNegativeSequencesThatFellTooFar) {
+  const LossConfig config{.off_policy_mask_threshold = 0.5};
+  EXPECT_EQ(one_token(config, 0.5, -1).gradient[0], 0);  // log p fell by 0.69
+  EXPECT_EQ(one_token(config, 0.5, -1).sums.loss, 0);
+  EXPECT_NEAR(one_token(config, 0.85, -1).gradient[0], 0.85, 1e-6);
+  EXPECT_NEAR(one_token(config, 0.5, 1).gradient[0], -0.5, 1e-6);
+}
+
+TEST(Loss, CompletionsWithoutAdvantageAreNeededOnlyWhereTheyMoveTheGradient) {
+  TokenBatch batch = random_batch(4);
+  std::ranges::fill(batch.advantages, 0.0f);
+  const LossConfig losses[] = {{},
+                               {.beta = 0.1},
+                               {.beta = 0.1, .kl_in_reward = true},
+                               {.entropy_coef = 0.1},
+                               {.off_policy_mask_threshold = 0.1},
+                               {.importance_sampling_correction = "token_mask"}};
+  for (const LossConfig& config : losses) {
+    if (!has_kl_term(config)) batch.ref_logprobs.clear();
+    if (has_kl_term(config)) batch.ref_logprobs = random_batch(4).ref_logprobs;
+    const Outcome o = outcome(config, batch);
+    const auto moves = [](float d) { return d != 0; };
+    EXPECT_EQ(std::ranges::any_of(o.gradient, moves) || std::ranges::any_of(o.d_entropies, moves),
+              learns_without_advantage(config))
+        << dump_config(config);
+  }
+  EXPECT_TRUE(learns_without_advantage({.top_entropy_quantile = 0.5}));  // they set the threshold
+  EXPECT_TRUE(learns_without_advantage({.use_adaptive_entropy = true}));
+}
+
+TEST(Loss, TheEntropyThresholdIsAQuantile) {
+  const auto kept = [](double share, std::vector<float> entropies) {
+    LossScale scale;
+    keep_top_entropies(share, std::move(entropies), scale);
+    return std::pair(*scale.entropy_threshold, scale.num_top_tokens);
+  };
+  EXPECT_EQ(kept(0.5, {1, 5, 2, 4, 3}), std::pair(3.0, 3.0));
+  EXPECT_EQ(kept(0.8, {6, 1, 5, 2, 4, 3}), std::pair(2.0, 5.0));  // 0.2 · 5 is 0.99… in double
+  EXPECT_EQ(kept(0.25, {1, 2, 3, 4}), std::pair(3.25, 1.0));
+  EXPECT_EQ(kept(0, {1, 2, 3, 4}), std::pair(4.0, 1.0));
+  EXPECT_EQ(kept(1, {1, 2, 3, 4}), std::pair(1.0, 4.0));
+  EXPECT_EQ(kept(0.5, {}).second, 0);
 }
 
 TEST(Loss, SequenceRatioIsTheGeometricMean) {
@@ -279,10 +373,11 @@ TokenBatch in_order(const TokenBatch& batch, std::span<const size_t> order) {
 
 TEST(Loss, MicroBatchesAndOrderChangeNoBitOfTheGradient) {
   TokenBatch batch = random_batch(9);
-  const LossScale scale = scale_of(batch, 7);
   using Parts = std::vector<std::vector<size_t>>;
   for (const LossConfig& config : every_loss()) {
-    SCOPED_TRACE(config.loss_type + " " + config.importance_sampling_level);
+    SCOPED_TRACE(config.loss_type + " " + config.importance_sampling_level + " " +
+                 config.importance_sampling_correction);
+    const LossScale scale = scale_of(batch, config, 7);
     const Outcome whole = outcome(config, batch, 7);
     EXPECT_NE(whole.sums.loss, 0);
     for (const Parts& parts :
@@ -290,16 +385,20 @@ TEST(Loss, MicroBatchesAndOrderChangeNoBitOfTheGradient) {
       LossSums sums;
       for (const std::vector<size_t>& order : parts) {
         const TokenBatch part = in_order(batch, order);
-        std::vector<float> d(part.logprobs.size(), NAN);
-        sums.add(grpo_loss(config, part, scale, d));
-        auto at = d.begin();
+        std::vector<float> d(part.logprobs.size(), NAN), d_entropies(d);
+        sums.add(grpo_loss(config, part, scale, {d, d_entropies}));
+        size_t at = 0;
         for (size_t s : order)
-          for (int64_t n = batch.sequence_begin[s]; n < batch.sequence_begin[s + 1]; ++n)
-            EXPECT_EQ(*at++, whole.gradient[size_t(n)]) << "sequence " << s << " token " << n;
+          for (size_t n = size_t(batch.sequence_begin[s]); n < size_t(batch.sequence_begin[s + 1]); ++n, ++at) {
+            EXPECT_EQ(d[at], whole.gradient[n]) << "sequence " << s << " token " << n;
+            EXPECT_EQ(d_entropies[at], whole.d_entropies[n]) << "sequence " << s << " token " << n;
+          }
       }
       EXPECT_NEAR(sums.loss, whole.sums.loss, 1e-12);
       EXPECT_NEAR(sums.kl, whole.sums.kl, 1e-12);
       EXPECT_NEAR(sums.phi, whole.sums.phi, 1e-12);
+      EXPECT_NEAR(sums.top_entropy, whole.sums.top_entropy, 1e-12);
+      EXPECT_NEAR(sums.correction_sum, whole.sums.correction_sum, 1e-12);
       EXPECT_EQ(sums.clip_terms, whole.sums.clip_terms);
       EXPECT_EQ(sums.clipped_high_max, whole.sums.clipped_high_max);
       EXPECT_EQ(sums.ratio_min, whole.sums.ratio_min);
