@@ -102,18 +102,20 @@ TEST(Learner, DroppingWhatHasNoSignalChangesNoGradient) {
     StillLearner still(config);
     std::vector<Group> groups = tiny_groups();
     store_logprobs(groups, still.learner, 0.4f);
-    for (const char* type : {"dapo", "grpo", "dr_grpo"}) {
-      Outcome all = gradient_of(still, groups, {.loss_type = type}, {.max_tokens_per_batch = 1 << 20}, Keep::all);
-      Outcome kept =
-          gradient_of(still, groups, {.loss_type = type}, {.max_tokens_per_batch = 1 << 20}, Keep::with_signal);
+    for (const LossConfig& loss : every_loss()) {
+      if (learns_without_advantage(loss)) continue;
+      Outcome all = gradient_of(still, groups, loss, {.max_tokens_per_batch = 1 << 20}, Keep::all);
+      Outcome kept = gradient_of(still, groups, loss, {.max_tokens_per_batch = 1 << 20}, Keep::with_signal);
       EXPECT_LT(kept.stats.learner_tokens, all.stats.learner_tokens);
-      EXPECT_LT(relative_difference(kept.gradient, all.gradient), 1e-6) << type;
+      EXPECT_LT(relative_difference(kept.gradient, all.gradient), 1e-6) << loss.loss_type;
       EXPECT_EQ(kept.stats.sums.loss, all.stats.sums.loss);
+      EXPECT_EQ(kept.stats.sums.phi, all.stats.sums.phi);
+      EXPECT_EQ(kept.stats.sums.clipped_high, all.stats.sums.clipped_high);
       // Each completion alone: what is dropped adds zeros, so the bits agree.
-      all = gradient_of(still, groups, {.loss_type = type}, {.max_tokens_per_batch = 1}, Keep::all);
-      kept = gradient_of(still, groups, {.loss_type = type}, {.max_tokens_per_batch = 1}, Keep::with_signal);
+      all = gradient_of(still, groups, loss, {.max_tokens_per_batch = 1}, Keep::all);
+      kept = gradient_of(still, groups, loss, {.max_tokens_per_batch = 1}, Keep::with_signal);
       EXPECT_EQ(kept.micro_batches, 8u);
-      EXPECT_TRUE(kept.gradient == all.gradient) << type;
+      EXPECT_TRUE(kept.gradient == all.gradient) << loss.loss_type;
     }
   }
 }

@@ -65,6 +65,25 @@ TEST(LossesIntegration, ACorrectionTakesRatiosToTheStartOfTheRollout) {
   EXPECT_NEAR(rows[0]["sampling/sampling_logp_difference/max"].get<double>(), 0.2, 1e-5);
 }
 
+/// Ratios of its later steps are taken to weights that are gone by then.
+TEST(LossesIntegration, ACorrectionIsResumedInTheMiddleOfARollout) {
+  const TinyJob job;
+  const Arguments frozen = {"--groups", groups_of_another_policy(job).string()};
+  Json changes = {{"steps_per_generation", 2},
+                  {"num_iterations", 3},
+                  {"max_steps", 5},
+                  {"importance_sampling_correction", "token_mask"}};
+  const std::vector<Json> whole = rows_of(job, changes, "whole", frozen);
+  changes["max_steps"] = 3;
+  rows_of(job, changes, "resumed", frozen);
+  changes["max_steps"] = 5;
+  Arguments resume = frozen;
+  resume.push_back("--resume");
+  const std::vector<Json> resumed = rows_of(job, changes, "resumed", resume);
+  ASSERT_EQ(resumed.size(), 5u);
+  for (size_t i = 0; i < 5; ++i) EXPECT_EQ(without_times(resumed[i]), without_times(whole.at(i)));
+}
+
 TEST(LossesIntegration, KlInTheRewardLowersScoresAndLeavesTheLoss) {
   const TinyJob job;
   const std::vector<Json> rows =
