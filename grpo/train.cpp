@@ -8,6 +8,8 @@
 #include "configs/interrupts.h"
 #include "configs/progress.h"
 #include "grpo/checkpoint.h"
+#include "grpo/entropy.h"
+#include "grpo/loss_inputs.h"
 #include "grpo/prompt_filter.h"
 #include "grpo/report/report.h"
 #include "grpo/sampled_groups.h"
@@ -45,7 +47,8 @@ struct Job {
         compute(threads()),
         loaded(load_with_tokenizer(c.model, compute, c.bf16)),
         reference(c.loss.beta > 0 ? copy_model(loaded.model, compute) : nullptr),
-        learner(loaded.model, compute, c.optimizer, c.sampling.temperature) {}
+        learner(loaded.model, compute, c.optimizer, c.sampling.temperature),
+        entropy{.coef = c.loss.entropy_coef} {}
 
   const TrainConfig& config;
   Scorer scorer, eval_scorer;
@@ -56,13 +59,15 @@ struct Job {
   LoadedModel loaded;
   std::unique_ptr<CausalLM> reference;  // null without a KL term
   Learner learner;
+  EntropyControl entropy;
   std::unique_ptr<Engine> engine;
-  EarlierCompletions earlier, evaluated;  // of training and of held-out prompts
-  int64_t longest_prompt = 0;             // that the engine takes
-  std::vector<Group> groups;              // of the rollout being learned from
-  std::vector<Json> checks;               // of its mini-batches: sampling metrics
-  Json refills = Json::object();          // of that rollout: metrics of dynamic sampling
-  int64_t num_tokens = 0;                 // sampled and prompt tokens so far
+  EarlierCompletions earlier, evaluated;         // of training and of held-out prompts
+  int64_t longest_prompt = 0;                    // that the engine takes
+  std::vector<Group> groups;                     // of the rollout being learned from
+  std::vector<Json> checks;                      // of its mini-batches: sampling metrics
+  Json refills = Json::object();                 // of that rollout: metrics of dynamic sampling
+  std::vector<std::vector<float>> old_logprobs;  // of its mini-batches at its start, for importance_sampling_correction
+  int64_t num_tokens = 0;                        // sampled and prompt tokens so far
   int64_t sampled_tokens = 0;
   double seconds = 0;  // of rollouts and updates so far, earlier attempts included
   BestStep best;
@@ -159,11 +164,12 @@ void sample(Job& job, Progress& progress) {
     job.refills = to_json(refills);
     job.num_tokens += refills.discarded_tokens, job.sampled_tokens += refills.discarded_tokens;
   }
+  if (c.loss.kl_in_reward) penalize_kl(job.groups, job.learner, *job.reference, c.loss, c.pack);
   compute_advantages(job.groups, c.advantage, component_weights(c));
 }
 
 Keep kept(const TrainConfig& c) {
-  return c.loss.beta > 0 ? Keep::all : Keep::with_signal;
+  return learns_without_advantage(c.loss) ? Keep::all : Keep::with_signal;
 }
 
 /// The learner's own forward over what the optimizer step at hand will not pass: later mini-batches, and on the first
@@ -209,13 +215,17 @@ Json learn(Job& job) {
   int64_t inner = job.step() % job.inner_steps();
   std::span<Group> groups = job.mini_batch(inner);
   std::vector<MicroBatch> batches = pack(groups, c.pack, kept(c));
-  if (job.reference)
+  if (!job.old_logprobs.empty()) set_old_logprobs(batches, job.old_logprobs[size_t(inner % c.steps_per_generation)]);
+  if (has_kl_term(c.loss))
     for (MicroBatch& batch : batches) job.learner.fill_logprobs(*job.reference, batch, batch.loss.ref_logprobs);
   LossScale scale = loss_scale(groups, c.pack, c.sampling.max_completion_length);
+  scale.entropy_coef = acting_coef(c.loss, job.entropy);
+  if (c.loss.top_entropy_quantile < 1) keep_top_entropies(c.loss.top_entropy_quantile, batches, job.learner, scale);
   std::vector<double> load = expert_load(groups);
   StepStats stats = job.learner.step(
-      batches, [&](const TokenBatch& batch, std::span<float> d) { return grpo_loss(c.loss, batch, scale, d); },
+      batches, [&](const TokenBatch& batch, const TokenGradient& d) { return grpo_loss(c.loss, batch, scale, d); },
       c.max_steps, load);
+  update(c.loss, job.entropy, mean_top_entropy(stats.sums, scale));
   if (kept(c) == Keep::with_signal) count_dropped(stats.sums, groups, c.loss, c.pack, scale);
   SamplingCheck check = check_from(job.checks[size_t(inner % c.steps_per_generation)]);
   if (inner == 0)
@@ -228,9 +238,10 @@ Json learn(Job& job) {
     }
   Json row = {{"step", job.step()}};
   row.update(group_metrics(groups));
-  row.update(step_metrics(stats, c.loss, job.num_tokens));
   row.update(to_json(check));
+  row.update(step_metrics(stats, c.loss, job.num_tokens));
   row.update(job.refills);
+  if (has_entropy_bonus(c.loss)) row["entropy_coef"] = job.entropy.coef;
   if (!load.empty()) row["max_vio/mean"] = max_violation(load, size_t(job.model().spec.layers.back().moe.experts));
   return row;
 }
@@ -298,6 +309,8 @@ void checkpoint(Job& job) {
   state.counters = {{"num_tokens", job.num_tokens}, {"sampled_tokens", job.sampled_tokens}, {"seconds", job.seconds},
                     {"best_step", job.best.step},   {"best_pass_at_1", job.best.pass_at_1}, {"refills", job.refills},
                     {"checks", job.checks}};
+  if (!state.unused.empty()) state.counters["old_logprobs"] = job.old_logprobs;
+  if (job.entropy.last_entropy) state.counters["entropy_control"] = {job.entropy.coef, *job.entropy.last_entropy};
   save_checkpoint(job.run.folder, job.learner, job.model(), job.loaded.tokenizer.get(), state, job.reference.get());
   forget_sampled_groups(job.run.folder, job.step());
   name_best_checkpoint(job.run.folder, job.best);
@@ -312,6 +325,9 @@ void resume(Job& job) {
   job.num_tokens = state.counters.at("num_tokens"), job.sampled_tokens = state.counters.at("sampled_tokens");
   job.seconds = state.counters.at("seconds");
   job.checks = state.counters.at("checks").get<std::vector<Json>>();
+  job.old_logprobs = state.counters.value("old_logprobs", job.old_logprobs);
+  if (const auto control = state.counters.find("entropy_control"); control != state.counters.end())
+    job.entropy = {control->at(0), control->at(1)};
   job.refills = state.counters.value("refills", Json::object());
   job.best = {state.counters.value("best_step", int64_t(0)), state.counters.value("best_pass_at_1", 0.0)};
   if (job.best.step > 0 && !fs::exists(checkpoint_of(job.run.folder, job.best.step) / "COMPLETE")) {
@@ -363,6 +379,14 @@ void expect_ratio_one(const Json& row) {
                                row.at("step").dump() + ", must be exactly 1");
 }
 
+/// Ratios are taken to the weights at the start of the rollout where another policy may have sampled it.
+void keep_old_logprobs(Job& job) {
+  const TrainConfig& c = job.config;
+  job.old_logprobs.clear();
+  for (int64_t i = 0; c.loss.importance_sampling_correction != "none" && i < c.steps_per_generation; ++i)
+    job.old_logprobs.push_back(policy_logprobs(job.mini_batch(i), job.learner, c.pack, kept(c)));
+}
+
 /// Groups for the optimizer step at hand, where it begins a rollout: sampled, or the frozen ones again.
 void begin_rollout(Job& job, const std::vector<Group>& frozen, bool self_test, Progress& progress) {
   if (job.step() % job.inner_steps()) return;
@@ -374,6 +398,7 @@ void begin_rollout(Job& job, const std::vector<Group>& frozen, bool self_test, P
     check_sampling(job);
   else
     job.checks.assign(size_t(job.config.steps_per_generation), empty_check());
+  keep_old_logprobs(job);
 }
 
 /// One optimizer step, with its rollout and evaluations where they are due; its row of metrics.

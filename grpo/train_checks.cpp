@@ -73,6 +73,7 @@ void expect_working_verifiers(const TrainConfig& config, std::span<const Group> 
 std::map<std::string, double> component_weights(const TrainConfig& config) {
   std::map<std::string, double> weights = component_weights(reward_specs(config.rewards));
   if (config.overlong.soft_cache > 0) weights["overlong"] = 1;
+  if (config.loss.kl_in_reward) weights["kl"] = 1;
   return weights;
 }
 
@@ -165,6 +166,10 @@ void validate(const TrainConfig& c) {
   if (!c.groups.empty() && c.dynamic_sampling.max_refill_batches > 0)
     throw UsageError("dynamic_sampling samples further prompts, and --groups has nothing sampled: leave one out");
   if (!c.groups.empty() && !fs::exists(c.groups)) throw UsageError("--groups " + c.groups + " does not exist");
+  expect_consistent(c.loss);
+  if (c.loss.kl_in_reward && !c.groups.empty())
+    throw UsageError("kl_in_reward lowers scores where completions are sampled, and those of --groups " + c.groups +
+                     " are: leave it out, so that beta weighs a KL term of the loss");
   expect_rewards(c.rewards), expect_rewards(c.eval_rewards);
   if (c.keep_best_checkpoint && c.eval_steps == 0)
     throw UsageError("keep_best_checkpoint goes by eval/pass@1 and eval_steps is 0: set eval_steps");
