@@ -210,6 +210,7 @@ void put_loss(Translation& t) {
           .value_or("token-mean");
   if (loss == "cispo" || loss == "sapo")
     t.put_choice("loss_type", loss, {mode}, "summed over tokens, whatever loss_agg_mode says");
+  if (loss == "cispo" && t.knows("cispo_clip")) t.put("cispo_clip", "band", {}, "verl clips on both sides");
   if (loss == "gspo") t.put("importance_sampling_level", "sequence", {mode});
   if (loss == "vanilla") t.tell(mode, "the clipped ratio");
   t.lose(mode, "taken as vanilla, the clipped ratio");
@@ -242,10 +243,23 @@ void put_kl(Translation& t) {
   else
     t.put_choice("kl_estimator", estimators.at(estimator), {type});
   if (has_kl) t.put("use_bias_correction_kl", false, {}, "verl's KL is not weighed by the ratio");
-  if (t.boolean("algorithm.use_kl_in_reward").value_or(false))
-    t.lose("algorithm.use_kl_in_reward", "the KL stands in the loss alone: beta");
-  t.tell("algorithm.use_kl_in_reward", "nor here");
-  t.tell("algorithm.kl_penalty", "of the KL in the reward, see use_kl_in_reward");
+}
+
+/// verl's other place for the KL; here it is the one or the other.
+void put_kl_in_reward(Translation& t) {
+  const std::string use = "algorithm.use_kl_in_reward", weight = "algorithm.kl_ctrl.kl_coef";
+  if (!t.boolean(use).value_or(false)) {
+    t.tell(use, "nor here");
+    return t.tell("algorithm.kl_penalty", "of the KL in the reward, see use_kl_in_reward");
+  }
+  if (t.boolean(kActor + "use_kl_loss").value_or(false))
+    return t.lose(use, "the KL stands in the loss or in the reward: use_kl_loss counts");
+  t.put("kl_in_reward", true, {use});
+  t.put("beta", t.number(weight).value_or(0.001), {weight});
+  const std::string penalty = t.text("algorithm.kl_penalty").value_or("kl");
+  const std::map<std::string, std::string> estimators = {{"kl", "k1"}, {"k1", "k1"},         {"mse", "k2"},
+                                                         {"k2", "k2"}, {"low_var_kl", "k3"}, {"k3", "k3"}};
+  if (estimators.contains(penalty)) t.put_choice("kl_estimator", estimators.at(penalty), {"algorithm.kl_penalty"});
 }
 
 void put_advantage(Translation& t) {
@@ -341,6 +355,7 @@ void translate_verl(Translation& t) {
   put_clipping(t);
   put_loss(t);
   put_kl(t);
+  put_kl_in_reward(t);
   put_advantage(t);
   put_dynamic_sampling(t);
   put_overlong(t);

@@ -170,6 +170,13 @@ TEST(ConfigImportIntegration, UnitsOfTheSmallPrint) {
   EXPECT_EQ(trl("save_strategy: 'no'\n").value("save_steps", -1), 0);
   EXPECT_EQ(trl("sync_ref_model: true\n").value("ref_model_mixup_alpha", 0.0), 0.6) << "a default that is not ours";
   EXPECT_EQ(trl("").value("prompts_per_step", 0), 2) << "8 completions, TRL's default";
+  const Json in_reward =
+      imported_text("data.train_files=f algorithm.use_kl_in_reward=True algorithm.kl_ctrl.kl_coef=0.02").config;
+  expect_keys(in_reward, {{"kl_in_reward", true}, {"beta", 0.02}, {"kl_estimator", "k1"}, {"dual_clip", 3.0}});
+  const Json cispo = imported_text("data.train_files=f actor_rollout_ref.actor.policy_loss.loss_mode=cispo").config;
+  expect_keys(cispo, {{"loss_type", "cispo"}, {"cispo_clip", "band"}});
+  expect_keys(trl("loss_type: cispo\nepsilon_high: 5\nentropy_coef: 0.01\n"),
+              {{"loss_type", "cispo"}, {"epsilon_high", 5}, {"entropy_coef", 0.01}});
   const Json verl = imported_text("data.train_files=f actor_rollout_ref.actor.clip_ratio=0.1").config;
   EXPECT_EQ(verl.value("epsilon", 0.0), 0.2) << "verl's clip_ratio_low is 0.2 until it is set";
   EXPECT_EQ(verl.value("num_generations", 0), 1);
