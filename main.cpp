@@ -15,6 +15,7 @@
 #include "rewards/sandbox/warden.h"
 #include "rollout/commands.h"
 #include "tasks/commands.h"
+#include "tasks/parquet.h"
 
 namespace {
 
@@ -23,6 +24,12 @@ std::string version_text() {
   for (const std::string& feature : cohort::cpu_features()) features += " " + feature;
   return "cohort " COHORT_VERSION " (" COHORT_COMMIT ")\nLibTorch " COHORT_TORCH_VERSION "\nCPU features:" + features +
          "\nGPU back end: " + (cohort::cuda_library().found ? "CUDA library found, not used by any verb yet" : "none");
+}
+
+std::vector<cohort::Finding> examine_what_verbs_use() {
+  std::vector<cohort::Finding> findings = cohort::examine_code_rewards();
+  findings.push_back(cohort::examine_parquet());
+  return findings;
 }
 
 }  // namespace
@@ -39,7 +46,7 @@ int main(int argc, char** argv) {
   cohort::add_rewards_commands(app);
   cohort::add_policy_commands(app);
   cohort::add_tasks_commands(app, cohort::unreadable_answer);
-  cohort::add_configs_commands(app, cohort::examine_code_rewards);
+  cohort::add_configs_commands(app, examine_what_verbs_use, cohort::train_import_target);
   app.footer("Example: cohort doctor");  // set last: verbs inherit what is set before them
   return cohort::run_command_line(app, argc, argv);
 }

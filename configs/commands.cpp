@@ -11,9 +11,11 @@
 #include <memory>
 
 #include "configs/config.h"
+#include "configs/durable_file.h"
 #include "configs/error.h"
 #include "configs/gpu.h"
 #include "configs/machine.h"
+#include "configs/read_file.h"
 
 namespace cohort {
 namespace {
@@ -172,10 +174,19 @@ void run_doctor(bool json, std::vector<Finding> (*examine_more)()) {
   std::cout << Json{{"checks", checks}}.dump() << "\n";
 }
 
-void import_config(const std::string& file) {
-  parse_config_file(file);  // a file that is missing or broken is said to be that
-  throw MissingError("config import is not available yet, so " + file +
-                     " has to be written as a Cohort config by hand: cohort train --print-schema lists the keys");
+struct ImportOptions {
+  std::string file, out;
+  int64_t num_processes = 1;
+};
+
+void run_import(const ImportOptions& options, const ImportTarget& target) {
+  const Imported imported =
+      import_config(read_file(options.file, Pipes::read), options.file, options.num_processes, target);
+  std::cerr << imported.told;
+  if (options.out.empty())
+    std::cout << imported.config;
+  else
+    write_durably(options.out, imported.config);
 }
 
 }  // namespace
@@ -185,7 +196,7 @@ std::vector<Finding> examine_machine() {
           check_namespaces(), check_seccomp(), check_cgroup(), check_port()};
 }
 
-void add_configs_commands(CLI::App& app, std::vector<Finding> (*examine_more)()) {
+void add_configs_commands(CLI::App& app, std::vector<Finding> (*examine_more)(), ImportTarget (*train_target)()) {
   CLI::App* doctor =
       app.add_subcommand("doctor", "What this machine offers, and what is lost where it lacks something");
   const auto json = std::make_shared<bool>(false);
@@ -195,11 +206,16 @@ void add_configs_commands(CLI::App& app, std::vector<Finding> (*examine_more)())
 
   CLI::App* config = app.add_subcommand("config", "Configs of other programs");
   config->require_subcommand(1);
-  CLI::App* import = config->add_subcommand("import", "Translates a TRL or verl config");
-  const auto file = std::make_shared<std::string>();
-  import->add_option("file", *file, "the config to translate")->required();
-  import->footer("Example: cohort config import grpo_config.json");
-  import->callback([file] { import_config(*file);
+  CLI::App* import = config->add_subcommand(
+      "import", "Translates a TRL or verl config; stderr says what became of every key, and what has no counterpart");
+  const auto options = std::make_shared<ImportOptions>();
+  import->add_option("file", options->file, "TRL's YAML, verl's YAML, or a script with verl's a.b=c overrides")
+      ->required();
+  import->add_option("--out", options->out, "write the config there; default: stdout");
+  import->add_option("--num-processes", options->num_processes, "devices of the TRL run, for its batch sizes")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
+  import->footer("Example: cohort config import grpo_config.yaml --out train.json");
+  import->callback([options, train_target] { run_import(*options, train_target());
 });
 }  // namespace cohort
 

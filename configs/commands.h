@@ -3,6 +3,8 @@
 #include <string>
 #include <vector>
 
+#include "configs/import/translation.h"
+
 namespace CLI {
 class App;
 }
@@ -21,7 +23,7 @@ struct Finding {
 /// What `doctor` prints first, in its order.
 std::vector<Finding> examine_machine();
 
-/// `examine_more` adds what other folders know of.
-void add_configs_commands(CLI::App& app, std::vector<Finding> (*examine_more)());
+/// `examine_more` adds what other folders know of; `train_target` is what `config import` translates to.
+void add_configs_commands(CLI::App& app, std::vector<Finding> (*examine_more)(), ImportTarget (*train_target)());
 
 }  // namespace cohort

@@ -31,6 +31,7 @@ libboost-dev boost/multiprecision/cpp_int.hpp
 libpcre2-dev pcre2.h
 libutf8proc-dev utf8proc.h
 libseccomp-dev seccomp.h
+libyaml-cpp-dev yaml-cpp/yaml.h
 python3 python3'
 needed_for_pip='
 python3-pip pip3
@@ -119,7 +120,9 @@ if [ -n "${COHORT_TORCH_DIR:-}" ] && [ ! -e "$COHORT_TORCH_DIR/lib/libtorch_cpu.
 fi
 # The version that a LibTorch says it has, as 2.11; nothing for one that says none.
 libtorch_version() {
-  sed -n 's/^#define TORCH_VERSION_\(MAJOR\|MINOR\) \([0-9]*\)$/\2/p' "$1/include/torch/version.h" "$1/include/torch/headeronly/version.h" 2>/dev/null | head -2 | paste -sd.
+  # In either place, by its age.
+  { cat "$1/include/torch/version.h" "$1/include/torch/headeronly/version.h" 2>/dev/null || true; } |
+    sed -n 's/^#define TORCH_VERSION_\(MAJOR\|MINOR\) \([0-9]*\)$/\2/p' | head -2 | paste -sd.
 }
 if [ -n "${COHORT_TORCH_DIR:-}" ]; then
   version=$(libtorch_version "$COHORT_TORCH_DIR")

@@ -97,7 +97,8 @@ Json learn(Job& job) {
                      std::to_string(job.loaded.model.spec.max_position) + "): raise max_length");
   std::vector<MicroBatch> batches = pack_sequences(sequences, job.config.pack);
   StepStats stats = job.learner.step(
-      batches, [&](const TokenBatch& batch, std::span<float> d) { return cross_entropy_loss(batch, scale, d); },
+      batches,
+      [&](const TokenBatch& batch, const TokenGradient& d) { return cross_entropy_loss(batch, scale, d.logprobs); },
       job.config.max_steps);
   Json row = {{"step", job.learner.step()},
               {"loss", stats.sums.loss},

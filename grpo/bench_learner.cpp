@@ -38,7 +38,7 @@ struct StepJob {
     std::vector<MicroBatch> batches = pack(groups, {}, Keep::all);
     LossScale scale = loss_scale(groups, {}, shape.completion_length);
     return learner.step(
-        batches, [&](const TokenBatch& batch, std::span<float> d) { return grpo_loss({}, batch, scale, d); },
+        batches, [&](const TokenBatch& batch, const TokenGradient& d) { return grpo_loss({}, batch, scale, d); },
         kManySteps);
   }
   double learning_flops(std::span<const Group> groups) const {

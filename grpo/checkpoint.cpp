@@ -81,7 +81,7 @@ void read_tensor(const SafetensorsFolder& file, const std::string& name, Buffer&
 void save_checkpoint(const fs::path& run, const Learner& learner, const CausalLM& model, const Tokenizer* tokenizer,
                      const RunState& state, const CausalLM* reference) {
   make_writable_folder(run / "checkpoints");
-  write_folder_durably(run / "checkpoints" / step_name(state.step), [&](const fs::path& folder) {
+  write_folder_durably(checkpoint_of(run, state.step), [&](const fs::path& folder) {
     save_model(model, tokenizer, folder);
     std::vector<TensorView> tensors = {view("mean", learner.mean.data(), learner.mean.size()),
                                        view("variance", learner.variance.data(), learner.variance.size())};
@@ -154,9 +154,24 @@ void forget_later_checkpoints(const fs::path& run, int64_t step) {
     if (step_of(checkpoint) > step) remove_checkpoint(checkpoint);
 }
 
-void limit_checkpoints(const fs::path& run, int64_t keep) {
+fs::path checkpoint_of(const fs::path& run, int64_t step) {
+  return run / "checkpoints" / step_name(step);
+}
+
+void name_best_checkpoint(const fs::path& run, const BestStep& best) {
+  if (best.step == 0) {
+    fs::remove(run / "best.json");
+    return;
+  }
+  const Json named = {
+      {"checkpoint", "checkpoints/" + step_name(best.step)}, {"step", best.step}, {"eval/pass@1", best.pass_at_1}};
+  write_durably(run / "best.json", named.dump(1) + "\n");
+}
+
+void limit_checkpoints(const fs::path& run, int64_t keep, int64_t best) {
   std::vector<fs::path> found = checkpoints_of(run);
-  for (size_t i = 0; keep > 0 && i + size_t(keep) < found.size(); ++i) remove_checkpoint(found[i]);
+  for (size_t i = 0; keep > 0 && i + size_t(keep) < found.size(); ++i)
+    if (step_of(found[i]) != best) remove_checkpoint(found[i]);
 }
 
 }  // namespace cohort

@@ -34,7 +34,18 @@ RunState load_checkpoint(const std::filesystem::path& checkpoint, Learner& learn
 /// Removes the checkpoints of steps after `step`, which a run that goes on from there will take anew.
 void forget_later_checkpoints(const std::filesystem::path& run, int64_t step);
 
-/// Removes all but the newest `keep` checkpoints; 0 keeps all.
-void limit_checkpoints(const std::filesystem::path& run, int64_t keep);
+/// `run`/checkpoints/step-000020.
+std::filesystem::path checkpoint_of(const std::filesystem::path& run, int64_t step);
+
+/// The step whose evaluation was the best so far.
+struct BestStep {
+  int64_t step = 0;  // 0: none yet
+  double pass_at_1 = 0;
+};
+/// Writes best.json into the run folder: the checkpoint, its step and eval/pass@1. Without a best step the file goes.
+void name_best_checkpoint(const std::filesystem::path& run, const BestStep& best);
+
+/// Removes all but the newest `keep` checkpoints and that of step `best`; 0 keeps all.
+void limit_checkpoints(const std::filesystem::path& run, int64_t keep, int64_t best = 0);
 
 }  // namespace cohort

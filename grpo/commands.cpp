@@ -74,4 +74,11 @@ void add_grpo_commands(CLI::App& app) {
   add_bench(app);
 }
 
+ImportTarget train_import_target() {
+  return {.defaults = dump_config(TrainConfig{}), .check = [](const Json& keys, const std::string& where) {
+            TrainConfig config;
+            read_config(keys, config, where);
+          }};
+}
+
 }  // namespace cohort

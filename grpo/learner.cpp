@@ -133,8 +133,9 @@ void Learner::fill_logprobs(const CausalLM& model, MicroBatch& batch, std::vecto
   spread(statistics(model, head_of(state_, batch)), logprobs, entropies);
 }
 
-/// Adds the gradient of Σ log p · d_logprobs to d_hidden_TD and to the head's. logits_ holds what statistics() left.
-void Learner::head_gradient(const Head& head, std::span<const TokenStatistics> all, std::span<const float> d_logprobs,
+/// Adds the gradient of Σ log p · d.logprobs + entropy · d.entropies to d_hidden_TD and to the head's. logits_ holds
+/// what statistics() left.
+void Learner::head_gradient(const Head& head, std::span<const TokenStatistics> all, const TokenGradient& d,
                             float* d_hidden_TD) {
   const int64_t N = int64_t(head.row.size()), V = model_.spec.vocab, D = model_.spec.dim, chunk = chunk_rows(model_);
   pack_as_read(model_, compute_, model_.spec.head, D, V, 1, D, head_t_);
@@ -146,7 +147,8 @@ void Learner::head_gradient(const Head& head, std::span<const TokenStatistics> a
       float* row = logits_.data() + i * V;
       const std::span<const int32_t> kept = head.kept_of(n);
       const Choices of = choices(V, head.token[n], kept);
-      compute_.kernels->logits_gradient(row, of.count, temperature_, of.place, all[n], d_logprobs[n], 0.0f, row);
+      compute_.kernels->logits_gradient(row, of.count, temperature_, of.place, all[n], d.logprobs[n], d.entropies[n],
+                                        row);
       if (!kept.empty()) scatter_kept(kept, {row, size_t(V)});
     });
     d_rows_.resize((end - begin) * D);
@@ -172,12 +174,13 @@ void Learner::accumulate(MicroBatch& batch, const TokenLoss& loss, StepStats& st
   const Head head = head_of(state_, batch);
   const std::vector<TokenStatistics> all = statistics(model_, head);
   spread(all, batch.loss.logprobs, &batch.loss.entropies);
-  std::vector<float> d_logprobs(all.size());
-  stats.sums.add(loss(batch.loss, d_logprobs));
+  std::vector<float> d_logprobs(all.size()), d_entropies(all.size());
+  const TokenGradient d{d_logprobs, d_entropies};
+  stats.sums.add(loss(batch.loss, d));
   stats.learner_tokens += T;
   d_hidden_.resize(T * D);
   std::fill_n(d_hidden_.data(), T * D, 0.0f);
-  head_gradient(head, all, d_logprobs, d_hidden_.data());
+  head_gradient(head, all, d, d_hidden_.data());
   if (mtp_loss_weight_ != 0) accumulate_mtp(batch, stats);
   backward(model_, compute_, batch.rows(), kv, state_, scratch_, d_hidden_.data(), gradient.data());
 }
@@ -196,10 +199,10 @@ void Learner::accumulate_mtp(const MicroBatch& batch, StepStats& stats) {
   const Head head{mtp_.hidden_TD.data(), targets.row, targets.token};
   const std::vector<TokenStatistics> all = statistics(model_, head);
   for (const TokenStatistics& s : all) stats.mtp_loss -= s.logprob / num_mtp_targets_;
-  const std::vector<float> d_logprobs(all.size(), float(-mtp_loss_weight_ / num_mtp_targets_));
+  std::vector<float> d_logprobs(all.size(), float(-mtp_loss_weight_ / num_mtp_targets_)), d_entropies(all.size());
   d_mtp_.resize(T * D);
   std::fill_n(d_mtp_.data(), T * D, 0.0f);
-  head_gradient(head, all, d_logprobs, d_mtp_.data());
+  head_gradient(head, all, {d_logprobs, d_entropies}, d_mtp_.data());
   backward_mtp(model_, compute_, batch.rows(), *mtp_kv_, state_, mtp_, scratch_, d_mtp_.data(), d_hidden_.data(),
                gradient.data());
 }

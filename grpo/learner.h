@@ -46,8 +46,9 @@ void visit_fields(V& v, OptimizerConfig& c) {
 /// Learning rate of the optimizer step that follows `step` finished ones.
 double learning_rate_at(const OptimizerConfig& config, int64_t step, int64_t max_steps);
 
-/// Fills d_logprobs from the batch (its log-probabilities and entropies are there); returns what it added up.
-using TokenLoss = std::function<LossSums(const TokenBatch&, std::span<float> d_logprobs)>;
+/// Fills the gradient, 0 at first, from the batch (its log-probabilities and entropies are there); returns what it
+/// added up.
+using TokenLoss = std::function<LossSums(const TokenBatch&, const TokenGradient& gradient)>;
 
 struct StepStats {
   LossSums sums;
@@ -102,7 +103,7 @@ class Learner {
   void accumulate_mtp(const MicroBatch& batch, StepStats& stats);
   void forward_logits(const CausalLM& model, const Head& head, int64_t begin, int64_t end);
   std::vector<TokenStatistics> statistics(const CausalLM& model, const Head& head);
-  void head_gradient(const Head& head, std::span<const TokenStatistics> all, std::span<const float> d_logprobs,
+  void head_gradient(const Head& head, std::span<const TokenStatistics> all, const TokenGradient& d,
                      float* d_hidden_TD);
   void apply(const StepStats& stats);
   void balance_routers(std::span<const double> load);

@@ -43,10 +43,11 @@ void expect_same_config(const Json& saved, const Json& now, const std::string& k
 }
 
 /// All that runs leave in their folder; config.json goes last, so that a folder half cleared still holds a run.
-const std::vector<std::string> kLeftByRuns = {"checkpoints",   "final",         "sampled",
-                                              "completions",   "evaluations",   "traces.jsonl",
-                                              "sampling.json", "report.html",   "events.out.tfevents.cohort",
-                                              "stages.json",   "metrics.jsonl", "config.json"};
+const std::vector<std::string> kLeftByRuns = {"checkpoints",   "final",       "sampled",
+                                              "completions",   "evaluations", "traces.jsonl",
+                                              "sampling.json", "report.html", "events.out.tfevents.cohort",
+                                              "stages.json",   "best.json",   "metrics.jsonl",
+                                              "config.json"};
 
 bool holds_run(const fs::path& folder) {
   return std::any_of(kLeftByRuns.begin(), kLeftByRuns.end(),

@@ -8,6 +8,9 @@
 #include "configs/interrupts.h"
 #include "configs/progress.h"
 #include "grpo/checkpoint.h"
+#include "grpo/entropy.h"
+#include "grpo/loss_inputs.h"
+#include "grpo/prompt_filter.h"
 #include "grpo/report/report.h"
 #include "grpo/sampled_groups.h"
 #include "grpo/train_checks.h"
@@ -44,7 +47,8 @@ struct Job {
         compute(threads()),
         loaded(load_with_tokenizer(c.model, compute, c.bf16)),
         reference(c.loss.beta > 0 ? copy_model(loaded.model, compute) : nullptr),
-        learner(loaded.model, compute, c.optimizer, c.sampling.temperature) {}
+        learner(loaded.model, compute, c.optimizer, c.sampling.temperature),
+        entropy{.coef = c.loss.entropy_coef} {}
 
   const TrainConfig& config;
   Scorer scorer, eval_scorer;
@@ -55,14 +59,18 @@ struct Job {
   LoadedModel loaded;
   std::unique_ptr<CausalLM> reference;  // null without a KL term
   Learner learner;
+  EntropyControl entropy;
   std::unique_ptr<Engine> engine;
-  EarlierCompletions earlier, evaluated;  // of training and of held-out prompts
-  int64_t longest_prompt = 0;             // that the engine takes
-  std::vector<Group> groups;              // of the rollout being learned from
-  std::vector<Json> checks;               // of its mini-batches: sampling metrics
-  int64_t num_tokens = 0;                 // sampled and prompt tokens so far
+  EarlierCompletions earlier, evaluated;         // of training and of held-out prompts
+  int64_t longest_prompt = 0;                    // that the engine takes
+  std::vector<Group> groups;                     // of the rollout being learned from
+  std::vector<Json> checks;                      // of its mini-batches: sampling metrics
+  Json refills = Json::object();                 // of that rollout: metrics of dynamic sampling
+  std::vector<std::vector<float>> old_logprobs;  // of its mini-batches at its start, for importance_sampling_correction
+  int64_t num_tokens = 0;                        // sampled and prompt tokens so far
   int64_t sampled_tokens = 0;
   double seconds = 0;  // of rollouts and updates so far, earlier attempts included
+  BestStep best;
 
   int threads() const { return config.threads ? config.threads : usable_cores(); }
   int64_t step() const { return learner.step(); }
@@ -103,30 +111,65 @@ void make_room(Job& job, std::span<const Task> tasks) {
   if (longest > job.longest_prompt) make_engine(job, longest);
 }
 
-/// The next rollout: groups with scores and advantages, in task order.
-void sample(Job& job, Progress& progress) {
+/// Leaves out prompts without room, where the config asks for it.
+void filter_prompts(Job& job) {
   const TrainConfig& c = job.config;
-  std::vector<Task> tasks = job.tasks.next(int64_t(c.prompts_per_step) * c.steps_per_generation);
+  if (!c.filter_overlong_prompts) return;
+  const int64_t room = prompt_room(c, job.model().spec);
+  job.tasks = TaskSet(without_long_prompts(job.tasks.streams(), *job.loaded.tokenizer, room), c.seed);
+  job.eval_tasks = without_long_prompts(std::move(job.eval_tasks), *job.loaded.tokenizer, room);
+}
+
+/// What the calls that sample one rollout share.
+struct RolloutState {
+  SampledGroups sampled;
+  PromptCounts counts;
+  int64_t num_tasks = 0;
+};
+
+/// Groups of the next tasks with their scores, in task order.
+std::vector<Group> sample_groups(Job& job, RolloutState& rollout, int64_t count, Progress& progress) {
+  const TrainConfig& c = job.config;
+  std::vector<Task> tasks = job.tasks.next(count);
   make_room(job, tasks);
-  SampledGroups sampled(job.run.folder, job.model(), job.compute);
   CollectJob collect_job{.tasks = tasks,
                          .num_generations = c.num_generations,
                          .sampling = c.sampling,
                          .seed = c.seed,
                          .step = job.step(),
                          .max_steps = c.max_steps,
-                         .earlier = &job.earlier};
-  job.groups = collect(
-      *job.engine, job.model(), *job.loaded.tokenizer, &job.scorer, collect_job, sampled.store(), [&](int64_t done) {
-        progress.update(job.step(), "rollout " + std::to_string(done) + "/" + std::to_string(tasks.size()));
-      });
-  penalize_length(job.groups, c.overlong, c.sampling.max_completion_length);
-  expect_working_verifiers(c, job.groups);
+                         .earlier = &job.earlier,
+                         .first_index = rollout.num_tasks,
+                         .counts = &rollout.counts};
+  const std::string what = rollout.num_tasks ? "refill " : "rollout ";
+  std::vector<Group> groups =
+      collect(*job.engine, job.model(), *job.loaded.tokenizer, &job.scorer, collect_job, rollout.sampled.store(),
+              [&](int64_t done) {
+                progress.update(job.step(), what + std::to_string(done) + "/" + std::to_string(tasks.size()));
+              });
+  rollout.num_tasks += count;
+  penalize_length(groups, c.overlong, c.sampling.max_completion_length);
+  expect_working_verifiers(c, groups);
+  return groups;
+}
+
+/// The next rollout: groups with scores and advantages.
+void sample(Job& job, Progress& progress) {
+  const TrainConfig& c = job.config;
+  RolloutState rollout{.sampled = SampledGroups(job.run.folder, job.model(), job.compute)};
+  job.groups = sample_groups(job, rollout, int64_t(c.prompts_per_step) * c.steps_per_generation, progress);
+  if (c.dynamic_sampling.max_refill_batches > 0) {
+    const Refills refills = refill(job.groups, c.dynamic_sampling,
+                                   [&](int64_t count) { return sample_groups(job, rollout, count, progress); });
+    job.refills = to_json(refills);
+    job.num_tokens += refills.discarded_tokens, job.sampled_tokens += refills.discarded_tokens;
+  }
+  if (c.loss.kl_in_reward) penalize_kl(job.groups, job.learner, *job.reference, c.loss, c.pack);
   compute_advantages(job.groups, c.advantage, component_weights(c));
 }
 
 Keep kept(const TrainConfig& c) {
-  return c.loss.beta > 0 ? Keep::all : Keep::with_signal;
+  return learns_without_advantage(c.loss) ? Keep::all : Keep::with_signal;
 }
 
 /// The learner's own forward over what the optimizer step at hand will not pass: later mini-batches, and on the first
@@ -172,13 +215,17 @@ Json learn(Job& job) {
   int64_t inner = job.step() % job.inner_steps();
   std::span<Group> groups = job.mini_batch(inner);
   std::vector<MicroBatch> batches = pack(groups, c.pack, kept(c));
-  if (job.reference)
+  if (!job.old_logprobs.empty()) set_old_logprobs(batches, job.old_logprobs[size_t(inner % c.steps_per_generation)]);
+  if (has_kl_term(c.loss))
     for (MicroBatch& batch : batches) job.learner.fill_logprobs(*job.reference, batch, batch.loss.ref_logprobs);
   LossScale scale = loss_scale(groups, c.pack, c.sampling.max_completion_length);
+  scale.entropy_coef = acting_coef(c.loss, job.entropy);
+  if (c.loss.top_entropy_quantile < 1) keep_top_entropies(c.loss.top_entropy_quantile, batches, job.learner, scale);
   std::vector<double> load = expert_load(groups);
   StepStats stats = job.learner.step(
-      batches, [&](const TokenBatch& batch, std::span<float> d) { return grpo_loss(c.loss, batch, scale, d); },
+      batches, [&](const TokenBatch& batch, const TokenGradient& d) { return grpo_loss(c.loss, batch, scale, d); },
       c.max_steps, load);
+  update(c.loss, job.entropy, mean_top_entropy(stats.sums, scale));
   if (kept(c) == Keep::with_signal) count_dropped(stats.sums, groups, c.loss, c.pack, scale);
   SamplingCheck check = check_from(job.checks[size_t(inner % c.steps_per_generation)]);
   if (inner == 0)
@@ -191,8 +238,10 @@ Json learn(Job& job) {
     }
   Json row = {{"step", job.step()}};
   row.update(group_metrics(groups));
-  row.update(step_metrics(stats, c.loss, job.num_tokens));
   row.update(to_json(check));
+  row.update(step_metrics(stats, c.loss, job.num_tokens));
+  row.update(job.refills);
+  if (has_entropy_bonus(c.loss)) row["entropy_coef"] = job.entropy.coef;
   if (!load.empty()) row["max_vio/mean"] = max_violation(load, size_t(job.model().spec.layers.back().moe.experts));
   return row;
 }
@@ -241,6 +290,12 @@ Json evaluate(Job& job) {
   return row;
 }
 
+/// The first of equals stays the best.
+void note_best(Job& job, double pass_at_1) {
+  if (!job.config.keep_best_checkpoint || (job.best.step > 0 && pass_at_1 <= job.best.pass_at_1)) return;
+  job.best = {job.step(), pass_at_1};
+}
+
 /// The evaluation before the first step, where its row has one of its own.
 Json of_the_start(const Json& evaluation) {
   Json renamed = Json::object();
@@ -251,13 +306,15 @@ Json of_the_start(const Json& evaluation) {
 void checkpoint(Job& job) {
   RunState state{.step = job.step(), .cursor = job.tasks.state(), .config = job.run.config};
   if (job.step() % job.inner_steps()) state.unused = job.groups;
-  state.counters = {{"num_tokens", job.num_tokens},
-                    {"sampled_tokens", job.sampled_tokens},
-                    {"seconds", job.seconds},
+  state.counters = {{"num_tokens", job.num_tokens}, {"sampled_tokens", job.sampled_tokens}, {"seconds", job.seconds},
+                    {"best_step", job.best.step},   {"best_pass_at_1", job.best.pass_at_1}, {"refills", job.refills},
                     {"checks", job.checks}};
+  if (!state.unused.empty()) state.counters["old_logprobs"] = job.old_logprobs;
+  if (job.entropy.last_entropy) state.counters["entropy_control"] = {job.entropy.coef, *job.entropy.last_entropy};
   save_checkpoint(job.run.folder, job.learner, job.model(), job.loaded.tokenizer.get(), state, job.reference.get());
   forget_sampled_groups(job.run.folder, job.step());
-  limit_checkpoints(job.run.folder, job.config.save_total_limit);
+  name_best_checkpoint(job.run.folder, job.best);
+  limit_checkpoints(job.run.folder, job.config.save_total_limit, job.best.step);
 }
 
 void resume(Job& job) {
@@ -268,6 +325,16 @@ void resume(Job& job) {
   job.num_tokens = state.counters.at("num_tokens"), job.sampled_tokens = state.counters.at("sampled_tokens");
   job.seconds = state.counters.at("seconds");
   job.checks = state.counters.at("checks").get<std::vector<Json>>();
+  job.old_logprobs = state.counters.value("old_logprobs", job.old_logprobs);
+  if (const auto control = state.counters.find("entropy_control"); control != state.counters.end())
+    job.entropy = {control->at(0), control->at(1)};
+  job.refills = state.counters.value("refills", Json::object());
+  job.best = {state.counters.value("best_step", int64_t(0)), state.counters.value("best_pass_at_1", 0.0)};
+  if (job.best.step > 0 && !fs::exists(checkpoint_of(job.run.folder, job.best.step) / "COMPLETE")) {
+    std::fprintf(stderr, "cohort: the best checkpoint so far, of step %lld, is not in %s: the best begins anew\n",
+                 static_cast<long long>(job.best.step), job.run.folder.c_str());
+    job.best = {};
+  }
 }
 
 bool out_of_time(const Job& job) {
@@ -286,6 +353,8 @@ std::string summary_line(const Json& row) {
                 row.value("completions/mean_length", 0.0), row.value("frac_reward_zero_std", 0.0));
   std::string line = text;
   if (row.contains("eval/pass@1")) line += "  pass@1 " + std::to_string(row["eval/pass@1"].get<double>()).substr(0, 5);
+  if (const int64_t left = row.value("dynamic_sampling/groups_without_signal", int64_t(0)))
+    line += "  no signal in " + std::to_string(left) + (left == 1 ? " group" : " groups");
   return line;
 }
 
@@ -310,6 +379,14 @@ void expect_ratio_one(const Json& row) {
                                row.at("step").dump() + ", must be exactly 1");
 }
 
+/// Ratios are taken to the weights at the start of the rollout where another policy may have sampled it.
+void keep_old_logprobs(Job& job) {
+  const TrainConfig& c = job.config;
+  job.old_logprobs.clear();
+  for (int64_t i = 0; c.loss.importance_sampling_correction != "none" && i < c.steps_per_generation; ++i)
+    job.old_logprobs.push_back(policy_logprobs(job.mini_batch(i), job.learner, c.pack, kept(c)));
+}
+
 /// Groups for the optimizer step at hand, where it begins a rollout: sampled, or the frozen ones again.
 void begin_rollout(Job& job, const std::vector<Group>& frozen, bool self_test, Progress& progress) {
   if (job.step() % job.inner_steps()) return;
@@ -321,6 +398,7 @@ void begin_rollout(Job& job, const std::vector<Group>& frozen, bool self_test, P
     check_sampling(job);
   else
     job.checks.assign(size_t(job.config.steps_per_generation), empty_check());
+  keep_old_logprobs(job);
 }
 
 /// One optimizer step, with its rollout and evaluations where they are due; its row of metrics.
@@ -341,6 +419,7 @@ Json take_step(Job& job, const std::vector<Group>& frozen, bool self_test, Progr
   if (c.eval_steps > 0 && (due(job.step(), c.eval_steps) || is_over(job))) {
     row.update(of_the_start(evaluation));
     evaluation = evaluate(job);
+    note_best(job, evaluation.at("eval/pass@1"));
   }
   row.update(evaluation);
   eval_seconds += clock.lap();
@@ -353,10 +432,12 @@ Json take_step(Job& job, const std::vector<Group>& frozen, bool self_test, Progr
 
 /// final/ comes last: once it stands, the run is finished.
 void finish(Job& job) {
-  limit_checkpoints(job.run.folder, job.config.save_total_limit);  // a kill may have come between
+  limit_checkpoints(job.run.folder, job.config.save_total_limit, job.best.step);  // a kill may have come between
   fs::remove_all(job.run.folder / "sampled");
   fs::path folders[] = {job.run.folder};
   write_report(folders, job.run.folder / "report.html");
+  if (job.config.load_best_model_at_end && job.best.step > 0)
+    load_parameters(job.model(), checkpoint_of(job.run.folder, job.best.step), job.compute);
   write_folder_durably(job.run.folder / "final",
                        [&](const fs::path& folder) { save_model(job.model(), job.loaded.tokenizer.get(), folder); });
 }
@@ -371,6 +452,7 @@ TrainResult train(const TrainConfig& given, const RunRequest& request, bool self
   const std::vector<Group> frozen = read_frozen_groups(config);
   Job job(config, request);
   expect_fit(frozen, job.model());
+  filter_prompts(job);
   resume(job);
   if (job.run.is_over || (job.run.finished && is_over(job)))
     return {.seconds = job.seconds, .tokens = job.sampled_tokens, .final_folder = job.run.folder / "final"};
@@ -380,6 +462,7 @@ TrainResult train(const TrainConfig& given, const RunRequest& request, bool self
     throw Interrupted("interrupted before the first step, nothing to save: go on with the same command and --resume");
   if (job.step() == 0) std::fputs(plan_text(plan(config)).c_str(), stderr);
   begin_run(job.run, job.step());
+  name_best_checkpoint(job.run.folder, job.best);
   RunMetrics metrics(job.run.folder, job.step());
   Progress progress("training", "steps", config.max_steps, job.step());
   while (!is_over(job)) {
@@ -389,7 +472,7 @@ TrainResult train(const TrainConfig& given, const RunRequest& request, bool self
     if (self_test || frozen.empty()) expect_one_policy(row, config.groups);
     if (self_test) expect_ratio_one(row);
     const bool stop = interrupted();
-    if (stop || is_over(job) || due(job.step(), config.save_steps)) checkpoint(job);
+    if (stop || is_over(job) || due(job.step(), config.save_steps) || job.best.step == job.step()) checkpoint(job);
     if (stop && !is_over(job))
       throw Interrupted("interrupted at step " + std::to_string(job.step()) +
                         ", a checkpoint is written: go on with the same command and --resume");

@@ -3,6 +3,7 @@
 #include "configs/config.h"
 #include "grpo/advantage.h"
 #include "grpo/learner.h"
+#include "grpo/refill.h"
 #include "grpo/run.h"
 #include "rewards/reward.h"
 #include "rollout/engine.h"
@@ -21,6 +22,7 @@ struct TrainConfig {
   int64_t max_steps = 100;
   double max_seconds = 0;
   std::optional<int64_t> max_prompt_length;
+  bool filter_overlong_prompts = false;
   SamplingConfig sampling;
   EngineConfig engine;
   AdvantageConfig advantage;
@@ -28,11 +30,13 @@ struct TrainConfig {
   PackConfig pack;
   OptimizerConfig optimizer;
   OverlongConfig overlong;
+  DynamicSamplingConfig dynamic_sampling;
   bool sync_ref_model = false;
   int64_t ref_model_sync_steps = 512;
   double ref_model_mixup_alpha = 1.0;
   bool bf16 = false;
   int64_t save_steps = 50, save_total_limit = 2, eval_steps = 0;
+  bool keep_best_checkpoint = false, load_best_model_at_end = false;
   int32_t eval_num_generations = 1;
   double eval_temperature = 0.0;
   int64_t log_completions_steps = 10;
@@ -60,6 +64,8 @@ void visit_fields(V& v, TrainConfig& c) {
           at_least(0));
   v.field("max_prompt_length", c.max_prompt_length, "tokens a prompt may have; null: what the model's context leaves",
           at_least(1));
+  v.field("filter_overlong_prompts", c.filter_overlong_prompts,
+          "leave out longer prompts, of tasks and eval_tasks, and say how many; else the first one ends the run");
   visit_fields(v, c.sampling);
   visit_fields(v, c.engine);
   visit_fields(v, c.advantage);
@@ -67,6 +73,7 @@ void visit_fields(V& v, TrainConfig& c) {
   visit_fields(v, c.pack);
   visit_fields(v, c.optimizer);
   v.object("overlong", c.overlong, "soft penalty on length");
+  v.object("dynamic_sampling", c.dynamic_sampling, "groups without signal give way to those of further prompts (DAPO)");
   v.field("sync_ref_model", c.sync_ref_model, "move the reference model towards the policy every ref_model_sync_steps");
   v.field("ref_model_sync_steps", c.ref_model_sync_steps, "optimizer steps between two such moves", at_least(1));
   v.field("ref_model_mixup_alpha", c.ref_model_mixup_alpha, "share of the policy in the new reference; 1 replaces it",
@@ -78,6 +85,12 @@ void visit_fields(V& v, TrainConfig& c) {
           "optimizer steps between evaluations; also before the first, logged in its row (as eval_start/ where that "
           "has its own), and after the last; 0: none",
           at_least(0));
+  v.field(
+      "keep_best_checkpoint", c.keep_best_checkpoint,
+      "save a checkpoint at each evaluation whose eval/pass@1 is the best so far; it outlives save_total_limit, and "
+      "best.json in the run folder names it");
+  v.field("load_best_model_at_end", c.load_best_model_at_end,
+          "final/ has the weights of the best checkpoint, not of the last; needs keep_best_checkpoint");
   v.field("eval_num_generations", c.eval_num_generations, "completions of each held-out task", at_least(1));
   v.field("eval_temperature", c.eval_temperature, "of the evaluation's sampling", at_least(0));
   v.field("log_completions_steps", c.log_completions_steps,

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "configs/error.h"
+#include "grpo/prompt_filter.h"
 #include "rollout/evaluate.h"
 
 namespace cohort {
@@ -72,6 +73,7 @@ void expect_working_verifiers(const TrainConfig& config, std::span<const Group> 
 std::map<std::string, double> component_weights(const TrainConfig& config) {
   std::map<std::string, double> weights = component_weights(reward_specs(config.rewards));
   if (config.overlong.soft_cache > 0) weights["overlong"] = 1;
+  if (config.loss.kl_in_reward) weights["kl"] = 1;
   return weights;
 }
 
@@ -130,8 +132,14 @@ void expect_runnable(const TrainConfig& config, const std::string& model) {
   validate(config);
   const int64_t room = prompt_room(config, load_spec(model));
   const Tokenizer tokenizer = expect_tokenizer(model);
-  longest_prompt(open_task_set(config.tasks, config.seed).streams(), tokenizer, room);
-  for (const Task& task : read_all_tasks(config.eval_tasks)) length_of(task, tokenizer, room);
+  std::vector<Stream<Task>> streams = open_task_set(config.tasks, config.seed).streams();
+  std::vector<Task> eval_tasks = read_all_tasks(config.eval_tasks);
+  if (config.filter_overlong_prompts) {
+    streams = without_long_prompts(std::move(streams), tokenizer, room);
+    eval_tasks = without_long_prompts(std::move(eval_tasks), tokenizer, room);
+  }
+  longest_prompt(streams, tokenizer, room);
+  for (const Task& task : eval_tasks) length_of(task, tokenizer, room);
 }
 
 void validate(const TrainConfig& c) {
@@ -155,8 +163,18 @@ void validate(const TrainConfig& c) {
   if (c.eval_steps > 0 && c.eval_num_generations > 1 && c.eval_temperature == 0)
     throw UsageError("eval_num_generations is " + std::to_string(c.eval_num_generations) +
                      " at eval_temperature 0, which makes equal completions: set eval_temperature, e.g. to 1");
+  if (!c.groups.empty() && c.dynamic_sampling.max_refill_batches > 0)
+    throw UsageError("dynamic_sampling samples further prompts, and --groups has nothing sampled: leave one out");
   if (!c.groups.empty() && !fs::exists(c.groups)) throw UsageError("--groups " + c.groups + " does not exist");
+  expect_consistent(c.loss);
+  if (c.loss.kl_in_reward && !c.groups.empty())
+    throw UsageError("kl_in_reward lowers scores where completions are sampled, and those of --groups " + c.groups +
+                     " are: leave it out, so that beta weighs a KL term of the loss");
   expect_rewards(c.rewards), expect_rewards(c.eval_rewards);
+  if (c.keep_best_checkpoint && c.eval_steps == 0)
+    throw UsageError("keep_best_checkpoint goes by eval/pass@1 and eval_steps is 0: set eval_steps");
+  if (c.load_best_model_at_end && !c.keep_best_checkpoint)
+    throw UsageError("load_best_model_at_end needs the best checkpoint: set keep_best_checkpoint to true");
   if (c.eval_steps > 0 && c.eval_tasks.empty())
     throw UsageError("eval_steps is " + std::to_string(c.eval_steps) + " but eval_tasks is empty");
 }

@@ -19,7 +19,7 @@ void warn_of_leaks(const std::vector<Stream<Task>>& streams, std::span<const Tas
 
 /// std::runtime_error when more than max_verifier_error_rate of the verdicts are errors.
 void expect_working_verifiers(const TrainConfig& config, std::span<const Group> groups);
-/// The weight of each component of a score: of every reward, and of the penalty for length, a reward of weight 1.
+/// The weight of each component of a score: of every reward, and of the penalties for length and KL, of weight 1.
 std::map<std::string, double> component_weights(const TrainConfig& config);
 /// The frozen groups of --groups, with advantages from their scores; none without a file.
 std::vector<Group> read_frozen_groups(const TrainConfig& config);

@@ -28,8 +28,10 @@ void put_lengths(Json& row, const std::string& name, const Values& v) {
 }  // namespace
 
 void SamplingCheck::add(const MicroBatch& batch) {
+  const std::vector<float>& sampled =
+      batch.loss.sampling_logprobs.empty() ? batch.loss.old_logprobs : batch.loss.sampling_logprobs;
   for (size_t n = 0; n < batch.loss.logprobs.size(); ++n) {
-    float ours = batch.loss.logprobs[n], stored = batch.loss.old_logprobs[n];
+    float ours = batch.loss.logprobs[n], stored = sampled[n];
     double difference = std::abs(double(ours) - stored), ratio = std::exp(double(ours - stored));
     ++tokens, bit_mismatches += std::bit_cast<uint32_t>(ours) != std::bit_cast<uint32_t>(stored);
     difference_sum += difference, difference_max = std::max(difference_max, difference);
@@ -120,15 +122,22 @@ Json step_metrics(const StepStats& stats, const LossConfig& loss, int64_t num_to
               {"learning_rate", stats.learning_rate},
               {"num_tokens", num_tokens},
               {"learner_tokens", stats.learner_tokens},
-              {"clip_ratio/region_mean", (s.clipped_low + s.clipped_high) / terms},
-              {"clip_ratio/low_mean", s.clipped_low / terms},
-              {"clip_ratio/high_mean", s.clipped_high / terms},
-              {"clip_ratio/low_min", s.clip_terms ? s.clipped_low_min : 0},
-              {"clip_ratio/high_max", s.clipped_high_max},
               {"ratio/min", s.tokens ? s.ratio_min : 1.0},
               {"ratio/mean", s.tokens ? s.ratio_sum / tokens : 1.0},
               {"ratio/max", s.tokens ? s.ratio_max : 1.0}};
-  if (loss.beta > 0) row["kl"] = s.kl / tokens;
+  if (is_clipped(loss_type(loss.loss_type)))
+    row.update({{"clip_ratio/region_mean", (s.clipped_low + s.clipped_high) / terms},
+                {"clip_ratio/low_mean", s.clipped_low / terms},
+                {"clip_ratio/high_mean", s.clipped_high / terms},
+                {"clip_ratio/low_min", s.clip_terms ? s.clipped_low_min : 0},
+                {"clip_ratio/high_max", s.clipped_high_max}});
+  if (loss.loss_type == "cispo") row["cispo_clip_ratio"] = (s.clipped_low + s.clipped_high) / terms;
+  if (loss.loss_type == "vespo") row["vespo/phi_seq_mean"] = s.phi_terms ? s.phi / s.phi_terms : 1.0;
+  if (s.correction_terms)
+    row.update({{"sampling/importance_sampling_ratio/min", s.correction_min},
+                {"sampling/importance_sampling_ratio/mean", s.correction_sum / s.correction_terms},
+                {"sampling/importance_sampling_ratio/max", s.correction_max}});
+  if (has_kl_term(loss)) row["kl"] = s.kl / tokens;
   return row;
 }
 

@@ -28,7 +28,8 @@ double max_violation(std::span<const double> load, size_t experts);
 void count_dropped(LossSums& sums, std::span<const Group> groups, const LossConfig& loss, const PackConfig& pack,
                    const LossScale& scale);
 
-/// Loss, KL, clipping, gradient norm, learning rate.
+/// Loss, KL, clipping, gradient norm, learning rate; with importance_sampling_correction its factors as the sampling's
+/// importance ratio, as TRL logs them.
 Json step_metrics(const StepStats& stats, const LossConfig& loss, int64_t num_tokens);
 
 }  // namespace cohort

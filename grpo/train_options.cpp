@@ -92,6 +92,7 @@ Plan plan(const TrainConfig& c) {
   Compute compute(c.threads ? c.threads : usable_cores());
   Plan p;
   p.prompts_per_rollout = int64_t(c.prompts_per_step) * c.steps_per_generation;
+  p.refill_batches = c.dynamic_sampling.max_refill_batches;
   p.completions_per_rollout = p.prompts_per_rollout * c.num_generations;
   p.prompt_tokens = c.max_prompt_length.value_or(128);
   int64_t completion = c.sampling.max_completion_length,
@@ -122,7 +123,8 @@ Plan plan(const TrainConfig& c) {
 
 std::string plan_text(const Plan& p) {
   std::ostringstream out;
-  out << "prompts per rollout      " << p.prompts_per_rollout << "\n"
+  const std::string refills = " and at most " + std::to_string(p.refill_batches) + " times those without signal";
+  out << "prompts per rollout      " << p.prompts_per_rollout << (p.refill_batches ? refills : "") << "\n"
       << "completions per rollout  " << p.completions_per_rollout << "\n"
       << "tokens per rollout       at most " << p.max_tokens_per_rollout << " sampled\n"
       << "micro-batches per step   at most " << p.micro_batches_per_step << "\n"

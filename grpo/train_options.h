@@ -34,7 +34,7 @@ void read_run_config(const RunOptions& options, C& config) {
 
 struct Plan {
   int64_t prompts_per_rollout = 0, completions_per_rollout = 0, prompt_tokens = 0, max_tokens_per_rollout = 0,
-          micro_batches_per_step = 0;
+          micro_batches_per_step = 0, refill_batches = 0;
   int64_t parameters = 0, active_parameters = 0;
   int64_t weight_bytes = 0, optimizer_bytes = 0, kv_bytes = 0, activation_bytes = 0;
   double seconds_per_step = 0;  // from this machine's measured arithmetic peak, at full completion length

@@ -78,18 +78,19 @@ std::vector<Group> collect(Engine& engine, const CausalLM& model, const Tokenize
                            const CollectJob& job, const GroupStore& store,
                            const std::function<void(int64_t)>& progress) {
   std::vector<Group> groups(job.tasks.size());
-  std::map<std::vector<int32_t>, int64_t> seen;
+  PromptCounts none_before;
+  PromptCounts& seen = job.counts ? *job.counts : none_before;
   int64_t done = 0;
   for (size_t i = 0; i < job.tasks.size(); ++i) {
     std::vector<int32_t> prompt = encode_prompt(tokenizer, job.tasks[i].prompt);
     uint64_t seed = request_seed(job.seed, job.step, prompt, seen[prompt]++);
     if (store.find) {
-      std::optional<Group> kept = store.find(int64_t(i));
+      std::optional<Group> kept = store.find(job.first_index + int64_t(i));
       if (kept && kept->prompt == prompt && !kept->rollouts.empty() && kept->rollouts[0].completion.seed == seed) {
         if (scorer && is_out_of_date(*kept, job.tasks[i])) {
           kept->task = job.tasks[i];
           judge(*scorer, *kept, std::max<int64_t>(0, job.step), job.max_steps);
-          store.keep(int64_t(i), *kept);
+          store.keep(job.first_index + int64_t(i), *kept);
         }
         groups[i] = std::move(*kept);
         ++done;
@@ -112,7 +113,7 @@ std::vector<Group> collect(Engine& engine, const CausalLM& model, const Tokenize
     int64_t i = finished->request.id;
     groups[size_t(i)] = group_of(job.tasks[size_t(i)], std::move(*finished));
     if (scorer) judge(*scorer, groups[size_t(i)], std::max<int64_t>(0, job.step), job.max_steps);
-    if (store.keep) store.keep(i, groups[size_t(i)]);
+    if (store.keep) store.keep(job.first_index + i, groups[size_t(i)]);
     if (job.earlier) job.earlier->remember(groups[size_t(i)]);
     if (progress) progress(++done);
   }

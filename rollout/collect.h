@@ -29,6 +29,9 @@ class EarlierCompletions {
   int64_t tokens_ = 0;
 };
 
+/// How often each prompt came in a rollout so far.
+using PromptCounts = std::map<std::vector<int32_t>, int64_t>;
+
 struct CollectJob {
   std::span<const Task> tasks;
   int32_t num_generations = 1;
@@ -37,6 +40,9 @@ struct CollectJob {
   int64_t step = 0;   // which rollout of the run; -1 for an evaluation
   int64_t max_steps = 0;
   EarlierCompletions* earlier = nullptr;  // read, and added to; null: none
+  // A rollout that goes on, with tasks behind those before:
+  int64_t first_index = 0;         // of the first task, where groups are stored
+  PromptCounts* counts = nullptr;  // read, and added to: an equal prompt has another seed each time; null: none before
 };
 
 /// Groups that an earlier, killed attempt at the same rollout left behind, and where new ones are kept.

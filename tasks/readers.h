@@ -1,5 +1,5 @@
 // Reading tasks from a file or a generator. Every function throws UsageError, naming file and line, for what cannot be
-// read, and MissingError for a .parquet file.
+// read, and MissingError for a .parquet file where Arrow is not.
 #pragma once
 #include <functional>
 #include <string>

@@ -9,6 +9,7 @@
 #include <iterator>
 
 #include "configs/error.h"
+#include "tasks/parquet.h"
 
 namespace cohort {
 namespace {
@@ -116,13 +117,12 @@ std::string problem_text(const std::string& file, const RowProblem& problem) {
 
 std::string read_bytes(const std::string& path) {
   if (path == "-") return {std::istreambuf_iterator<char>(std::cin), {}};
-  if (path.ends_with(".parquet"))
-    throw MissingError(path + ": parquet files are not available yet; convert it to JSON lines (.jsonl)");
   std::error_code none;
   if (std::filesystem::is_directory(path, none))
-    throw UsageError(path + " is a folder, expected a .jsonl or .json file");
+    throw UsageError(path + " is a folder, expected a .jsonl, .json or .parquet file");
   std::ifstream file(path, std::ios::binary);
   if (!file) throw UsageError(path + " cannot be read: " + std::strerror(errno));
+  if (path.ends_with(".parquet")) return read_parquet(path);
   return {std::istreambuf_iterator<char>(file), {}};
 }
 

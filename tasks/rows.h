@@ -1,6 +1,6 @@
 // The rows of a data file: JSON lines, or one JSON list of objects (told by the first character, whatever the file is
-// called). A byte-order mark and blank lines are skipped. Each row is parsed alone, so that one broken row is named by
-// its own line and hides no other.
+// called); a .parquet file's rows become JSON lines first. A byte-order mark and blank lines are skipped. Each row is
+// parsed alone, so that one broken row is named by its own line and hides no other.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -27,8 +27,8 @@ struct RowProblem {
 /// "FILE:LINE (id X): WHAT".
 std::string problem_text(const std::string& file, const RowProblem& problem);
 
-/// The bytes of a file, or of standard input for "-". Throws UsageError naming the file that cannot be read,
-/// MissingError for .parquet.
+/// The bytes of a file, or of standard input for "-"; of a .parquet file its rows as JSON lines. Throws UsageError
+/// naming the file that cannot be read, and what read_parquet throws.
 std::string read_bytes(const std::string& path);
 
 /// Views into `text`.

@@ -34,7 +34,8 @@ struct TaskSource {
 template <class V>
 void visit_fields(V& v, TaskSource& c) {
   v.field("reference", c.reference,
-          "a .jsonl or .json file, - for standard input, a generator name[:key=value,...] or a benchmark (cohort tasks "
+          "a .jsonl, .json or .parquet file, - for standard input, a generator name[:key=value,...] or a benchmark "
+          "(cohort tasks "
           "list)",
           not_empty(), required());
   v.field("weight", c.weight, "share of the prompts drawn from this source, relative to the other sources", above(0));

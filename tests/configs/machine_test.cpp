@@ -115,9 +115,13 @@ std::vector<Finding> one_more() {
   return {{.check = "sandbox", .found = "namespaces"}};
 }
 
+ImportTarget some_keys() {
+  return {.defaults = {{"learning_rate", 1e-6}}, .check = [](const Json&, const std::string&) {}};
+}
+
 int run(std::vector<const char*> words, std::string& out, std::string& err) {
   CLI::App app("", "cohort");
-  add_configs_commands(app, one_more);
+  add_configs_commands(app, one_more, some_keys);
   words.insert(words.begin(), "cohort");
   testing::internal::CaptureStdout();
   testing::internal::CaptureStderr();
@@ -147,11 +151,14 @@ TEST(Doctor, PrintsOneLineOrOneObjectForEachCheck) {
   EXPECT_EQ(static_cast<size_t>(std::count(out.begin(), out.end(), '\n')), examine_machine().size() + 1);
 }
 
-TEST(ConfigImport, SaysThatItIsNotAvailable) {
-  const Root root({{"grpo.json", "{}"}, {"broken.json", "{"}});
+TEST(ConfigImport, TheConfigGoesToStdoutAndWhatBecameOfItToStderr) {
+  const Root root({{"grpo.yaml", "learning_rate: 2e-6\nbeta: 0.1\n"}, {"broken.json", "{"}});
   std::string out, err;
-  EXPECT_EQ(run({"config", "import", (root.path / "grpo.json").c_str()}, out, err), 3);
-  EXPECT_NE(err.find("grpo.json"), std::string::npos);
+  EXPECT_EQ(run({"config", "import", (root.path / "grpo.yaml").c_str()}, out, err), 0);
+  EXPECT_EQ(Json::parse(out)["learning_rate"], 2e-6);
+  EXPECT_FALSE(Json::parse(out).contains("beta"));
+  EXPECT_NE(err.find("2: beta 0.1: this version has no beta"), std::string::npos) << err;
+  EXPECT_NE(err.find("still to be given: model\nstill to be given: tasks\n"), std::string::npos) << err;
   EXPECT_EQ(run({"config", "import", (root.path / "broken.json").c_str()}, out, err), 2);
   EXPECT_EQ(run({"config", "import", (root.path / "none.json").c_str()}, out, err), 2);
   EXPECT_EQ(run({"config", "imprt"}, out, err), 2);

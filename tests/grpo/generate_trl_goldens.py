@@ -39,10 +39,12 @@ def batch(seed, lengths, truncated=(), hidden=(), on_policy=False):
         mask[row] = 0
     for row, column in hidden:
         mask[row, column] = 0
-    return {"tokens": tokens, "mask": mask, "old_logprobs": old, "logprobs": new,
-            "ref_logprobs": (new + 0.4 * torch.randn(shape, generator=draw)).clamp(max=-1e-3),
-            "entropies": torch.rand(shape, generator=draw) * 2,
-            "advantages": torch.randn(len(lengths), generator=draw) if seed % 2 else torch.tensor([1.5, 0.0, -0.75, -2.0, 0.5, 1.0])[:len(lengths)]}
+    stored = {"tokens": tokens, "mask": mask, "old_logprobs": old, "logprobs": new,
+              "ref_logprobs": (new + 0.4 * torch.randn(shape, generator=draw)).clamp(max=-1e-3),
+              "entropies": torch.rand(shape, generator=draw) * 2,
+              "advantages": torch.randn(len(lengths), generator=draw) if seed % 2 else torch.tensor([1.5, 0.0, -0.75, -2.0, 0.5, 1.0])[:len(lengths)]}
+    stored["sampling_logprobs"] = (old + 0.15 * torch.randn(shape, generator=draw)).clamp(max=-1e-3)
+    return stored
 
 
 BATCHES = {
@@ -51,60 +53,109 @@ BATCHES = {
     "hidden tokens": batch(3, [7, 5, 8], hidden=[(0, 0), (0, 3), (2, 7), (1, 2)]),
     "on-policy": batch(4, [4, 3, 6], on_policy=True),
 }
-SETTINGS = {
+CLIPPED = {
     "plain": {},
     "clip-higher": {"epsilon_high": 0.28},
     "delta": {"delta": 1.5},
     "kl": {"beta": 0.3, "use_bias_correction_kl": False},
-    "kl corrected": {"beta": 0.3, "use_bias_correction_kl": True},
-    "all": {"epsilon": 0.1, "epsilon_high": 0.28, "delta": 1.4, "beta": 0.1, "use_bias_correction_kl": True},
+    "kl corrected": {"beta": 0.3},
+    "all": {"epsilon": 0.1, "epsilon_high": 0.28, "delta": 1.4, "beta": 0.1},
 }
+CISPO = {"capped": {"epsilon_high": 1.2}, "all": {"epsilon_high": 1.05, "beta": 0.3}}
+SAPO = {"plain": {}, "all": {"sapo_temperature_pos": 0.6, "sapo_temperature_neg": 2.5, "beta": 0.3}}
+VESPO = {"plain": {}, "all": {"vespo_k_pos": 1.5, "vespo_lambda_pos": 0.5, "vespo_k_neg": 4.0, "vespo_lambda_neg": 1.0, "beta": 0.3}}
+SETTINGS = {**dict.fromkeys(["grpo", "bnpo", "dr_grpo", "dapo", "luspo"], CLIPPED), "cispo": CISPO, "sapo": SAPO, "vespo": VESPO}
+IS = "importance_sampling_correction"
+BOUNDS = {"importance_sampling_clip_min": 0.85, "importance_sampling_clip_max": 1.15}
+CORRECTIONS = {
+    "off-policy": {"off_policy_mask_threshold": 0.02},
+    "high entropies": {"top_entropy_quantile": 0.35, "entropy_coef": 0.2, "beta": 0.3},
+    "entropy bonus": {"entropy_coef": -0.1},
+    "token_truncate": {IS: "token_truncate", **BOUNDS},
+    "token_mask": {IS: "token_mask", **BOUNDS},
+    "sequence_truncate": {IS: "sequence_truncate", **BOUNDS},
+    "sequence_mask": {IS: "sequence_mask", **BOUNDS},
+    "everything": {IS: "token_truncate", "importance_sampling_clip_max": 1.1, "off_policy_mask_threshold": 0.05, "top_entropy_quantile": 0.6,
+                   "entropy_coef": 0.1, "beta": 0.2},
+}
+CORRECTED = [("dapo", "token", {}), ("dapo", "sequence", {}), ("cispo", "token", {"epsilon_high": 1.2}), ("luspo", "sequence", {}), ("vespo", "token", {})]
+DEFAULTS = {"top_entropy_quantile": 1.0, "entropy_coef": 0.0, "off_policy_mask_threshold": None, IS: None, "importance_sampling_clip_min": None,
+            "importance_sampling_clip_max": None, "epsilon": 0.2, "epsilon_high": None, "delta": None, "beta": 0.0, "use_bias_correction_kl": True, "sapo_temperature_pos": 1.0,
+            "sapo_temperature_neg": 1.05, "vespo_k_pos": 2.0, "vespo_lambda_pos": 3.0, "vespo_k_neg": 3.0, "vespo_lambda_neg": 2.0}
 
 
 class Accelerator:
     num_processes, process_index, device = 1, 0, torch.device("cpu")
     gather = staticmethod(lambda x: x)
     gather_for_metrics = staticmethod(lambda x: x)
+    pad_across_processes = staticmethod(lambda x, dim, pad_index: x)
+    sync_gradients = True
     reduce = staticmethod(lambda x, reduction: x)
     unwrap_model = staticmethod(lambda model: model)
 
 
 def stand_in(**attributes):
     """What both methods read, in train mode."""
-    return types.SimpleNamespace(
-        accelerator=Accelerator, model=types.SimpleNamespace(training=True), use_vllm=False, beta=0.0, aux_loss_enabled=False,
-        _metrics={"train": collections.defaultdict(list)}, **attributes)
+    attributes = {"use_vllm": False, "beta": 0.0, **attributes}
+    return types.SimpleNamespace(accelerator=Accelerator, model=types.SimpleNamespace(training=True), aux_loss_enabled=False,
+                                 _metrics={"train": collections.defaultdict(list)}, **attributes)
 
 
-def trl_loss(config, inputs, num_items, micro_batches):
-    logprobs = inputs["logprobs"].double().requires_grad_(True)
+def importance_ratios(config, inputs):
+    """The factors that the trainer computes where vLLM sampled, and what it logs of them."""
+    kept, rows = inputs["tokens"].bool(), range(len(inputs["tokens"]))
+    lists = lambda key: [inputs[key][i][kept[i]].tolist() for i in rows]
+    grouped = Grouped([[0.0]] * len(rows), 1, "none").trainer
+    grouped.use_vllm = grouped.vllm_importance_sampling_correction = True
+    grouped.vllm_importance_sampling_mode = config[IS]
+    grouped.vllm_importance_sampling_clip_min, grouped.vllm_importance_sampling_clip_max = (config[f"importance_sampling_clip_{end}"] for end in ("min", "max"))
+    grouped._generate = lambda prompts: ([[1]] * len(rows), lists("tokens"), lists("mask"), [""] * len(rows), lists("sampling_logprobs"), {}, None, None)
+    grouped._get_per_token_logps_and_entropies = lambda *a, **k: (inputs["old_logprobs"].double(), None, None)
+    ratios = GRPOTrainer._generate_and_score_completions(grouped, [{"prompt": ""}] * len(rows))["importance_sampling_ratio"]
+    return ratios, {name: values for name, values in grouped._metrics["train"].items() if name.startswith("sampling/importance")}
+
+
+def trl_loss(config, inputs, num_items, micro_batches, **state):
+    logprobs, entropies = (inputs[key].double().requires_grad_(True) for key in ("logprobs", "entropies"))
+    config = {**DEFAULTS, **config}
     trainer = stand_in(
-        args=types.SimpleNamespace(delta=config["delta"], use_bias_correction_kl=config["use_bias_correction_kl"],
-                                   steps_per_generation=micro_batches),
-        _get_per_token_logps_and_entropies=lambda *a, **k: (logprobs, inputs["entropies"].double(), None),
-        top_entropy_quantile=1.0, off_policy_mask_threshold=None, importance_sampling_level=config["importance_sampling_level"],
-        loss_type=config["loss_type"], epsilon_low=config["epsilon"], epsilon_high=config["epsilon_high"] or config["epsilon"],
-        max_completion_length=MAX_LENGTH, current_gradient_accumulation_steps=micro_batches, _entropy_bonus_enabled=False)
-    trainer.beta = config["beta"]
+        args=types.SimpleNamespace(**{**config, **state.pop("args", {})}, steps_per_generation=micro_batches),
+        _get_per_token_logps_and_entropies=lambda *a, **k: (logprobs, entropies, None),
+        get_high_entropy_mask=lambda *a: GRPOTrainer.get_high_entropy_mask(trainer, *a), get_off_policy_mask=GRPOTrainer.get_off_policy_mask,
+        get_gamma_weights=GRPOTrainer.get_gamma_weights, loss_type=config["loss_type"], epsilon_low=config["epsilon"],
+        epsilon_high=config["epsilon_high"] or config["epsilon"], max_completion_length=MAX_LENGTH,
+        current_gradient_accumulation_steps=micro_batches, **{"use_adaptive_entropy": False, "_entropy_window_stats": None,
+        "_entropy_bonus_enabled": config["entropy_coef"] != 0, "entropy_coef": config["entropy_coef"], **state},
+        **{key: config[key] for key in ["importance_sampling_level", "beta", "top_entropy_quantile", "off_policy_mask_threshold"]})
     ids = torch.zeros_like(inputs["tokens"])
-    loss = GRPOTrainer._compute_loss(trainer, None, {
-        "prompt_ids": ids[:, :1], "prompt_mask": torch.ones_like(ids[:, :1]), "completion_ids": ids, "completion_mask": inputs["mask"],
-        "advantages": inputs["advantages"].double(), "old_per_token_logps": inputs["old_logprobs"].double(),
-        "ref_per_token_logps": inputs["ref_logprobs"].double(), "num_items_in_batch": num_items})
+    given = {"prompt_ids": ids[:, :1], "prompt_mask": torch.ones_like(ids[:, :1]), "completion_ids": ids, "completion_mask": inputs["mask"],
+             "advantages": inputs["advantages"].double(), "old_per_token_logps": inputs["old_logprobs"].double(),
+             "ref_per_token_logps": inputs["ref_logprobs"].double(), "num_items_in_batch": num_items}
+    if config[IS]:
+        trainer.use_vllm = trainer.vllm_importance_sampling_correction = True
+        given["importance_sampling_ratio"], logged = importance_ratios(config, inputs)
+        given["sampling_per_token_logps"] = inputs["sampling_logprobs"].double()
+        trainer._metrics["train"].update(logged)
+    loss = GRPOTrainer._compute_loss(trainer, None, given)
     loss.backward()
-    metrics = {name: values[0] for name, values in trainer._metrics["train"].items()}
-    return loss.item(), logprobs.grad[inputs["tokens"].bool()], metrics
+    metrics = {name: values[0] for name, values in trainer._metrics["train"].items() if name not in ("policy_loss", "entropy_coef")}
+    kept = inputs["tokens"].bool()
+    return loss.item(), logprobs.grad[kept], metrics, None if entropies.grad is None else entropies.grad[kept], trainer
 
 
 def loss_case(name, level, loss_type, setting, micro_batches=1):
-    config = {"loss_type": loss_type, "importance_sampling_level": level, "epsilon": 0.2, "epsilon_high": None, "delta": None,
-              "beta": 0.0, "use_bias_correction_kl": True, **SETTINGS[setting]}
+    return case_of(name, setting, {"loss_type": loss_type, "importance_sampling_level": level, **SETTINGS[loss_type][setting]}, micro_batches)
+
+
+def case_of(name, setting, config, micro_batches=1):
     whole, rows = BATCHES[name], len(BATCHES[name]["tokens"]) // micro_batches
     parts = [{key: value[i * rows:(i + 1) * rows] for key, value in whole.items()} for i in range(micro_batches)]
     results = [trl_loss(config, part, whole["mask"].sum(), micro_batches) for part in parts]
     case = {"batch": name, "setting": setting, "micro_batches": micro_batches, "config": config, "loss": digits([sum(r[0] for r in results)], 12)[0],
             "gradient": digits(torch.cat([r[1] for r in results]).tolist(), 7)}
     if micro_batches == 1:
+        if results[0][3] is not None:
+            case["entropy_gradient"] = digits(results[0][3].tolist(), 7)
         case["metrics"] = {key: digits([value])[0] for key, value in results[0][2].items()}
     return case
 
@@ -114,13 +165,33 @@ def loss_goldens():
     for name, b in BATCHES.items():
         kept = b["tokens"].bool()
         stored[name] = {"lengths": b["tokens"].sum(1).tolist(), "advantages": digits(b["advantages"].tolist()), "mask": b["mask"][kept].tolist()}
-        for key in ["logprobs", "old_logprobs", "ref_logprobs", "entropies"]:
+        for key in ["logprobs", "old_logprobs", "sampling_logprobs", "ref_logprobs", "entropies"]:
             stored[name][key] = digits(b[key][kept].tolist())
-    types_, levels = ["grpo", "bnpo", "dr_grpo", "dapo"], ["token", "sequence"]
-    cases = [loss_case(*c) for c in itertools.product(BATCHES, levels, types_, SETTINGS)]
+    cases = [loss_case(*c) for c in itertools.product(BATCHES, ["token", "sequence"], SETTINGS, ["all"])]
+    cases += [loss_case(name, level, loss_type, setting) for name in ["whole", "truncated rows"] for level in ["token", "sequence"]
+              for loss_type in SETTINGS for setting in SETTINGS[loss_type] if setting != "all"]
     # bnpo divides by its micro-batch's tokens in TRL: only the others promise that accumulation changes nothing
-    cases += [loss_case("truncated rows", level, loss_type, "all", micro) for level in levels for loss_type in ["grpo", "dr_grpo", "dapo"] for micro in (2, 3)]
-    return {"source": VERSIONS, "max_completion_length": MAX_LENGTH, "batches": stored, "cases": cases}
+    cases += [loss_case("truncated rows", level, loss_type, "all", micro) for level in ["token", "sequence"]
+              for loss_type in SETTINGS if loss_type != "bnpo" for micro in (2, 3)]
+    cases = [c for c in cases if c["config"]["loss_type"] != "vespo" or c["config"]["importance_sampling_level"] == "token"]
+    cases += [case_of(name, setting, {"loss_type": loss_type, "importance_sampling_level": level, **own, **CORRECTIONS[setting]})
+              for name in ["truncated rows", "hidden tokens"] for loss_type, level, own in CORRECTED for setting in CORRECTIONS
+              if loss_type != "vespo" or not setting.startswith("sequence")]
+    return {"source": VERSIONS, "max_completion_length": MAX_LENGTH, "batches": stored, "cases": cases, "entropy_control": entropy_control()}
+
+
+def entropy_control():
+    """Adaptive entropy over steps: the coefficient before, as it acted, and after."""
+    keys = {"entropy_coef_min": 0.005, "entropy_coef_max": 0.03, "entropy_coef_delta": 0.01, "entropy_target": 0.9}
+    inputs, coef, last, steps = BATCHES["whole"], 0.01, float("inf"), []
+    for scale in [0.5, 0.4, 0.6, 0.5, 2.0, 1.5, 0.5, 2.0, 2.0, 2.0]:
+        now = {**inputs, "entropies": inputs["entropies"] * scale}
+        *_, gradient, trainer = trl_loss({"loss_type": "dapo", "importance_sampling_level": "token"}, now, inputs["mask"].sum(), 1, args=keys,
+                                         use_adaptive_entropy=True, _entropy_bonus_enabled=True, entropy_coef=coef, _last_world_entropy=last)
+        steps.append({"entropy": digits([trainer._last_world_entropy])[0], "acted": digits([-gradient.sum().item()])[0],
+                      "after": digits([trainer.entropy_coef])[0]})
+        coef, last = trainer.entropy_coef, trainer._last_world_entropy
+    return {"config": {**keys, "entropy_coef": 0.01, "use_adaptive_entropy": True}, "steps": steps}
 
 
 class Grouped:

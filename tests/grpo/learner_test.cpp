@@ -7,6 +7,7 @@
 
 #include <numeric>
 
+#include "grpo/loss_inputs.h"
 #include "policy/reference.h"
 #include "tests/grpo/autograd.h"
 #include "tests/grpo/tiny_groups.h"
@@ -24,8 +25,10 @@ Outcome gradient_of(StillLearner& still, std::span<const Group> groups, const Lo
                     const PackConfig& pack_config = {}, Keep keep = Keep::all) {
   std::vector<MicroBatch> batches = pack(groups, pack_config, keep);
   LossScale scale = loss_scale(groups, pack_config, 24);
+  scale.entropy_coef = loss.entropy_coef;
+  if (loss.top_entropy_quantile < 1) keep_top_entropies(loss.top_entropy_quantile, batches, still.learner, scale);
   StepStats stats = still.learner.step(
-      batches, [&](const TokenBatch& b, std::span<float> d) { return grpo_loss(loss, b, scale, d); }, 10);
+      batches, [&](const TokenBatch& b, const TokenGradient& d) { return grpo_loss(loss, b, scale, d); }, 10);
   return {stats, copy_of(still.learner.gradient), batches.size()};
 }
 
@@ -33,22 +36,30 @@ std::vector<Json> models() {
   return {tiny_llama(), tiny_deepseek(24)};
 }
 
+/// Each at either level, and once with what is taken from the whole step.
+std::vector<LossConfig> every_loss() {
+  std::vector<LossConfig> all;
+  for (const std::string& type : loss_types())
+    for (const char* level : {"token", "sequence"})
+      all.push_back({.loss_type = type, .importance_sampling_level = level, .epsilon_high = 1.1});
+  all.push_back({.entropy_coef = 0.1, .top_entropy_quantile = 0.4, .off_policy_mask_threshold = 0.05});
+  return all;
+}
+
 TEST(Learner, PackingChangesNeitherLossNorGradient) {
   for (const Json& config : models()) {
     StillLearner still(config);
     std::vector<Group> groups = tiny_groups();
     store_logprobs(groups, still.learner, 0.4f);
-    for (const char* type : {"dapo", "grpo", "bnpo", "dr_grpo"}) {
-      LossConfig loss{.loss_type = type,
-                      .importance_sampling_level = type == std::string("grpo") ? "sequence" : "token"};
+    for (const LossConfig& loss : every_loss()) {
       Outcome whole = gradient_of(still, groups, loss, {.max_tokens_per_batch = 1 << 20});
       ASSERT_EQ(whole.micro_batches, 1u);
       EXPECT_GT(whole.stats.grad_norm, 0);
       for (auto [max_tokens, count] : {std::pair(1, 12), std::pair(40, 5), std::pair(100, 2)}) {
         Outcome parts = gradient_of(still, groups, loss, {.max_tokens_per_batch = max_tokens});
         EXPECT_GE(parts.micro_batches, size_t(count));
-        EXPECT_LT(relative_difference(parts.gradient, whole.gradient), 1e-5) << type << " " << max_tokens;
-        EXPECT_NEAR(parts.stats.sums.loss, whole.stats.sums.loss, 1e-12) << type << " " << max_tokens;
+        EXPECT_LT(relative_difference(parts.gradient, whole.gradient), 1e-5) << dump_config(loss) << max_tokens;
+        EXPECT_NEAR(parts.stats.sums.loss, whole.stats.sums.loss, 1e-12) << dump_config(loss) << max_tokens;
         EXPECT_EQ(parts.stats.sums.tokens, whole.stats.sums.tokens);
       }
     }
@@ -73,8 +84,8 @@ TEST(Learner, AGradientThatIsNotFiniteStopsBeforeItReachesTheWeights) {
   const std::vector<float> before = copy_of(still.learner.model().parameters);
   for (float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
     std::vector<MicroBatch> batches = pack(groups, PackConfig{}, Keep::all);
-    const TokenLoss loss = [&](const TokenBatch&, std::span<float> d) {
-      std::ranges::fill(d, bad);
+    const TokenLoss loss = [&](const TokenBatch&, const TokenGradient& d) {
+      std::ranges::fill(d.logprobs, bad);
       return LossSums{};
     };
     EXPECT_THROW(still.learner.step(batches, loss, 10), std::runtime_error);
@@ -103,18 +114,20 @@ TEST(Learner, DroppingWhatHasNoSignalChangesNoGradient) {
     StillLearner still(config);
     std::vector<Group> groups = tiny_groups();
     store_logprobs(groups, still.learner, 0.4f);
-    for (const char* type : {"dapo", "grpo", "dr_grpo"}) {
-      Outcome all = gradient_of(still, groups, {.loss_type = type}, {.max_tokens_per_batch = 1 << 20}, Keep::all);
-      Outcome kept =
-          gradient_of(still, groups, {.loss_type = type}, {.max_tokens_per_batch = 1 << 20}, Keep::with_signal);
+    for (const LossConfig& loss : every_loss()) {
+      if (learns_without_advantage(loss)) continue;
+      Outcome all = gradient_of(still, groups, loss, {.max_tokens_per_batch = 1 << 20}, Keep::all);
+      Outcome kept = gradient_of(still, groups, loss, {.max_tokens_per_batch = 1 << 20}, Keep::with_signal);
       EXPECT_LT(kept.stats.learner_tokens, all.stats.learner_tokens);
-      EXPECT_LT(relative_difference(kept.gradient, all.gradient), 1e-6) << type;
+      EXPECT_LT(relative_difference(kept.gradient, all.gradient), 1e-6) << loss.loss_type;
       EXPECT_EQ(kept.stats.sums.loss, all.stats.sums.loss);
+      EXPECT_EQ(kept.stats.sums.phi, all.stats.sums.phi);
+      EXPECT_EQ(kept.stats.sums.clipped_high, all.stats.sums.clipped_high);
       // Each completion alone: what is dropped adds zeros, so the bits agree.
-      all = gradient_of(still, groups, {.loss_type = type}, {.max_tokens_per_batch = 1}, Keep::all);
-      kept = gradient_of(still, groups, {.loss_type = type}, {.max_tokens_per_batch = 1}, Keep::with_signal);
+      all = gradient_of(still, groups, loss, {.max_tokens_per_batch = 1}, Keep::all);
+      kept = gradient_of(still, groups, loss, {.max_tokens_per_batch = 1}, Keep::with_signal);
       EXPECT_EQ(kept.micro_batches, 8u);
-      EXPECT_TRUE(kept.gradient == all.gradient) << type;
+      EXPECT_TRUE(kept.gradient == all.gradient) << loss.loss_type;
     }
   }
 }
@@ -202,6 +215,42 @@ TEST(Learner, DapoGradientIsThatOfAutograd) {
   }
 }
 
+/// log p of every token of the vocabulary behind these, [V].
+at::Tensor log_distribution(const ModelSpec& spec, const at::Tensor& parameters, std::vector<int32_t> ids) {
+  std::vector<at::Tensor> each;
+  ids.push_back(0);
+  for (int32_t token = 0; token < spec.vocab; ++token) {
+    ids.back() = token;
+    each.push_back(reference_logprobs(spec, parameters, ids, 0.9)[int64_t(ids.size()) - 2]);
+  }
+  return at::stack(each);
+}
+
+/// Two completions of one token without advantage: nothing but the bonus.
+TEST(Learner, EntropyBonusGradientIsThatOfAutograd) {
+  at::set_num_threads(1);
+  StillLearner still(tiny_llama());
+  std::vector<Group> groups = tiny_groups();
+  groups[0].rollouts = {groups[0].rollouts[1]}, groups[2].rollouts = {groups[2].rollouts[3]};
+  groups.erase(groups.begin() + 1);
+  at::Tensor parameters = parameter_tensor(still.model), wide = parameters.to(at::kDouble),
+             entropy = at::zeros({}, at::kDouble);
+  for (Group& group : groups) {
+    group.rollouts[0].advantage = 0;
+    const at::Tensor logprobs = log_distribution(still.model.spec, wide, group.prompt);
+    entropy = entropy - (logprobs.exp() * logprobs).sum();
+  }
+  (-0.3 * entropy / 2).backward();
+  std::vector<MicroBatch> batches = pack(groups, {.max_tokens_per_batch = 8}, Keep::all);
+  ASSERT_EQ(batches.size(), 2u);
+  LossScale scale = loss_scale(groups, {}, 24);
+  scale.entropy_coef = 0.3;
+  const StepStats stats = still.learner.step(
+      batches, [&](const TokenBatch& b, const TokenGradient& d) { return grpo_loss({}, b, scale, d); }, 10);
+  EXPECT_NEAR(stats.sums.loss, -0.3 * entropy.item<double>() / 2, 1e-5);
+  expect_same_gradient(still.model, still.learner.gradient, parameters.grad());
+}
+
 TEST(Learner, WithWeightsInBf16TheGradientIsThatOfRoundedMasters) {
   for (const Json& config : models()) {
     Compute compute(2);
@@ -220,7 +269,7 @@ TEST(Learner, WithWeightsInBf16TheGradientIsThatOfRoundedMasters) {
       LossScale scale = loss_scale(groups, {}, 24);
       std::vector<MicroBatch> batches = pack(groups, {}, Keep::all);
       learner.step(
-          batches, [&](const TokenBatch& b, std::span<float> d) { return grpo_loss({}, b, scale, d); }, 10);
+          batches, [&](const TokenBatch& b, const TokenGradient& d) { return grpo_loss({}, b, scale, d); }, 10);
       gradients[model == &coded] = copy_of(learner.gradient);
     }
     EXPECT_EQ(gradients[0], gradients[1]);
@@ -241,7 +290,7 @@ TEST(Learner, GradientOverKeptSetsIsThatOfAutograd) {
     for (MicroBatch& batch : batches) still.learner.fill_logprobs(reference, batch, batch.loss.ref_logprobs);
     const LossScale scale = loss_scale(groups, {}, 24);
     const StepStats stats = still.learner.step(
-        batches, [&](const TokenBatch& b, std::span<float> d) { return grpo_loss(loss, b, scale, d); }, 10);
+        batches, [&](const TokenBatch& b, const TokenGradient& d) { return grpo_loss(loss, b, scale, d); }, 10);
     at::Tensor parameters = parameter_tensor(still.model), wide = parameters.to(at::kDouble),
                theirs = parameter_tensor(reference).detach().to(at::kDouble), total = at::zeros({}, at::kDouble);
     for (const Group& group : groups)
@@ -312,7 +361,8 @@ TEST(Learner, CrossEntropyGradientIsThatOfAutograd) {
     EXPECT_GT(batches.size(), 2u);
     LossScale scale{.num_tokens = learned};
     StepStats stats = still.learner.step(
-        batches, [&](const TokenBatch& b, std::span<float> d) { return cross_entropy_loss(b, scale, d); }, 10);
+        batches, [&](const TokenBatch& b, const TokenGradient& d) { return cross_entropy_loss(b, scale, d.logprobs); },
+        10);
     at::Tensor parameters = parameter_tensor(still.model), wide = parameters.to(at::kDouble),
                total = at::zeros({}, at::kDouble);
     for (const SftSequence& row : rows) {

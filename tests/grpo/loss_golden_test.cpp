@@ -1,7 +1,8 @@
-// Losses, their gradients and metrics, and advantages, against TRL's own trainer on stored cases.
+// Losses, their gradients and metrics, and advantages, against TRL's own trainer and verl's functions on stored cases.
 #include <gtest/gtest.h>
 
 #include "grpo/advantage.h"
+#include "grpo/entropy.h"
 #include "grpo/loss.h"
 #include "grpo/train_metrics.h"
 #include "rewards/compose.h"
@@ -11,45 +12,43 @@
 namespace cohort {
 namespace {
 
-std::optional<double> optional_of(const Json& value) {
-  return value.is_null() ? std::nullopt : std::optional(value.get<double>());
+LossConfig config_of(const Json& given) {
+  LossConfig config;
+  read_config(given, config, "the case");
+  return config;
 }
 
-LossConfig config_of(const Json& c) {
-  return {.loss_type = c.at("loss_type"),
-          .importance_sampling_level = c.at("importance_sampling_level"),
-          .epsilon = c.at("epsilon"),
-          .epsilon_high = optional_of(c.at("epsilon_high")),
-          .delta = optional_of(c.at("delta")),
-          .beta = c.at("beta"),
-          .use_bias_correction_kl = c.at("use_bias_correction_kl")};
-}
-
-TokenBatch batch_of(const Json& stored, bool with_reference) {
+TokenBatch batch_of(const Json& stored, const LossConfig& config) {
   TokenBatch batch{.sequence_begin = {0},
                    .advantages = stored.at("advantages"),
                    .logprobs = stored.at("logprobs"),
                    .entropies = stored.at("entropies"),
                    .old_logprobs = stored.at("old_logprobs"),
                    .mask = stored.at("mask")};
-  if (with_reference) batch.ref_logprobs = stored.at("ref_logprobs").get<std::vector<float>>();
+  if (has_kl_term(config)) batch.ref_logprobs = stored.at("ref_logprobs").get<std::vector<float>>();
+  if (config.importance_sampling_correction != "none")
+    batch.sampling_logprobs = stored.at("sampling_logprobs").get<std::vector<float>>();
   for (int64_t length : stored.at("lengths")) batch.sequence_begin.push_back(batch.sequence_begin.back() + length);
   return batch;
 }
 
-/// The loss over `micro_batches` equal parts, gradients one after another.
-LossSums loss_in_parts(const LossConfig& config, const TokenBatch& batch, const LossScale& scale, size_t micro_batches,
-                       std::vector<float>& gradient) {
+struct Outcome {
   LossSums sums;
+  std::vector<float> logprobs, entropies;  // gradients
+};
+
+/// The loss over `micro_batches` equal parts, gradients one after another.
+Outcome loss_in_parts(const LossConfig& config, const TokenBatch& batch, const LossScale& scale, size_t micro_batches) {
+  Outcome whole;
   size_t sequences = batch.advantages.size() / micro_batches;
-  gradient.clear();
   for (size_t i = 0; i < micro_batches; ++i) {
     TokenBatch part = part_of(batch, i * sequences, (i + 1) * sequences);
-    std::vector<float> d(part.logprobs.size(), NAN);
-    sums.add(grpo_loss(config, part, scale, d));
-    gradient.insert(gradient.end(), d.begin(), d.end());
+    std::vector<float> d(part.logprobs.size(), NAN), d_entropies(d);
+    whole.sums.add(grpo_loss(config, part, scale, {d, d_entropies}));
+    whole.logprobs.insert(whole.logprobs.end(), d.begin(), d.end());
+    whole.entropies.insert(whole.entropies.end(), d_entropies.begin(), d_entropies.end());
   }
-  return sums;
+  return whole;
 }
 
 bool has_masked_sequence(const TokenBatch& b) {
@@ -60,38 +59,102 @@ bool has_masked_sequence(const TokenBatch& b) {
   return false;
 }
 
-/// TRL counts a sequence whose tokens are all masked as one ratio that was not clipped; here it has none.
-bool counts_differ(const LossConfig& config, const TokenBatch& batch) {
-  return config.importance_sampling_level == "sequence" && has_masked_sequence(batch);
+/// TRL counts a sequence whose tokens are all masked as one ratio that was not clipped; here it has none. Nor do
+/// sequences without advantage count in vespo's mean weight, as they may be dropped.
+bool counts_differ(const std::string& name, const LossConfig& config, const TokenBatch& batch) {
+  if (name.starts_with("clip_ratio/") || name == "cispo_clip_ratio")
+    return config.importance_sampling_level == "sequence" && has_masked_sequence(batch);
+  if (name.starts_with("sampling/"))
+    return config.importance_sampling_correction.starts_with("sequence") && has_masked_sequence(batch);
+  return name == "vespo/phi_seq_mean" && (has_masked_sequence(batch) || std::ranges::count(batch.advantages, 0.0f));
+}
+
+void expect_gradient(std::span<const float> gradient, const Json& expected) {
+  ASSERT_EQ(gradient.size(), expected.size());
+  for (size_t n = 0; n < gradient.size(); ++n)
+    EXPECT_NEAR(gradient[n], expected[n].get<double>(), 1e-6) << "token " << n;
 }
 
 TEST(LossGolden, ValueGradientAndMetricsAreTrls) {
   Json golden = read_golden("trl_loss.json");
-  int64_t clipped_cases = 0;
+  std::map<std::string, int> compared;  // metrics that are not 0
   for (const Json& expected : golden.at("cases")) {
     LossConfig config = config_of(expected.at("config"));
     size_t micro_batches = expected.at("micro_batches");
     SCOPED_TRACE(expected.at("batch").get<std::string>() + ", " + expected.at("setting").get<std::string>() + ", " +
                  config.loss_type + ", " + config.importance_sampling_level + ", micro-batches " +
                  std::to_string(micro_batches));
-    TokenBatch batch = batch_of(golden.at("batches").at(expected.at("batch").get<std::string>()), config.beta > 0);
-    std::vector<float> gradient;
-    LossSums sums =
-        loss_in_parts(config, batch, scale_of(batch, golden.at("max_completion_length")), micro_batches, gradient);
-    EXPECT_NEAR(sums.loss, expected.at("loss").get<double>(), 1e-6);
-    ASSERT_EQ(gradient.size(), expected.at("gradient").size());
-    for (size_t n = 0; n < gradient.size(); ++n)
-      EXPECT_NEAR(gradient[n], expected.at("gradient")[n].get<double>(), 1e-6) << "token " << n;
+    TokenBatch batch = batch_of(golden.at("batches").at(expected.at("batch").get<std::string>()), config);
+    const Outcome o =
+        loss_in_parts(config, batch, scale_of(batch, config, golden.at("max_completion_length")), micro_batches);
+    EXPECT_NEAR(o.sums.loss, expected.at("loss").get<double>(), 1e-6);
+    expect_gradient(o.logprobs, expected.at("gradient"));
+    if (expected.contains("entropy_gradient")) expect_gradient(o.entropies, expected.at("entropy_gradient"));
     if (!expected.contains("metrics")) continue;
-    Json ours = step_metrics({.sums = sums}, config, 0);
-    clipped_cases += ours.at("clip_ratio/region_mean") > 0;
+    Json ours = step_metrics({.sums = o.sums}, config, 0);
     for (const auto& [name, value] : expected.at("metrics").items()) {
-      if (name.starts_with("clip_ratio/") && counts_differ(config, batch)) continue;
+      if (counts_differ(name, config, batch)) continue;
       EXPECT_NEAR(ours.at(name).get<double>(), value.get<double>(), 1e-6) << name;
+      compared[name] += value != 0.0;
     }
   }
-  EXPECT_EQ(golden.at("cases").size(), 204u);
-  EXPECT_GT(clipped_cases, 60);
+  EXPECT_EQ(golden.at("cases").size(), 272u);
+  EXPECT_GT(compared["clip_ratio/region_mean"], 30);
+  for (const char* name :
+       {"cispo_clip_ratio", "vespo/phi_seq_mean", "kl", "entropy", "sampling/importance_sampling_ratio/mean"})
+    EXPECT_GT(compared[name], 2) << name;
+}
+
+/// GSPO as verl writes it, with one ratio a token and a stopped factor, has the same gradient: the tokens of a sequence
+/// weigh alike.
+TEST(LossGolden, ValueGradientAndClippedShareAreVerls) {
+  Json golden = read_golden("verl_loss.json");
+  int64_t clipped_cases = 0;
+  for (const Json& expected : golden.at("cases")) {
+    SCOPED_TRACE(expected.at("of").get<std::string>() + ", " + expected.at("batch").get<std::string>());
+    const LossConfig config = config_of(expected.at("config"));
+    const TokenBatch batch = batch_of(golden.at("batches").at(expected.at("batch").get<std::string>()), config);
+    const auto [sums, gradient, d_entropies] =
+        loss_in_parts(config, batch, scale_of(batch, golden.at("max_completion_length")), 1);
+    EXPECT_NEAR(sums.loss, expected.at("loss").get<double>(), 1e-6);
+    expect_gradient(gradient, expected.at("gradient"));
+    if (config.importance_sampling_level == "sequence") continue;  // verl counts tokens there too
+    const double clipped = (sums.clipped_low + sums.clipped_high) / sums.clip_terms;
+    EXPECT_NEAR(clipped, expected.at("clipped").get<double>(), 1e-6);
+    clipped_cases += clipped > 0;
+  }
+  EXPECT_EQ(golden.at("cases").size(), 30u);
+  EXPECT_EQ(clipped_cases, 18);
+}
+
+TEST(LossGolden, KlEstimatorsAreVerls) {
+  Json golden = read_golden("verl_loss.json");
+  for (const Json& expected : golden.at("kl")) {
+    LossConfig config{.beta = 1, .kl_estimator = expected.at("estimator"), .use_bias_correction_kl = false};
+    SCOPED_TRACE(config.kl_estimator);
+    TokenBatch batch = batch_of(golden.at("batches").at(expected.at("batch").get<std::string>()), config);
+    std::ranges::fill(batch.advantages, 0.0f);
+    const Outcome o = loss_in_parts(config, batch, scale_of(batch, 0), 1);
+    expect_gradient(o.logprobs, expected.at("gradient"));
+    for (size_t n = 0; n < batch.logprobs.size(); ++n)
+      EXPECT_NEAR(kl_estimate(config.kl_estimator, double(batch.ref_logprobs[n]) - batch.logprobs[n]).value,
+                  expected.at("values")[n].get<double>(), 1e-6);
+  }
+  EXPECT_EQ(golden.at("kl").size(), 6u);
+}
+
+TEST(LossGolden, AdaptiveEntropyIsTrls) {
+  const Json golden = read_golden("trl_loss.json").at("entropy_control");
+  const LossConfig config = config_of(golden.at("config"));
+  EntropyControl control{.coef = config.entropy_coef};
+  int acted = 0;
+  for (const Json& step : golden.at("steps")) {
+    EXPECT_NEAR(acting_coef(config, control), step.at("acted").get<double>(), 1e-9);
+    acted += acting_coef(config, control) > 0;
+    update(config, control, step.at("entropy"));
+    EXPECT_NEAR(control.coef, step.at("after").get<double>(), 1e-9);
+  }
+  EXPECT_EQ(acted, 5);
 }
 
 /// Groups of equal size with these rewards, null for none.

@@ -39,7 +39,8 @@ std::vector<SftSequence> rows_of(uint32_t stream) {
 StepStats step(Learner& learner, std::vector<MicroBatch> batches, double learned) {
   LossScale scale{.num_tokens = learned};
   return learner.step(
-      batches, [&](const TokenBatch& b, std::span<float> d) { return cross_entropy_loss(b, scale, d); }, 10);
+      batches, [&](const TokenBatch& b, const TokenGradient& d) { return cross_entropy_loss(b, scale, d.logprobs); },
+      10);
 }
 
 double learned_in(const std::vector<SftSequence>& rows) {

@@ -44,7 +44,7 @@ struct Trainee {
     std::vector<MicroBatch> batches = pack(groups, {.max_tokens_per_batch = 64}, Keep::all);
     LossScale scale = loss_scale(groups, {}, 24);
     return learner.step(
-        batches, [&](const TokenBatch& b, std::span<float> d) { return grpo_loss({}, b, scale, d); }, 100, load);
+        batches, [&](const TokenBatch& b, const TokenGradient& d) { return grpo_loss({}, b, scale, d); }, 100, load);
   }
   std::vector<float> weights() const { return copy_of(model.parameters); }
   Compute compute;

@@ -201,7 +201,7 @@ TEST(SamplingExactness, RatioIsOneAtTheFirstInnerStepAndNotAtTheSecond) {
         std::vector<MicroBatch> batches = pack(groups, {.max_tokens_per_batch = 150}, Keep::with_signal);
         return run.learner
             .step(
-                batches, [&](const TokenBatch& b, std::span<float> d) { return grpo_loss({}, b, scale, d); }, 10)
+                batches, [&](const TokenBatch& b, const TokenGradient& d) { return grpo_loss({}, b, scale, d); }, 10)
             .sums;
       };
       LossSums first = inner(), second = inner();
@@ -245,8 +245,8 @@ TEST(SamplingExactness, ExpertLoadIsThatOfTheLearnersForward) {
   std::vector<MicroBatch> batches = pack(groups, {.max_tokens_per_batch = 1 << 20}, Keep::all);
   run.learner.step(
       batches,
-      [](const TokenBatch&, std::span<float> d) {
-        std::fill(d.begin(), d.end(), 0.0f);
+      [](const TokenBatch&, const TokenGradient& d) {
+        std::ranges::fill(d.logprobs, 0.0f);
         return LossSums();
       },
       10);

@@ -108,15 +108,19 @@ TEST(FrontDoorIntegration, ALongerPromptThanTheFirstOnesIsTaken) {
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
 }
 
-TEST(FrontDoorIntegration, WhatIsNotThereYetExitsWithThree) {
-  const TinyJob job;
-  for (const std::vector<std::string>& arguments :
-       std::vector<std::vector<std::string>>{{"config", "import", job.write("{}")}}) {
-    const Outcome outcome = run_program(arguments);
-    EXPECT_EQ(outcome.exit_code, 3) << arguments[0] << ": " << outcome.err;
-    EXPECT_NE(outcome.err.find("not available"), std::string::npos) << outcome.err;
-    EXPECT_FALSE(fs::exists(job.out()));
-  }
+/// Away from its build folder the program has no libcohort_parquet.so beside it.
+TEST(FrontDoorIntegration, WhatTheMachineLacksExitsWithThree) {
+  const TestFolder folder;
+  fs::create_directory(folder / "bin");
+  fs::copy(COHORT_BINARY_DIR "/cohort", folder / "bin" / "cohort");
+  write_file(folder / "rows.parquet", "PAR1");
+  const std::string rows = (folder / "rows.parquet").string();
+  const Outcome outcome = shell("'" + (folder / "bin/cohort").string() + "' tasks validate '" + rows + "' 2>&1");
+  EXPECT_EQ(outcome.exit_code, 3) << outcome.out;
+  for (const std::string part : {rows.c_str(), "Apache Arrow", "make arrow", "pyarrow"})
+    EXPECT_NE(outcome.out.find(part), std::string::npos) << outcome.out;
+  EXPECT_NE(shell("'" + (folder / "bin/cohort").string() + "' doctor").out.find("parquet             degraded"),
+            std::string::npos);
 }
 
 TEST(FrontDoorIntegration, ADryRunPrintsItsPlanAndWritesNothing) {

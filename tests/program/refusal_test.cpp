@@ -141,6 +141,8 @@ TEST(RefusalIntegration, ValuesThatNoRunCouldUseAreRefusedBeforeIt) {
                                                  {{{"max_completion_length", 100000}}, "context"},
                                                  {{{"num_generations", 2147483647}}, "num_generations"},
                                                  {{{"groups", "/nowhere.jsonl"}}, "/nowhere.jsonl"},
+                                                 {{{"loss_type", "cispo"}}, "cispo_clip"},
+                                                 {{{"kl_in_reward", true}}, "beta"},
                                                  {{{"rewards", {"accuracy:foo=1"}}}, "foo"},
                                                  {{{"rewards", {{{"name", "regex"}}}}}, "pattern"}}) {
     const std::string config = job.write(job.config(changes).dump());

@@ -81,6 +81,44 @@ TEST(ResumeFault, AReferenceModelThatMovesIsResumed) {
   kill_and_resume(job, times(3), {2, 1});
 }
 
+TEST(ResumeFault, RefilledGroupsOfMixedAndFilteredTasksAreResumed) {
+  const Json tasks = {{{"reference", "arithmetic:operations=2"}, {"weight", 2}},
+                      {{"reference", "arithmetic:operations=3,limit=20"}, {"weight", 1}}};
+  const Job job("train",
+                train_config_with({{"tasks", tasks},
+                                   {"max_prompt_length", 40},
+                                   {"filter_overlong_prompts", true},
+                                   {"rewards", Json::array({{{"name", "regex"}, {"options", {{"pattern", "[0-3]"}}}}})},
+                                   {"dynamic_sampling", {{"max_refill_batches", 3}}},
+                                   {"overlong", {{"soft_cache", 2}, {"penalty", 0.0}}}}));
+  kill_and_resume(job, times(5), {2, 1, 3});
+  const std::vector<Json> rows = json_lines(job.reference() / "metrics.jsonl");
+  EXPECT_TRUE(std::any_of(rows.begin(), rows.end(),
+                          [](const Json& row) { return row["dynamic_sampling/refilled_groups"] > 0; }));
+}
+
+TEST(ResumeFault, TheBestCheckpointIsKeptOverKills) {
+  const Job job("train", train_config_with({{"eval_steps", 1},
+                                            {"eval_tasks", "arithmetic:operations=2,split=held_out,limit=6"},
+                                            {"eval_temperature", 1.0},
+                                            {"save_total_limit", 1},
+                                            {"keep_best_checkpoint", true},
+                                            {"load_best_model_at_end", true}}));
+  kill_and_resume(job, times(5), {2, 1});
+  EXPECT_TRUE(fs::exists(job.reference() / "best.json"));
+}
+
+TEST(ResumeFault, LossesWithAStateAreResumed) {
+  const Json changes = {{"use_adaptive_entropy", true},
+                        {"entropy_coef", 0.01},
+                        {"entropy_target", 3.5},
+                        {"importance_sampling_correction", "token_truncate"},
+                        {"beta", 0.1},
+                        {"kl_in_reward", true}};
+  const Job job("train", train_config_with(changes));
+  kill_and_resume(job, times(3), {2, 1});
+}
+
 TEST(ResumeFault, KeptSetsAreResumed) {
   const Job job("train", train_config_with({{"keep_sampling_mask", true}, {"top_p", 0.7}, {"min_p", 0.02}}));
   kill_and_resume(job, times(3), {2, 1});

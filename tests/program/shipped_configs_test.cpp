@@ -47,12 +47,13 @@ Json shortened(Json chain) {
 /// An editor completes a config from the file that its $schema names.
 TEST(ShippedConfigsIntegration, EveryShippedConfigNamesItsSchema) {
   const fs::path configs = COHORT_SOURCE_DIR "/configs";
-  for (const fs::directory_entry& entry : fs::directory_iterator(configs))
-    if (entry.path().extension() == ".json") {
-      const Json config = Json::parse(read_file(entry.path()));
-      ASSERT_TRUE(config.contains("$schema")) << entry.path();
-      EXPECT_TRUE(fs::exists(configs / config["$schema"])) << entry.path();
-    }
+  for (const fs::path& folder : {configs, configs / "recipes"})
+    for (const fs::directory_entry& entry : fs::directory_iterator(folder))
+      if (entry.path().extension() == ".json") {
+        const Json config = Json::parse(read_file(entry.path()));
+        ASSERT_TRUE(config.contains("$schema")) << entry.path();
+        EXPECT_TRUE(fs::exists(folder / config["$schema"])) << entry.path();
+      }
   for (const char* verb : {"train", "sft", "distill", "run"})
     EXPECT_TRUE(read_file(configs / "schema" / (std::string(verb) + ".json")) ==
                 run_program({verb, "--print-schema"}).out)

@@ -65,6 +65,29 @@ TEST_F(CollectTest, EqualPromptsOfAStepAreSampledAnewAndSoIsTheNextStep) {
   }
 }
 
+TEST_F(CollectTest, ARolloutInTwoCallsIsTheRolloutInOne) {
+  std::map<int64_t, Group> whole, parts;
+  const auto keep_in = [](std::map<int64_t, Group>& kept) {
+    return GroupStore{.find = {}, .keep = [&](int64_t index, const Group& group) { kept[index] = group; }};
+  };
+  collect(0, keep_in(whole));
+  Engine engine(model, compute, &tokenizer, {.max_slots = 5}, 64);
+  PromptCounts counts;
+  for (size_t first : {0u, 1u}) {
+    const size_t count = first ? 3 : 1;
+    cohort::collect(engine, model, tokenizer, &scorer,
+                    {.tasks = std::span(tasks).subspan(first, count),
+                     .num_generations = 3,
+                     .sampling = {.max_completion_length = 10},
+                     .seed = 8,
+                     .first_index = int64_t(first),
+                     .counts = &counts},
+                    keep_in(parts));
+  }
+  ASSERT_EQ(parts.size(), 4u);
+  for (const auto& [index, group] : whole) EXPECT_EQ(all_tokens(parts.at(index)), all_tokens(group)) << index;
+}
+
 TEST_F(CollectTest, GroupsOfAnEarlierAttemptAreNotSampledAgain) {
   std::map<int64_t, Group> kept;
   GroupStore keeping{.find = {}, .keep = [&](int64_t index, const Group& group) { kept[index] = group; }};

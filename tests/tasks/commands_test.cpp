@@ -127,7 +127,7 @@ TEST(TasksCommand, ValidateSeesAnIdTwiceThoughTheFirstRowIsBroken) {
 
 TEST(TasksCommand, ExitCodesOfWhatCannotBeRead) {
   EXPECT_EQ(run({"validate", "/nowhere.jsonl"}).exit_code, 2);
-  EXPECT_EQ(run({"validate", "set.parquet"}).exit_code, 3);
+  EXPECT_EQ(run({"validate", "set.parquet"}).exit_code, 2);
   EXPECT_EQ(run({"show", "arithmetik"}).exit_code, 2);
   EXPECT_EQ(run({"validate", "-", "--format", "gsm"}, "{\"prompt\":\"x\"}").exit_code, 2);
   EXPECT_EQ(run({"show"}).exit_code, 2);

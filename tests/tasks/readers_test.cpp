@@ -74,7 +74,7 @@ TEST(Readers, ErrorsNameFileLineAndId) {
 
 TEST(Readers, WhatIsNotThereOrNotReadable) {
   EXPECT_THROW(read_tasks("/nowhere/set.jsonl"), UsageError);
-  EXPECT_THROW(read_tasks("set.parquet"), MissingError);
+  EXPECT_THROW(read_tasks("set.parquet"), UsageError);
   const TempFile file("set.jsonl", num_lines(1));
   EXPECT_THROW(read_tasks(file.path(), "nothing"), UsageError);
   EXPECT_THROW(read_tasks("arithmetic"), UsageError);               // endless

@@ -1,0 +1,25 @@
+// Parquet files through Apache Arrow: a shared library beside the program (libcohort_parquet.so), built where Arrow is
+// and opened when the first .parquet file is read, so that the program neither links nor needs Arrow.
+#pragma once
+#include <cstdint>
+#include <string>
+
+#include "configs/commands.h"
+
+namespace cohort {
+
+/// The rows of the file as JSON lines, as a .jsonl of them would read. Throws UsageError naming a file that is broken
+/// or holds what JSON has no form for, MissingError where this program was built without Arrow.
+std::string read_parquet(const std::string& path);
+
+/// For `doctor`.
+Finding examine_parquet();
+
+}  // namespace cohort
+
+extern "C" {
+/// Gives `take` the rows as text, piece after piece. 0, or 1 and why in `error` (at most `size` bytes with the final
+/// 0).
+int32_t cohort_parquet_read(const char* path, void* context,
+                            void (*take)(void* context, const char* text, int64_t size), char* error, int64_t size);
+}
