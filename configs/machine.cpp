@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -150,6 +151,9 @@ Memory memory() {
   Memory memory;
   memory.total_bytes = 1024 * kilobytes_in_meminfo("MemTotal");
   memory.available_bytes = 1024 * kilobytes_in_meminfo("MemAvailable");
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  memory.peak_bytes = int64_t(usage.ru_maxrss) * 1024;
   memory.limit_bytes = cgroup_limits().memory_bytes;
   if (memory.limit_bytes) memory.available_bytes = std::min(memory.available_bytes, *memory.limit_bytes);
   return memory;

@@ -32,6 +32,7 @@ Cores cores();
 
 struct Memory {
   int64_t total_bytes = 0;
+  int64_t peak_bytes = 0;              // the most that this process ever held
   int64_t available_bytes = 0;         // without swapping, within the limit
   std::optional<int64_t> limit_bytes;  // of the cgroup
 };

@@ -5,6 +5,7 @@
 
 #include "configs/error.h"
 #include "grpo/bench.h"
+#include "grpo/plan.h"
 #include "grpo/report/report.h"
 #include "grpo/train.h"
 #include "grpo/train_options.h"
@@ -27,8 +28,7 @@ void run_train(const TrainOptions& options) {
   read_run_config(options.run, config);
   if (!options.groups.empty()) config.groups = options.groups;
   if (options.dry_run) {
-    expect_runnable(config, config.model);
-    std::cout << plan_text(plan(config));
+    std::cout << plan_text(plan(config, expect_runnable(config, config.model)));
     return;
   }
   TrainResult result = train(config, run_request(options.run), options.self_test);

@@ -66,6 +66,11 @@ void expect_mtp(const ModelSpec& spec, double mtp_loss_weight) {
                      ", but the model has no multi-token-prediction layer: set it to 0");
 }
 
+int64_t head_bytes(const CausalLM& model, int64_t tokens) {
+  const int64_t V = model.spec.vocab, D = model.spec.dim, chunk = std::min(tokens, chunk_rows(model));
+  return (chunk * (V + D) + packed_size(D, V) + packed_size(D, 256)) * int64_t(sizeof(float));
+}
+
 Learner::Learner(CausalLM& model, const Compute& compute, const OptimizerConfig& config, double temperature,
                  double mtp_loss_weight)
     : mean(model.spec.num_parameters),
@@ -92,8 +97,11 @@ std::vector<Learner::Piece> Learner::pieces() const {
 }
 
 KvStore& Learner::kv_for(const CausalLM& model, const MicroBatch& batch, bool training) {
-  if (!kv_ || kv_->num_blocks < batch.num_blocks || kv_->for_training < training)
-    kv_ = std::make_unique<KvStore>(model.spec, round_up(batch.num_blocks, 64), training || (kv_ && kv_->for_training));
+  if (!kv_ || kv_->num_blocks < batch.num_blocks || kv_->for_training < training) {
+    const bool for_training = training || (kv_ && kv_->for_training);
+    kv_.reset();  // first: memory for both is in no plan
+    kv_ = std::make_unique<KvStore>(model.spec, round_up(batch.num_blocks, 64), for_training);
+  }
   return *kv_;
 }
 
@@ -205,6 +213,12 @@ void Learner::accumulate_mtp(const MicroBatch& batch, StepStats& stats) {
   head_gradient(head, all, {d_logprobs, d_entropies}, d_mtp_.data());
   backward_mtp(model_, compute_, batch.rows(), *mtp_kv_, state_, mtp_, scratch_, d_mtp_.data(), d_hidden_.data(),
                gradient.data());
+}
+
+void Learner::dry_step(MicroBatch& batch) {
+  StepStats stats;
+  accumulate(
+      batch, [](const TokenBatch&, const TokenGradient&) { return LossSums{}; }, stats);
 }
 
 StepStats Learner::step(std::span<MicroBatch> batches, const TokenLoss& loss, int64_t max_steps,

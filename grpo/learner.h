@@ -60,6 +60,9 @@ struct StepStats {
 /// Throws UsageError where the multi-token-prediction loss is asked of a model without such a layer.
 void expect_mtp(const ModelSpec& spec, double mtp_loss_weight);
 
+/// Bytes of the head's logits and gradients for so many tokens that are learned at once.
+int64_t head_bytes(const CausalLM& model, int64_t tokens);
+
 class Learner {
  public:
   /// `mtp_loss_weight` is λ of the multi-token-prediction loss (arXiv 2412.19437 eq. 25), for batches of whole
@@ -75,6 +78,9 @@ class Learner {
   /// the gradient is not finite.
   StepStats step(std::span<MicroBatch> batches, const TokenLoss& loss, int64_t max_steps,
                  std::span<const double> expert_load = {});
+
+  /// Forward and backward of a micro-batch with a zero gradient, which takes all the memory that a step over it will.
+  void dry_step(MicroBatch& batch);
 
   /// Log-probabilities and entropies of a micro-batch under `model` (the learner's own, or a reference's), no gradient.
   void fill_logprobs(const CausalLM& model, MicroBatch& batch, std::vector<float>& logprobs,

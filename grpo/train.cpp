@@ -6,10 +6,12 @@
 #include "configs/durable_file.h"
 #include "configs/error.h"
 #include "configs/interrupts.h"
+#include "configs/machine.h"
 #include "configs/progress.h"
 #include "grpo/checkpoint.h"
 #include "grpo/entropy.h"
 #include "grpo/loss_inputs.h"
+#include "grpo/plan.h"
 #include "grpo/prompt_filter.h"
 #include "grpo/report/report.h"
 #include "grpo/sampled_groups.h"
@@ -387,6 +389,22 @@ void keep_old_logprobs(Job& job) {
     job.old_logprobs.push_back(policy_logprobs(job.mini_batch(i), job.learner, c.pack, kept(c)));
 }
 
+/// Says what is to come, and passes the largest micro-batch that may: memory is to run out now or not at all.
+void announce(Job& job) {
+  const TrainConfig& c = job.config;
+  const Plan planned = plan(c, job.longest_prompt);
+  if (job.step() == 0) std::fputs(plan_text(planned).c_str(), stderr);
+  const bool is_tight = planned.memory.total() > memory().available_bytes / 2;
+  if (c.dry_step == "never" || (c.dry_step == "auto" && !is_tight)) return;
+  Clock clock;
+  const std::vector<Group> groups = longest_groups(c, job.longest_prompt);
+  std::vector<MicroBatch> batches = pack(groups, c.pack, Keep::all);
+  MicroBatch& largest = *std::ranges::max_element(batches, {}, [](const MicroBatch& b) { return b.tokens.size(); });
+  job.learner.dry_step(largest);
+  std::fprintf(stderr, "dry step                 %zu tokens in %.1f s, %.3g GiB of memory\n", largest.tokens.size(),
+               clock.lap(), double(memory().peak_bytes) / double(1 << 30));
+}
+
 /// Groups for the optimizer step at hand, where it begins a rollout: sampled, or the frozen ones again.
 void begin_rollout(Job& job, const std::vector<Group>& frozen, bool self_test, Progress& progress) {
   if (job.step() % job.inner_steps()) return;
@@ -423,7 +441,8 @@ Json take_step(Job& job, const std::vector<Group>& frozen, bool self_test, Progr
   }
   row.update(evaluation);
   eval_seconds += clock.lap();
-  row.update({{"timing_s/gen", rollout_seconds},
+  row.update({{"perf/max_memory_allocated_gb", double(memory().peak_bytes) / 1e9},
+              {"timing_s/gen", rollout_seconds},
               {"timing_s/update_actor", learn_seconds},
               {"timing_s/eval", eval_seconds},
               {"step_time", rollout_seconds + learn_seconds}});
@@ -460,7 +479,7 @@ TrainResult train(const TrainConfig& given, const RunRequest& request, bool self
   warn_of_leaks(job.tasks.streams(), job.eval_tasks);
   if (interrupted())
     throw Interrupted("interrupted before the first step, nothing to save: go on with the same command and --resume");
-  if (job.step() == 0) std::fputs(plan_text(plan(config)).c_str(), stderr);
+  announce(job);
   begin_run(job.run, job.step());
   name_best_checkpoint(job.run.folder, job.best);
   RunMetrics metrics(job.run.folder, job.step());

@@ -40,6 +40,7 @@ struct TrainConfig {
   int32_t eval_num_generations = 1;
   double eval_temperature = 0.0;
   int64_t log_completions_steps = 10;
+  std::string dry_step = "auto";
   std::string on_verifier_error = "skip";
   double max_verifier_error_rate = 0.5;
   uint64_t seed = 0;
@@ -95,6 +96,10 @@ void visit_fields(V& v, TrainConfig& c) {
   v.field("eval_temperature", c.eval_temperature, "of the evaluation's sampling", at_least(0));
   v.field("log_completions_steps", c.log_completions_steps,
           "optimizer steps between stored samples of completions; 0: none", at_least(0));
+  v.field("dry_step", c.dry_step,
+          "pass the largest micro-batch that may come before the first step, so that memory runs out at once or not at "
+          "all; auto: where the plan takes more than half of what is free",
+          one_of({"auto", "always", "never"}));
   v.field("on_verifier_error", c.on_verifier_error,
           "a reward that fails is left out of its completion's score, counts as 0, or ends the run",
           one_of({"skip", "zero", "abort"}));
@@ -107,8 +112,8 @@ void visit_fields(V& v, TrainConfig& c) {
 /// Throws UsageError naming the key for values that do not go together.
 void validate(const TrainConfig& config);
 /// Throws what a run would refuse, weights unread: settings, tasks, and prompts without room. `model` is what
-/// config.model stands for.
-void expect_runnable(const TrainConfig& config, const std::string& model);
+/// config.model stands for. Returns the tokens of the longest prompt.
+int64_t expect_runnable(const TrainConfig& config, const std::string& model);
 
 struct TrainResult {
   double seconds = 0;

@@ -128,7 +128,7 @@ void expect_fit(std::span<const Group> groups, CausalLM& model) {
     }
 }
 
-void expect_runnable(const TrainConfig& config, const std::string& model) {
+int64_t expect_runnable(const TrainConfig& config, const std::string& model) {
   validate(config);
   const int64_t room = prompt_room(config, load_spec(model));
   const Tokenizer tokenizer = expect_tokenizer(model);
@@ -138,8 +138,9 @@ void expect_runnable(const TrainConfig& config, const std::string& model) {
     streams = without_long_prompts(std::move(streams), tokenizer, room);
     eval_tasks = without_long_prompts(std::move(eval_tasks), tokenizer, room);
   }
-  longest_prompt(streams, tokenizer, room);
-  for (const Task& task : eval_tasks) length_of(task, tokenizer, room);
+  int64_t longest = longest_prompt(streams, tokenizer, room);
+  for (const Task& task : eval_tasks) longest = std::max(longest, length_of(task, tokenizer, room));
+  return longest;
 }
 
 void validate(const TrainConfig& c) {

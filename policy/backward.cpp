@@ -523,6 +523,29 @@ void weight_gradient(const Compute& compute, const float* d_out, int64_t out_row
   }
 }
 
+int64_t backward_bytes(const ModelSpec& spec, int64_t rows, int64_t longest, int64_t num_blocks) {
+  int64_t most = 0, most_panel = 0, most_inputs = 0;
+  for (const LayerSpec& layer : spec.layers) {
+    const AttentionSpec& a = layer.attention;
+    const MoeSpec& m = layer.moe;
+    const int64_t D = spec.dim, F = layer.ffn_dim(), H = a.heads, A = H * a.value_head_dim,
+                  slots = layer.dense_dim ? 0 : rows * m.top_k, positions = num_blocks * kKeyBlock,
+                  stretch = std::min(rows, kStretchRows + longest);
+    most = std::max(most, rows * (2 * D + 3 * F + a.in_rows() + A + H * a.key_dim() + m.experts) +
+                              slots * (2 * D + 3 * m.expert_dim) + 2 * stretch * H * round_up(longest, kKeyBlock) +
+                              positions * a.kv_heads * a.key_dim() +
+                              (a.latent ? rows * (H + 1) * a.kv_lora_rank
+                                        : positions * a.kv_heads * a.value_dim() + rows * a.kv_heads * a.head_dim) +
+                              (a.q_lora_rank ? rows * (H * a.head_dim + a.q_lora_rank) : 0) +
+                              (a.qk_norm != QkNorm::none ? rows * (H + a.kv_heads) * a.head_dim : 0));
+    for (auto [n, k] : {std::pair(a.in_rows(), int32_t(D)), std::pair(int32_t(D), int32_t(A)),
+                        std::pair(int32_t(2 * F), int32_t(D)), std::pair(int32_t(D), int32_t(F))})
+      most_panel = std::max(most_panel, packed_size(k, n)),
+      most_inputs = std::max(most_inputs, packed_size(k, kSumRows));
+  }
+  return (most + most_panel + most_inputs) * int64_t(sizeof(float));
+}
+
 void backward_mtp(const CausalLM& model, const Compute& compute, const Rows& rows, const KvStore& kv,
                   ForwardState& state, MtpState& mtp, BackwardState& scratch, const float* d_mtp_TD, float* d_hidden_TD,
                   float* gradient) {

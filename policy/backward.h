@@ -19,6 +19,9 @@ struct BackwardState {
   Buffer d_expert_out, d_expert_act, d_expert_gate_up, d_expert_in, d_scores_TE;
 };
 
+/// Bytes of BackwardState after a pass over so many rows of sequences with at most `longest` positions.
+int64_t backward_bytes(const ModelSpec& spec, int64_t rows, int64_t longest, int64_t num_blocks);
+
 /// d_weight[n, k] += Σ_t d_out[t, n] · in[row(t), k], t in order; row(t) = in_rows[t], or t.
 void weight_gradient(const Compute&, const float* d_out, int64_t out_row, int64_t n, const float* in, int64_t in_row,
                      const int32_t* in_rows, int64_t k, int64_t rows, Buffer& panels, float* d_weight);

@@ -457,6 +457,25 @@ static Step step_of(const CausalLM& model, const Compute& compute, const Rows& r
           is_last ? model.head : model.layers[l + 1].in};
 }
 
+int64_t activation_bytes(const ModelSpec& spec, Activations kept, int64_t rows) {
+  int64_t most = 0, all = 0;
+  for (const LayerSpec& layer : spec.layers) {
+    LayerState s;  // never touched, it takes no memory
+    resize(s, spec, layer, rows);
+    int64_t bytes = s.expert_TK.bytes() + s.slot_TK.bytes() + s.row_of_slot.bytes();
+    for (const Buffer* b : {&s.inverse_rms_T,  &s.h_TD,           &s.in_T,       &s.q_a_T,
+                            &s.q_a_inverse_T,  &s.kv_inverse_T,   &s.q_inverse,  &s.k_inverse,
+                            &s.q_THd,          &s.k_TGd,          &s.max_TH,     &s.sum_TH,
+                            &s.latent_out_THr, &s.attention_T,    &s.mid_TD,     &s.mid_inverse_rms_T,
+                            &s.h2_TD,          &s.gate_up_T,      &s.act_T,      &s.scores_TE,
+                            &s.weight_TK,      &s.expert_gate_up, &s.expert_act, &s.expert_out})
+      bytes += b->bytes();
+    most = std::max(most, bytes), all += bytes;
+  }
+  const int64_t inputs = kept == Activations::none ? 1 : int64_t(spec.layers.size());
+  return (kept == Activations::all ? all : most) + (inputs + 3) * rows * spec.dim * int64_t(sizeof(float));
+}
+
 void forward_again(const CausalLM& model, const Compute& compute, const Rows& rows, KvStore& kv, size_t layer,
                    ForwardState& state) {
   resize(state.layers[0], model.spec, model.spec.layers[layer], int64_t(rows.tokens.size()));

@@ -75,6 +75,9 @@ Attend attend_row(const AttentionSpec& a, const Rows& rows, const KvStore::Layer
 void forward(const CausalLM& model, const Compute& compute, const Rows& rows, KvStore& kv, Activations keep,
              ForwardState& state, std::span<uint16_t> routing = {});
 
+/// Bytes of ForwardState after a forward over so many rows.
+int64_t activation_bytes(const ModelSpec& spec, Activations kept, int64_t rows);
+
 /// Computes what layer `layer` left in state.layers[0] again from its input, which a forward with Activations::inputs
 /// over the same rows kept.
 void forward_again(const CausalLM& model, const Compute& compute, const Rows& rows, KvStore& kv, size_t layer,
