@@ -90,6 +90,7 @@ TEST(LossesIntegration, KlInTheRewardLowersScoresAndLeavesTheLoss) {
       rows_of(job, {{"beta", 0.5}, {"kl_in_reward", true}, {"kl_estimator", "k3"}, {"max_steps", 5}}, "kl");
   for (const Json& row : rows) {
     EXPECT_FALSE(row.contains("kl"));
+    EXPECT_EQ(row["loss"], row["policy_loss"]);
     const double penalty = row["rewards/kl/mean"];
     EXPECT_EQ(penalty == 0, row["step"] <= 4) << "the reference is the policy of the first rollout";
     EXPECT_LE(penalty, 0);

@@ -84,7 +84,7 @@ TEST(ResumeFault, AReferenceModelThatMovesIsResumed) {
 TEST(ResumeFault, LossesWithAStateAreResumed) {
   const Json changes = {{"use_adaptive_entropy", true},
                         {"entropy_coef", 0.01},
-                        {"entropy_target", 3.5},
+                        {"entropy_target", 50},
                         {"importance_sampling_correction", "token_truncate"},
                         {"beta", 0.1},
                         {"kl_in_reward", true}};
