@@ -81,17 +81,6 @@ TEST(ResumeFault, AReferenceModelThatMovesIsResumed) {
   kill_and_resume(job, times(3), {2, 1});
 }
 
-TEST(ResumeFault, LossesWithAStateAreResumed) {
-  const Json changes = {{"use_adaptive_entropy", true},
-                        {"entropy_coef", 0.01},
-                        {"entropy_target", 50},
-                        {"importance_sampling_correction", "token_truncate"},
-                        {"beta", 0.1},
-                        {"kl_in_reward", true}};
-  const Job job("train", train_config_with(changes));
-  kill_and_resume(job, times(3), {2, 1});
-}
-
 TEST(ResumeFault, KeptSetsAreResumed) {
   const Job job("train", train_config_with({{"keep_sampling_mask", true}, {"top_p", 0.7}, {"min_p", 0.02}}));
   kill_and_resume(job, times(3), {2, 1});
