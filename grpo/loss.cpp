@@ -6,16 +6,21 @@
 namespace cohort {
 namespace {
 
-double ratio_bound(const LossConfig& c, double ratio) {
+/// Truncated or masked.
+double bounded_ratio(const LossConfig& c, double ratio) {
   const double low = c.importance_sampling_clip_min.value_or(0), high = c.importance_sampling_clip_max.value_or(1e300);
   if (c.importance_sampling_correction.ends_with("truncate")) return std::clamp(ratio, low, high);
-  return ratio < low || ratio > high ? 0 : ratio;  // mask
+  return ratio < low || ratio > high ? 0 : ratio;
 }
 
-/// p of old_logprobs over p of the sampler, truncated or masked; 1 without a correction.
+/// p of old_logprobs over p of the sampler, bounded; 1 without a correction by token.
 double token_correction(const LossConfig& c, const TokenBatch& b, size_t n) {
   if (b.sampling_logprobs.empty() || !c.importance_sampling_correction.starts_with("token")) return 1;
-  return ratio_bound(c, std::exp(double(b.old_logprobs[n] - b.sampling_logprobs[n])));
+  return bounded_ratio(c, std::exp(double(b.old_logprobs[n] - b.sampling_logprobs[n])));
+}
+
+bool is_top(const LossScale& scale, float entropy) {
+  return !scale.entropy_threshold || entropy >= *scale.entropy_threshold;
 }
 
 struct Sequence {
@@ -54,7 +59,8 @@ Sequence sequence_of(const LossConfig& c, const TokenBatch& b, size_t i) {
   s.log_ratio /= std::max(1.0, s.tokens);
   if (c.off_policy_mask_threshold && s.advantage < 0)
     s.keep = fallen / std::max(1.0, s.tokens) <= *c.off_policy_mask_threshold;
-  if (c.importance_sampling_correction.starts_with("sequence")) s.correction = ratio_bound(c, std::exp(log_correction));
+  if (c.importance_sampling_correction.starts_with("sequence"))
+    s.correction = bounded_ratio(c, std::exp(log_correction));
   if (c.loss_type == "vespo") s.product = ratio_product(c, b, s);
   return s;
 }
@@ -73,11 +79,12 @@ TokenTerms token_terms(const LossConfig& c, const LossType& type, const TokenBat
       std::exp(c.importance_sampling_level == "sequence" ? s.log_ratio : double(b.logprobs[n] - b.old_logprobs[n]));
   const Surrogate of_token = type.surrogate(c, {t.ratio, s.product, double(b.logprobs[n]), s.advantage});
   t.low = of_token.low, t.high = of_token.high;
-  t.is_top = !scale.entropy_threshold || b.entropies[n] >= *scale.entropy_threshold;
+  t.is_top = is_top(scale, b.entropies[n]);
   t.correction = s.correction * token_correction(c, b, n);
   const double factor = s.keep && t.is_top ? (c.loss_type == "vespo" ? 1 : t.correction) : 0;
-  t.policy = factor * of_token.value;
-  t.logprob_slope = factor * of_token.logprob_slope, t.ratio_slope = factor * of_token.ratio_slope;
+  if (factor != 0)  // a ratio that is masked may be infinite
+    t.policy = factor * of_token.value, t.logprob_slope = factor * of_token.logprob_slope,
+    t.ratio_slope = factor * of_token.ratio_slope;
   if (b.ref_logprobs.empty()) return t;
   Kl kl = kl_estimate(c.kl_estimator, double(b.ref_logprobs[n]) - b.logprobs[n]);
   if (c.use_bias_correction_kl) t.ratio_slope += c.beta * t.ratio * kl.value, kl.slope *= t.ratio, kl.value *= t.ratio;
@@ -98,8 +105,8 @@ void count_correction(double correction, LossSums& sums) {
   sums.correction_max = std::max(sums.correction_max, correction);
 }
 
-/// `low` and `high`: tokens whose ratio is held back.
-void count_clipped(const LossConfig& c, const Sequence& s, double low, double high, LossSums& sums) {
+/// `low` and `high`: its tokens whose ratio is held back.
+void count_sequence(const LossConfig& c, const Sequence& s, double low, double high, LossSums& sums) {
   const bool by_sequence = c.importance_sampling_level == "sequence";
   if (s.tokens == 0) {  // a masked sequence has its one ratio all the same
     if (by_sequence) sums.clip_terms += 1, sums.clipped_low_min = 0;
@@ -133,7 +140,7 @@ void add_sequence(const LossConfig& c, const TokenBatch& b, const LossScale& sca
     if (by_token_correction) count_correction(t.correction, sums);
     low += t.low, high += t.high;
   }
-  count_clipped(c, s, low, high, sums);
+  count_sequence(c, s, low, high, sums);
   for (size_t n = size_t(s.begin); by_sequence && n < size_t(s.end); ++n)
     d_logprobs[n] += float(sequence_slope * b.mask[n] / std::max(1.0, s.tokens));
 }
@@ -148,8 +155,7 @@ void add_entropy_bonus(const TokenBatch& b, const LossScale& scale, std::span<fl
   const double weight = scale.entropy_coef / num_top_tokens(scale);
   sums.loss -= weight * sums.top_entropy;
   for (size_t n = 0; n < d_entropies.size(); ++n)
-    if (b.mask[n] != 0 && (!scale.entropy_threshold || b.entropies[n] >= *scale.entropy_threshold))
-      d_entropies[n] = float(-weight);
+    if (b.mask[n] != 0 && is_top(scale, b.entropies[n])) d_entropies[n] = float(-weight);
 }
 
 }  // namespace

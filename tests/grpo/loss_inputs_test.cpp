@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "grpo/train_checks.h"
 #include "tests/grpo/tiny_groups.h"
 #include "tests/grpo/token_batch.h"
 
@@ -46,6 +47,14 @@ TEST(LossInputs, KlInTheRewardIsTheSumOverTheTokensOfEachCompletion) {
       }
     EXPECT_FALSE(groups[0].rollouts[2].score.value) << "no score, nothing to lower";
   }
+}
+
+/// normalize_then_sum takes it as a reward among the others, which has its sign and size already.
+TEST(LossInputs, KlInTheRewardIsAComponentOfWeightOne) {
+  TrainConfig config;
+  EXPECT_FALSE(component_weights(config).contains("kl"));
+  config.loss.beta = 0.5, config.loss.kl_in_reward = true;
+  EXPECT_EQ(component_weights(config).at("kl"), 1);
 }
 
 TEST(LossInputs, OldLogprobsBecomeThePolicysAndTheStoredOnesTheSamplers) {

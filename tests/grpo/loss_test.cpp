@@ -282,6 +282,19 @@ TEST(Loss, OffPolicyMaskDropsNegativeSequencesThatFellTooFar) {
   EXPECT_NEAR(one_token(config, 0.5, 1).gradient[0], -0.5, 1e-6);
 }
 
+TEST(Loss, AMaskedRatioMayBeInfinite) {
+  TokenBatch batch{.sequence_begin = {0, 1},
+                   .advantages = {-1},
+                   .logprobs = {-1},
+                   .entropies = {0},
+                   .old_logprobs = {-900},
+                   .mask = {1},
+                   .sampling_logprobs = {-1800}};
+  const Outcome o = outcome({.importance_sampling_correction = "token_mask"}, batch);
+  EXPECT_EQ(o.sums.loss, 0);
+  EXPECT_EQ(o.gradient[0], 0);
+}
+
 TEST(Loss, CompletionsWithoutAdvantageAreNeededOnlyWhereTheyMoveTheGradient) {
   TokenBatch batch = random_batch(4);
   std::ranges::fill(batch.advantages, 0.0f);

@@ -65,14 +65,18 @@ TEST(LossesIntegration, ACorrectionTakesRatiosToTheStartOfTheRollout) {
   EXPECT_NEAR(rows[0]["sampling/sampling_logp_difference/max"].get<double>(), 0.2, 1e-5);
 }
 
-/// Ratios of its later steps are taken to weights that are gone by then.
-TEST(LossesIntegration, ACorrectionIsResumedInTheMiddleOfARollout) {
+/// Ratios of the later steps are taken to weights that are gone by then, and the entropy bonus to the entropy of the
+/// step before.
+TEST(LossesIntegration, WhatALossRemembersIsResumedInTheMiddleOfARollout) {
   const TinyJob job;
   const Arguments frozen = {"--groups", groups_of_another_policy(job).string()};
   Json changes = {{"steps_per_generation", 2},
                   {"num_iterations", 3},
                   {"max_steps", 5},
-                  {"importance_sampling_correction", "token_mask"}};
+                  {"importance_sampling_correction", "token_mask"},
+                  {"use_adaptive_entropy", true},
+                  {"entropy_coef", 0.01},
+                  {"entropy_target", 50}};
   const std::vector<Json> whole = rows_of(job, changes, "whole", frozen);
   changes["max_steps"] = 3;
   rows_of(job, changes, "resumed", frozen);
@@ -90,6 +94,7 @@ TEST(LossesIntegration, KlInTheRewardLowersScoresAndLeavesTheLoss) {
       rows_of(job, {{"beta", 0.5}, {"kl_in_reward", true}, {"kl_estimator", "k3"}, {"max_steps", 5}}, "kl");
   for (const Json& row : rows) {
     EXPECT_FALSE(row.contains("kl"));
+    EXPECT_EQ(row["loss"], row["policy_loss"]);
     const double penalty = row["rewards/kl/mean"];
     EXPECT_EQ(penalty == 0, row["step"] <= 4) << "the reference is the policy of the first rollout";
     EXPECT_LE(penalty, 0);

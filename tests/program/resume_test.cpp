@@ -108,17 +108,6 @@ TEST(ResumeFault, TheBestCheckpointIsKeptOverKills) {
   EXPECT_TRUE(fs::exists(job.reference() / "best.json"));
 }
 
-TEST(ResumeFault, LossesWithAStateAreResumed) {
-  const Json changes = {{"use_adaptive_entropy", true},
-                        {"entropy_coef", 0.01},
-                        {"entropy_target", 3.5},
-                        {"importance_sampling_correction", "token_truncate"},
-                        {"beta", 0.1},
-                        {"kl_in_reward", true}};
-  const Job job("train", train_config_with(changes));
-  kill_and_resume(job, times(3), {2, 1});
-}
-
 TEST(ResumeFault, KeptSetsAreResumed) {
   const Job job("train", train_config_with({{"keep_sampling_mask", true}, {"top_p", 0.7}, {"min_p", 0.02}}));
   kill_and_resume(job, times(3), {2, 1});
