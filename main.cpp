@@ -1,6 +1,4 @@
 // The front door: every folder registers its verbs; how a command ends becomes the exit code.
-#include <torch/version.h>
-
 #include <CLI/CLI.hpp>
 #include <string>
 
@@ -24,7 +22,7 @@ namespace {
 std::string version_text() {
   std::string features;
   for (const std::string& feature : cohort::cpu_features()) features += " " + feature;
-  return "cohort " COHORT_VERSION " (" COHORT_COMMIT ")\nLibTorch " TORCH_VERSION "\nCPU features:" + features +
+  return "cohort " COHORT_VERSION " (" COHORT_COMMIT ")\nLibTorch " COHORT_TORCH_VERSION "\nCPU features:" + features +
          "\nGPU back end: " + (cohort::cuda_library().found ? "CUDA library found, not used by any verb yet" : "none");
 }
 

@@ -26,7 +26,15 @@ struct Step {  // what every step of a layer needs
   const int32_t* position;
   const int32_t* sequence;
   int64_t T;
+  const PackedMatrix& after;  // read first when this layer is done
 };
+
+/// Threads that wait fetch the front and the end of this matrix.
+void reads_next(const Step& st, const PackedMatrix& matrix) {
+  const Gemm g = product(st.model, matrix);
+  const int64_t blocks = ceil_div(matrix.n, kBlock);
+  st.compute.pool.reads_next(g.b, blocks * (g.b_is_bf16 ? coded_block_bytes(matrix.k) : matrix.k * kBlock * 4));
+}
 
 /// C = A · matrix for all rows.
 void project(const Step& st, const PackedMatrix& matrix, const float* a, int64_t a_row, float* c, int64_t c_row,
@@ -281,11 +289,13 @@ void feed_forward(const Step& st, float* ffn_TD) {
   if (!st.layer.dense_dim) route(st), experts(st);
   if (F) {
     const LayerOffsets& o = st.layer.offsets;
+    reads_next(st, st.packed.down);
     project(st, st.packed.gate_up, st.s.h2_TD.data(), D, st.s.gate_up_T.data(), 2 * F, bias_at(st, o.gate_up_bias));
     for_rows(st.compute, st.T, [&](int64_t t) {
       const float* gate = st.s.gate_up_T.data() + t * 2 * F;
       st.compute.kernels->swiglu(gate, gate + F, F, st.s.act_T.data() + t * F);
     });
+    reads_next(st, st.after);
     project(st, st.packed.down, st.s.act_T.data(), F, ffn_TD, D, bias_at(st, o.down_bias));
   } else {
     std::memset(ffn_TD, 0, sizeof(float) * size_t(st.T * D));
@@ -330,6 +340,7 @@ void layer_forward(const Step& st, ForwardState& state, float* next_TD) {
     st.s.inverse_rms_T[t] = k.rms_norm(st.s.x_TD.data() + t * D, st.model.at(o.attention_norm), D,
                                        st.model.spec.norm_epsilon, st.s.h_TD.data() + t * D);
   });
+  reads_next(st, st.packed.o);
   project(st, st.packed.in, st.s.h_TD.data(), D, st.s.in_T.data(), a.in_rows(), bias_at(st, o.in_bias));
   if (a.latent)
     place_latent(st);
@@ -337,6 +348,7 @@ void layer_forward(const Step& st, ForwardState& state, float* next_TD) {
     place_grouped(st);
   for (const TailCopy& copy : st.rows.copies) copy_lanes(st.kv, a, copy);
   attention(st, state.scores);
+  if (st.layer.ffn_dim()) reads_next(st, st.packed.gate_up);
   project(st, st.packed.o, st.s.attention_T.data(), int64_t(a.heads) * a.value_head_dim, st.s.mid_TD.data(), D,
           bias_at(st, o.o_bias));
   for_rows(st.compute, st.T, [&](int64_t t) {
@@ -444,7 +456,7 @@ void forward(const CausalLM& model, const Compute& compute, const Rows& rows, Kv
     if (!keep && l > 0) resize(s, spec, spec.layers[l], T);
     float* next = l + 1 == num_layers ? state.x_TD.data() : keep ? state.layers[l + 1].x_TD.data() : s.x_TD.data();
     layer_forward({model, compute, rows, spec.layers[l], model.layers[l], kv.layers[l], s, state.position_T.data(),
-                   state.sequence_T.data(), T},
+                   state.sequence_T.data(), T, l + 1 < num_layers ? model.layers[l + 1].in : model.head},
                   state, next);
     if (spec.layers[l].dense_dim) continue;
     const MoeSpec& m = spec.layers[l].moe;
@@ -489,7 +501,8 @@ void forward_mtp(const CausalLM& model, const Compute& compute, const Rows& rows
                 mtp.layer,
                 state.position_T.data(),
                 state.sequence_T.data(),
-                T};
+                T,
+                model.head};
   project(st, model.mtp.projection, mtp.both_T2D.data(), 2 * D, mtp.layer.x_TD.data(), D);
   layer_forward(st, state, mtp.x_TD.data());
   for_rows(compute, T, [&](int64_t t) {

@@ -24,7 +24,7 @@ fi
 [ $# -gt 0 ] || set -- $(basename -s .cpp tests/*/fuzz/fuzz_*.cpp)
 build=build-fuzz
 [ -e "$build/build.ninja" ] ||
-  cmake -G Ninja -B "$build" -DCOHORT_TORCH_FREE=ON -DCOHORT_FUZZ=ON -DCMAKE_CXX_COMPILER=clang++ >&2
+  cmake -G Ninja -B "$build" -DCOHORT_FUZZ=ON -DCMAKE_CXX_COMPILER=clang++ >&2
 ninja -C "$build" -j"${JOBS:-2}" "$@" >&2
 
 mkdir -p "$build/found"

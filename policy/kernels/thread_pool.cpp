@@ -16,11 +16,19 @@ void pause() {
 #endif
 }
 
-/// Spins for 5 µs (longer spinning makes steps 10–50 times slower where cores are shared), then offers the core to
-/// others for 200 µs, which costs nothing where nobody wants it and saves the 50 µs that a sleeping thread takes to
-/// wake.
-template <class Ready>
-bool spin_until(Ready ready) {
+constexpr int64_t kFetchPiece = 2048, kFetchMost = 256 << 10;  // bytes at once, and ahead: a part of a second cache
+
+void fetch(const char* from) {
+  for (int64_t i = 0; i < kFetchPiece; i += 64) __builtin_prefetch(from + i, 0, 2);
+}
+
+/// Fetches ahead while there is something to fetch, spins for 5 µs (longer spinning makes steps 10–50 times slower
+/// where cores are shared), then offers the core to others for 200 µs, which costs nothing where nobody wants it and
+/// saves the 50 µs that a sleeping thread takes to wake.
+template <class Ready, class Fetch>
+bool spin_until(Ready ready, Fetch fetch_ahead) {
+  while (fetch_ahead())
+    if (ready()) return true;
   auto start = std::chrono::steady_clock::now();
   while (true) {
     for (int i = 0; i < 32; ++i) {
@@ -46,20 +54,44 @@ ThreadPool::~ThreadPool() {
   for (std::thread& worker : workers_) worker.join();
 }
 
-void ThreadPool::take_tasks() {
-  for (int64_t i = next_.fetch_add(1); i < count_; i = next_.fetch_add(1)) call_(context_, i);
+void ThreadPool::reads_next(const void* begin, int64_t bytes) {
+  const char *first = static_cast<const char*>(begin), *end = first + bytes;
+  front_ = first, front_end_ = first + std::min(bytes, kFetchMost);
+  rear_begin_ = end - std::min(bytes, kFetchMost * int64_t(workers_.size()));
+  rear_ = end;
+}
+
+bool ThreadPool::fetch_from_front() {
+  if (front_ >= front_end_) return false;
+  fetch(front_);
+  front_ += kFetchPiece;
+  return true;
+}
+
+bool ThreadPool::fetch_from_back() {
+  if (rear_.load(std::memory_order_relaxed) <= rear_begin_.load(std::memory_order_relaxed)) return false;
+  fetch(rear_.fetch_sub(kFetchPiece) - kFetchPiece);
+  return true;
+}
+
+void ThreadPool::take_from_front() {
+  for (int64_t i = 0; taken_.fetch_add(1) < count_; ++i) call_(context_, i);
+}
+
+void ThreadPool::take_from_back() {
+  while (taken_.fetch_add(1) < count_) call_(context_, back_.fetch_sub(1) - 1);
 }
 
 void ThreadPool::run(int64_t count, Call call, void* context) {
   call_ = call, context_ = context, count_ = count;
-  next_ = 0;
+  taken_ = 0, back_ = count;
   inside_ = 0;  // open
   ++round_;
   round_.notify_all();
-  take_tasks();
+  take_from_front();
   uint32_t left = inside_.fetch_or(kClosed) | kClosed;
   while (left != kClosed) {
-    if (!spin_until([&] { return inside_.load() == kClosed; })) inside_.wait(left);
+    if (!spin_until([&] { return inside_.load() == kClosed; }, [&] { return fetch_from_front(); })) inside_.wait(left);
     left = inside_.load();
   }
 }
@@ -78,11 +110,11 @@ void ThreadPool::leave() {
 void ThreadPool::work() {
   uint32_t seen = 0;
   while (true) {
-    if (!spin_until([&] { return round_.load() != seen; })) round_.wait(seen);
+    if (!spin_until([&] { return round_.load() != seen; }, [&] { return fetch_from_back(); })) round_.wait(seen);
     seen = round_.load();
     if (stop_) return;
     if (!enter()) continue;
-    take_tasks();
+    take_from_back();
     leave();
   }
 }
