@@ -22,6 +22,13 @@ std::string lower(std::string text) {
   return text;
 }
 
+bool is_utf8(const std::string& text) try {
+  Json(text).dump();
+  return true;
+} catch (const Json::exception&) {
+  return false;
+}
+
 template <class Number>
 std::optional<Number> whole_text(const std::string& text) {
   const bool has_plus = text.size() > 1 && text[0] == '+' && text[1] != '-';
@@ -61,7 +68,7 @@ struct YamlReader {
 
   Json value_of(const YAML::Node& node, int depth) {
     expect_bounded(node, depth);
-    if (node.IsScalar()) return node.Tag() == "!" ? Json(node.Scalar()) : plain_scalar(node.Scalar());
+    if (node.IsScalar()) return node.Tag() == "!" ? Json(text_of(node)) : plain_scalar(text_of(node));
     if (node.IsSequence()) {
       Json list = Json::array();
       for (const YAML::Node& element : node) list.push_back(value_of(element, depth + 1));
@@ -75,7 +82,13 @@ struct YamlReader {
 
   std::string key_of(const YAML::Node& key) const {
     if (!key.IsScalar()) refuse(key.Mark(), "a key that is no word");
-    return key.Scalar();
+    return text_of(key);
+  }
+
+  /// yaml-cpp takes a zero byte for a sign of UTF-16.
+  std::string text_of(const YAML::Node& scalar) const {
+    if (!is_utf8(scalar.Scalar())) refuse(scalar.Mark(), "is no UTF-8 text");
+    return scalar.Scalar();
   }
 
   /// Maps are walked through; all else is a value. An empty map is one too.
@@ -192,6 +205,7 @@ std::vector<SourceKey> read_words(const std::string& text) {
 }  // namespace
 
 std::vector<SourceKey> read_source_config(const std::string& text, const std::string& file) {
+  if (!is_utf8(text)) throw UsageError(file + ": is no UTF-8 text");
   std::string problem = file + ": no config: expected YAML with keys, or a.b=c words as on verl's command line";
   try {
     const YAML::Node root = YAML::Load(text);

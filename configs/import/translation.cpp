@@ -183,6 +183,8 @@ std::string Translation::told() const {
   std::string wanting;
   for (const char* name : {"model", "tasks"})
     if (!config_.contains(name)) wanting += std::string("still to be given: ") + name + "\n";
+  if (knows("max_steps") && !config_.contains("max_steps"))
+    wanting += "still to be given: max_steps, else the run has " + target_.defaults.at("max_steps").dump() + "\n";
   return text_of(told_, "  ") + (lost_.empty() ? "" : "without counterpart:\n") + text_of(lost_, "  ") + wanting;
 }
 

@@ -72,6 +72,7 @@ TEST(SourceConfig, WhatIsRefusedNamesItsLine) {
   EXPECT_EQ(refusal("x:\n  a: 1\n  a: 3\n"), "c.yaml:3: x.a is given twice, first on line 2");
   EXPECT_EQ(refusal("a: 1\nb: [1, 2\n").substr(0, 9), "c.yaml:3:");
   EXPECT_NE(refusal("a: 1\nb: {x: ]\n").find("not valid YAML"), std::string::npos);
+  EXPECT_EQ(refusal("a: \xFF\n"), "c.yaml: is no UTF-8 text");
   EXPECT_NE(refusal("").find("no config"), std::string::npos);
   EXPECT_NE(refusal("just words\n").find("no config"), std::string::npos);
   EXPECT_NE(refusal("? [a]\n: 1\n").find("a key that is no word"), std::string::npos);

@@ -76,6 +76,7 @@ TEST(ConfigImportIntegration, AScriptOfVerlIsRead) {
     "loss_type": "dapo", "weight_decay": 0.01, "overlong": {"soft_cache": 4096, "penalty": 1.0},
     "dynamic_sampling": {"max_refill_batches": 9}})"));
   EXPECT_TRUE(result.tells("30: trainer.total_epochs 1: set max_steps")) << result.told;
+  EXPECT_TRUE(result.tells("still to be given: max_steps, else the run has 100")) << result.told;
 }
 
 /// Every line of the source is spoken of, by its key.
