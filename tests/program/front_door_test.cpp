@@ -140,7 +140,7 @@ TEST(FrontDoorIntegration, ADryRunPrintsItsPlanAndWritesNothing) {
   }
   const Outcome plan = run_program({"train", job.write(job.config().dump()), "--dry-run"});
   for (const char* part :
-       {"prompts per rollout      8\n", "completions per rollout  32\n",
+       {"prompts per rollout      8 of at most 6 tokens\n", "completions per rollout  32\n",
         "tokens per rollout       at most 256 sampled\n", "micro-batches", "memory", "seconds per step"})
     EXPECT_NE(plan.out.find(part), std::string::npos) << part << plan.out;
 }
