@@ -118,16 +118,21 @@ void pack_coded(const Compute& compute, const float* source, int64_t n, int64_t 
   });
 }
 
+/// Rows of A that one task passes with a block of B. Few rows stay together: then B is what is read from memory. Of many
+/// rows so many as stay in the second cache while all blocks of B pass, for then it is A.
+static int64_t rows_of_task(const Gemm& g, int64_t rows, int64_t blocks, int64_t threads) {
+  constexpr int64_t kMany = 192, kLeast = 96, kFloatsOfA = 1 << 16;
+  const int64_t balanced = std::clamp<int64_t>(ceil_div(8 * threads, blocks), 1, std::max<int64_t>(1, rows / 24)),
+                cached = rows < kMany ? 1 : ceil_div(rows, std::max(kLeast, kFloatsOfA / std::max<int64_t>(1, g.k)));
+  return round_up(ceil_div(rows, std::max(balanced, cached)), 6);
+}
+
 void gemm(const Compute& compute, const Gemm& g, int64_t rows) {
   if (rows == 0 || g.n == 0) return;
-  int64_t blocks = ceil_div(g.n, kBlock), threads = compute.pool.num_threads();
-  // Enough tiles to balance the threads, but long runs of rows over one block of B, which stays in L2.
-  int64_t chunks = std::clamp<int64_t>(ceil_div(8 * threads, blocks), 1, std::max<int64_t>(1, rows / 24));
-  int64_t chunk_rows = round_up(ceil_div(rows, chunks), 6);
-  chunks = ceil_div(rows, chunk_rows);
-  compute.pool.parallel_for(blocks * chunks, [&](int64_t task) {
-    int64_t begin = task % chunks * chunk_rows;
-    compute.kernels->gemm_tile(g, begin, std::min(rows, begin + chunk_rows), task / chunks);
+  const int64_t blocks = ceil_div(g.n, kBlock), chunk = rows_of_task(g, rows, blocks, compute.pool.num_threads());
+  compute.pool.parallel_for(blocks * ceil_div(rows, chunk), [&](int64_t task) {
+    const int64_t begin = task / blocks * chunk;
+    compute.kernels->gemm_tile(g, begin, std::min(rows, begin + chunk), task % blocks);
   });
 }
 
