@@ -175,6 +175,9 @@ void add_bench(CLI::App& app) {
       ->delimiter(',')
       ->check(at_least_one());
   verb->add_option("--plot", options->config.plot, "of decode: an HTML file, the cost of a step over both");
+  verb->add_option("--prompts", shape.prompts, "of learner and step: prompts of a step")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   verb->add_option("--generations", shape.generations, "completions of each prompt")
       ->capture_default_str()
       ->check(at_least_one());

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""A whole GRPO step of TRL beside `cohort bench step`, on the same machine and the same work: an MLA-MoE of 8.8 M
-parameters (configs/models/bench-moe.json), 8 prompts × 8 completions of 128 + 200 tokens, fp32, rewards that vary within
-every group, no early stop, nothing dropped. The two take turns; printed are medians and their ratio.
+"""A whole GRPO step of TRL beside `cohort bench step`, on the same machine and the same work: fp32, rewards that vary
+within every group, no early stop, nothing dropped. The two take turns; printed are medians and their ratio.
 
     python3 -m venv .deps/peers && .deps/peers/bin/pip install torch==2.11.0 transformers trl==1.16.0
-    .deps/peers/bin/python tests/peers/trl_step.py [--rounds 3] [--program build/cohort]
+    .deps/peers/bin/python tests/peers/trl_step.py [--case moe|smollm2] [--rounds 3] [--program build/cohort]
+
+moe: an MLA-MoE of 8.8 M parameters (configs/models/bench-moe.json), 8 prompts × 8 completions of 128 + 200 tokens.
+smollm2: SmolLM2-135M-Instruct (make smollm2), 4 prompts × 8 completions of 192 + 64 tokens.
 """
 import argparse
 import json
@@ -18,7 +20,9 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PROMPT, COMPLETION, PROMPTS, GENERATIONS = 128, 200, 8, 8
+SMOLLM2 = ROOT / ".deps/models/SmolLM2-135M-Instruct.Q4_1.gguf"
+GENERATIONS = 8
+SHAPES = {"moe": (128, 200, 8), "smollm2": (192, 64, 4)}  # tokens of a prompt, of a completion; prompts
 
 
 def bytes_tokenizer(folder):
@@ -32,21 +36,44 @@ def bytes_tokenizer(folder):
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<eos>", pad_token="<pad>", unk_token="w0").save_pretrained(folder)
 
 
-def trl_steps(rounds):
-    """Seconds of each of `rounds` + 1 steps; the first warms up and is left out."""
-    import torch
-    from datasets import Dataset
-    from transformers import AutoTokenizer, DeepseekV3Config, DeepseekV3ForCausalLM, TrainerCallback
-    from trl import GRPOConfig, GRPOTrainer
+def random_moe(folder):
+    from transformers import DeepseekV3Config, DeepseekV3ForCausalLM
 
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    bytes_tokenizer(folder)
     config = json.loads((ROOT / "configs/models/bench-moe.json").read_text())
     config.pop("tokenizer"), config.pop("model_type")
     config |= {"eos_token_id": 509, "bos_token_id": 510, "pad_token_id": 511}
-    torch.manual_seed(0)
-    model = DeepseekV3ForCausalLM(DeepseekV3Config(**config)).float()
+    return DeepseekV3ForCausalLM(DeepseekV3Config(**config)).float()
+
+
+def smollm2(program, folder):
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    subprocess.run([program, "export", "-m", str(SMOLLM2), "--dtype", "f32", "--out", f"{folder}/model"], check=True, stdout=subprocess.DEVNULL)
+    return AutoModelForCausalLM.from_pretrained(f"{folder}/model", dtype=torch.float32)
+
+
+def prompts_of(case, tokenizer, count, length):
+    """Texts of exactly `length` tokens."""
     draw = random.Random(0)
-    rows = [{"prompt": " ".join(f"w{draw.randrange(509)}" for _ in range(PROMPT))} for _ in range(PROMPTS * (rounds + 1))]
+    words = [f"w{i}" for i in range(509)] if case == "moe" else ["the", "and", "was", "for", "with", "that", "this", "from"]
+    texts = [" ".join(draw.choice(words) for _ in range(length)) for _ in range(count)]
+    assert all(len(tokenizer(text).input_ids) == length for text in texts)
+    return texts
+
+
+def trl_steps(case, program, rounds):
+    """Seconds of each of `rounds` + 1 steps; the first warms up and is left out."""
+    import torch
+    from datasets import Dataset
+    from transformers import AutoTokenizer, TrainerCallback
+    from trl import GRPOConfig, GRPOTrainer
+
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    torch.manual_seed(0)
+    length, completion, prompts = SHAPES[case]
+    draw = random.Random(0)
     ends = []
 
     class Clock(TrainerCallback):
@@ -58,34 +85,41 @@ def trl_steps(rounds):
             print(f"TRL step {len(ends) - 1}: {ends[-1] - ends[-2]:.2f} s", file=sys.stderr)
 
     with tempfile.TemporaryDirectory() as folder:
-        bytes_tokenizer(folder)
-        arguments = GRPOConfig(output_dir=folder, per_device_train_batch_size=PROMPTS * GENERATIONS, num_generations=GENERATIONS, max_completion_length=COMPLETION,
+        model = random_moe(folder) if case == "moe" else smollm2(program, folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder if case == "moe" else f"{folder}/model")
+        tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+        rows = [{"prompt": text} for text in prompts_of(case, tokenizer, prompts * (rounds + 1), length)]
+        arguments = GRPOConfig(output_dir=folder, per_device_train_batch_size=prompts * GENERATIONS, num_generations=GENERATIONS, max_completion_length=completion,
                                max_steps=rounds + 1, use_cpu=True, bf16=False, gradient_checkpointing=False, report_to=[], save_strategy="no", logging_steps=1,
-                               generation_kwargs={"min_new_tokens": COMPLETION}, beta=0.0, disable_tqdm=True)
-        GRPOTrainer(model=model, args=arguments, train_dataset=Dataset.from_list(rows), processing_class=AutoTokenizer.from_pretrained(folder),
+                               generation_kwargs={"min_new_tokens": completion}, beta=0.0, disable_tqdm=True)
+        GRPOTrainer(model=model, args=arguments, train_dataset=Dataset.from_list(rows), processing_class=tokenizer,
                     reward_funcs=lambda completions, **_: [draw.random() for _ in completions], callbacks=[Clock()]).train()
     return [after - before for before, after in zip(ends[1:], ends[2:])]
 
 
-def own_step(program):
-    rows = subprocess.run([program, "bench", "step", "--json"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+def own_step(case, program):
+    length, completion, prompts = SHAPES[case]
+    model = ["-m", str(SMOLLM2)] if case == "smollm2" else []
+    shape = ["--prompts", prompts, "--generations", GENERATIONS, "--prompt-length", length, "--max-completion-length", completion]
+    rows = subprocess.run([program, "bench", "step", "--json", *model, *map(str, shape)], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     return next(row for row in map(json.loads, rows) if row["bench"] == "step")["value"]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--case", choices=SHAPES, default="moe")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--program", default=str(ROOT / "build/cohort"))
     parser.add_argument("--trl-alone", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.trl_alone:
-        print(json.dumps(trl_steps(options.trl_alone)))
+        print(json.dumps(trl_steps(options.case, options.program, options.trl_alone)))
         return
     ours, theirs = [], []
     for _ in range(options.rounds):  # taking turns, so that a machine whose speed drifts is fair to both
-        ours.append(own_step(options.program))
+        ours.append(own_step(options.case, options.program))
         print(f"Cohort step: {ours[-1]:.2f} s", file=sys.stderr)
-        alone = subprocess.run([sys.executable, __file__, "--trl-alone", "1"], stdout=subprocess.PIPE, text=True, check=True)
+        alone = subprocess.run([sys.executable, __file__, "--case", options.case, "--program", options.program, "--trl-alone", "1"], stdout=subprocess.PIPE, text=True, check=True)
         theirs += json.loads(alone.stdout.splitlines()[-1])
     ours, theirs = statistics.median(ours), statistics.median(theirs)
     print(f"Cohort {ours:.2f} s, TRL {theirs:.2f} s, ratio {theirs / ours:.1f} (medians of {options.rounds})")
