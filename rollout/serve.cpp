@@ -1,6 +1,7 @@
 #include "rollout/serve.h"
 
 #include <iostream>
+#include <sstream>
 
 #include "configs/error.h"
 #include "configs/interrupts.h"
@@ -48,13 +49,13 @@ void serve(ServeConfig config) {
   std::unique_ptr<ServedModel> served;
   if (!config.model.empty()) served = std::make_unique<ServedModel>(config);
   append(routes, served ? model_routes(served->service) : std::vector{health_route()});
-  std::cerr << "serving " << (config.sandbox ? "POST /run_code" : "") << (config.sandbox && served ? " and " : "")
-            << (served ? config.service.name : "") << " at http://" << config.server.host << ":" << server.port();
+  std::ostringstream line;  // written in one piece: who waits for it reads all of it
+  line << "serving " << (config.sandbox ? "POST /run_code" : "") << (config.sandbox && served ? " and " : "")
+       << (served ? config.service.name : "") << " at http://" << config.server.host << ":" << server.port();
   if (served)
-    std::cerr << " (context " << served->service.max_model_len() << ", cache of "
-              << served->service.statistics().kv_tokens << " tokens, "
-              << served->service.statistics().kv_bytes / (1 << 20) << " MiB)";
-  std::cerr << "\n";
+    line << " (context " << served->service.max_model_len() << ", cache of " << served->service.statistics().kv_tokens
+         << " tokens, " << served->service.statistics().kv_bytes / (1 << 20) << " MiB)";
+  std::cerr << line.str() + "\n";
   server.run(std::move(routes), interrupted);
   std::cerr << "served; the end was asked for\n";
 }

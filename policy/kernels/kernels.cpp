@@ -118,8 +118,8 @@ void pack_coded(const Compute& compute, const float* source, int64_t n, int64_t 
   });
 }
 
-/// Rows of A that one task passes with a block of B. Few rows stay together: then B is what is read from memory. Of many
-/// rows so many as stay in the second cache while all blocks of B pass, for then it is A.
+/// Rows of A that one task passes with a block of B. Few rows stay together: then B is what is read from memory. Of
+/// many rows so many as stay in the second cache while all blocks of B pass, for then it is A.
 static int64_t rows_of_task(const Gemm& g, int64_t rows, int64_t blocks, int64_t threads) {
   constexpr int64_t kMany = 192, kLeast = 96, kFloatsOfA = 1 << 16;
   const int64_t balanced = std::clamp<int64_t>(ceil_div(8 * threads, blocks), 1, std::max<int64_t>(1, rows / 24)),
