@@ -221,8 +221,7 @@ void Learner::dry_step(MicroBatch& batch) {
       batch, [](const TokenBatch&, const TokenGradient&) { return LossSums{}; }, stats);
 }
 
-StepStats Learner::step(std::span<MicroBatch> batches, const TokenLoss& loss, int64_t max_steps,
-                        std::span<const double> expert_load) {
+StepStats Learner::pass(std::span<MicroBatch> batches, const TokenLoss& loss, int64_t max_steps) {
   StepStats stats;
   std::fill_n(gradient.data(), gradient.size(), 0.0f);
   expert_load_.clear(), mtp_load_.clear(), num_mtp_targets_ = 0;
@@ -237,16 +236,38 @@ StepStats Learner::step(std::span<MicroBatch> batches, const TokenLoss& loss, in
   double total = 0;
   for (double s : squares) total += s;
   stats.grad_norm = std::sqrt(total);
-  if (!std::isfinite(stats.grad_norm))
-    throw std::runtime_error("the gradient of step " + std::to_string(step() + 1) +
-                             " is not finite: lower learning_rate, and start a run whose model is a checkpoint from "
-                             "before the weights ran away");
   stats.learning_rate = learning_rate_at(config_, model_.version, max_steps);
+  stats.is_skipped = !std::isfinite(stats.grad_norm) || !std::isfinite(stats.sums.loss);
+  return stats;
+}
+
+void Learner::update(const StepStats& stats, std::span<const double> expert_load) {
   apply(stats);
   if (config_.router_bias_update_rate > 0 && config_.router_policy != "freeze")
     balance_routers(expert_load.empty() ? expert_load_ : expert_load);
   repack(model_, compute_);
   ++model_.version;
+}
+
+StepStats Learner::step(std::span<MicroBatch> batches, const TokenLoss& loss, int64_t max_steps,
+                        std::span<const double> expert_load) {
+  const StepStats stats = pass(batches, loss, max_steps);
+  if (stats.is_skipped)
+    throw std::runtime_error("the " + std::string(std::isfinite(stats.grad_norm) ? "loss" : "gradient") + " of step " +
+                             std::to_string(step() + 1) +
+                             " is not finite: lower learning_rate, and start a run whose model is a checkpoint from "
+                             "before the weights ran away");
+  update(stats, expert_load);
+  return stats;
+}
+
+StepStats Learner::step_or_skip(std::span<MicroBatch> batches, const TokenLoss& loss, int64_t max_steps,
+                                std::span<const double> expert_load) {
+  const StepStats stats = pass(batches, loss, max_steps);
+  if (stats.is_skipped)
+    ++model_.version, ++skipped_steps;
+  else
+    update(stats, expert_load);
   return stats;
 }
 
@@ -255,7 +276,7 @@ void Learner::apply(const StepStats& stats) {
   double scale = config_.max_grad_norm > 0 && stats.grad_norm > config_.max_grad_norm
                      ? config_.max_grad_norm / (stats.grad_norm + 1e-6)
                      : 1.0;
-  double count = double(model_.version + 1);
+  double count = double(model_.version + 1 - skipped_steps);
   AdamW update{.learning_rate = float(stats.learning_rate),
                .beta1 = float(config_.adam_beta1),
                .beta2 = float(config_.adam_beta2),

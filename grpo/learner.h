@@ -55,6 +55,7 @@ struct StepStats {
   double grad_norm = 0, learning_rate = 0;
   double mtp_loss = 0;         // mean cross-entropy of the multi-token-prediction layer, where its weight is not 0
   int64_t learner_tokens = 0;  // rows passed forward and back
+  bool is_skipped = false;     // nothing was learned, see step_or_skip()
 };
 
 /// Throws UsageError where the multi-token-prediction loss is asked of a model without such a layer.
@@ -75,9 +76,14 @@ class Learner {
 
   /// One optimizer step over all micro-batches; `expert_load` (may be empty) moves the routers' biases. A step without
   /// micro-batches still applies AdamW with a zero gradient. Throws std::runtime_error before it changes anything when
-  /// the gradient is not finite.
+  /// the gradient or the loss is not finite.
   StepStats step(std::span<MicroBatch> batches, const TokenLoss& loss, int64_t max_steps,
                  std::span<const double> expert_load = {});
+
+  /// The same, but a step that is not finite counts as taken and leaves weights, routers' biases and AdamW's state,
+  /// its count of steps too, as they were.
+  StepStats step_or_skip(std::span<MicroBatch> batches, const TokenLoss& loss, int64_t max_steps,
+                         std::span<const double> expert_load = {});
 
   /// Forward and backward of a micro-batch with a zero gradient, which takes all the memory that a step over it will.
   void dry_step(MicroBatch& batch);
@@ -89,10 +95,14 @@ class Learner {
   /// Tokens each expert received in the last step's forwards, [moe layers · E].
   const std::vector<double>& expert_load() const { return expert_load_; }
 
-  Buffer mean, variance;  // [num_parameters] AdamW state
-  Buffer gradient;        // [num_parameters] of the last step, before clipping
+  Buffer mean, variance;      // [num_parameters] AdamW state
+  Buffer gradient;            // [num_parameters] of the last step, before clipping
+  int64_t skipped_steps = 0;  // of step(): AdamW has taken so many fewer
 
  private:
+  /// The gradient of the whole step, its norm and the loss.
+  StepStats pass(std::span<MicroBatch> batches, const TokenLoss& loss, int64_t max_steps);
+  void update(const StepStats& stats, std::span<const double> expert_load);
   void accumulate(MicroBatch& batch, const TokenLoss& loss, StepStats& stats);
   struct Piece {  // of a parameter that is learned
     const ParameterSpec* parameter;

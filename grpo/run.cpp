@@ -22,6 +22,7 @@ const std::vector<std::string> kMayChange = {"max_steps",
                                              "save_total_limit",
                                              "log_completions_steps",
                                              "max_verifier_error_rate",
+                                             "alarms",
                                              "stages"};  // of a chain: each stage compares its own
 
 /// `key` is where the two stand, dotted; empty at the top.

@@ -73,6 +73,7 @@ struct Job {
   int64_t sampled_tokens = 0;
   double seconds = 0;  // of rollouts and updates so far, earlier attempts included
   BestStep best;
+  AlarmState alarms;
 
   int threads() const { return config.threads ? config.threads : usable_cores(); }
   int64_t step() const { return learner.step(); }
@@ -224,10 +225,10 @@ Json learn(Job& job) {
   scale.entropy_coef = acting_coef(c.loss, job.entropy);
   if (c.loss.top_entropy_quantile < 1) keep_top_entropies(c.loss.top_entropy_quantile, batches, job.learner, scale);
   std::vector<double> load = expert_load(groups);
-  StepStats stats = job.learner.step(
+  StepStats stats = job.learner.step_or_skip(
       batches, [&](const TokenBatch& batch, const TokenGradient& d) { return grpo_loss(c.loss, batch, scale, d); },
       c.max_steps, load);
-  update(c.loss, job.entropy, mean_top_entropy(stats.sums, scale));
+  if (!stats.is_skipped) update(c.loss, job.entropy, mean_top_entropy(stats.sums, scale));
   if (kept(c) == Keep::with_signal) count_dropped(stats.sums, groups, c.loss, c.pack, scale);
   SamplingCheck check = check_from(job.checks[size_t(inner % c.steps_per_generation)]);
   if (inner == 0)
@@ -244,7 +245,11 @@ Json learn(Job& job) {
   row.update(step_metrics(stats, c.loss, job.num_tokens));
   row.update(job.refills);
   if (has_entropy_bonus(c.loss)) row["entropy_coef"] = job.entropy.coef;
-  if (!load.empty()) row["max_vio/mean"] = max_violation(load, size_t(job.model().spec.layers.back().moe.experts));
+  if (!load.empty()) {
+    const MoeSpec& moe = job.model().spec.layers.back().moe;
+    row["max_vio/mean"] = max_violation(load, size_t(moe.experts));
+    row["expert_load/max_share"] = max_expert_share(load, size_t(moe.experts), moe.top_k);
+  }
   return row;
 }
 
@@ -308,9 +313,15 @@ Json of_the_start(const Json& evaluation) {
 void checkpoint(Job& job) {
   RunState state{.step = job.step(), .cursor = job.tasks.state(), .config = job.run.config};
   if (job.step() % job.inner_steps()) state.unused = job.groups;
-  state.counters = {{"num_tokens", job.num_tokens}, {"sampled_tokens", job.sampled_tokens}, {"seconds", job.seconds},
-                    {"best_step", job.best.step},   {"best_pass_at_1", job.best.pass_at_1}, {"refills", job.refills},
-                    {"checks", job.checks}};
+  state.counters = {{"num_tokens", job.num_tokens},
+                    {"sampled_tokens", job.sampled_tokens},
+                    {"seconds", job.seconds},
+                    {"best_step", job.best.step},
+                    {"best_pass_at_1", job.best.pass_at_1},
+                    {"refills", job.refills},
+                    {"checks", job.checks},
+                    {"alarms", to_json(job.alarms)},
+                    {"skipped_steps", job.learner.skipped_steps}};
   if (!state.unused.empty()) state.counters["old_logprobs"] = job.old_logprobs;
   if (job.entropy.last_entropy) state.counters["entropy_control"] = {job.entropy.coef, *job.entropy.last_entropy};
   save_checkpoint(job.run.folder, job.learner, job.model(), job.loaded.tokenizer.get(), state, job.reference.get());
@@ -331,6 +342,9 @@ void resume(Job& job) {
   if (const auto control = state.counters.find("entropy_control"); control != state.counters.end())
     job.entropy = {control->at(0), control->at(1)};
   job.refills = state.counters.value("refills", Json::object());
+  job.learner.skipped_steps = state.counters.value("skipped_steps", int64_t(0));
+  if (const auto alarms = state.counters.find("alarms"); alarms != state.counters.end())
+    job.alarms = alarm_state_from(*alarms);
   job.best = {state.counters.value("best_step", int64_t(0)), state.counters.value("best_pass_at_1", 0.0)};
   if (job.best.step > 0 && !fs::exists(checkpoint_of(job.run.folder, job.best.step) / "COMPLETE")) {
     std::fprintf(stderr, "cohort: the best checkpoint so far, of step %lld, is not in %s: the best begins anew\n",
@@ -358,18 +372,6 @@ std::string summary_line(const Json& row) {
   if (const int64_t left = row.value("dynamic_sampling/groups_without_signal", int64_t(0)))
     line += "  no signal in " + std::to_string(left) + (left == 1 ? " group" : " groups");
   return line;
-}
-
-/// Training on another policy than the one that sampled is never silent.
-void expect_one_policy(const Json& row, const std::string& groups) {
-  if (row.at("logprob_bit_mismatches") == 0) return;
-  throw std::runtime_error("step " + row.at("step").dump() + ": " + row.at("logprob_bit_mismatches").dump() +
-                           " log-probabilities of the learner differ from those stored while decoding "
-                           "(logprob_bit_mismatches, which must be 0): " +
-                           (groups.empty() ? "a defect of this program, please report it"
-                                           : "the groups of " + groups +
-                                                 " were sampled by other weights, at another temperature or in another "
-                                                 "storage (bf16)"));
 }
 
 /// Self-test: with a learning rate of 0 nothing may move, so every ratio of every inner step is exactly 1.
@@ -449,6 +451,24 @@ Json take_step(Job& job, const std::vector<Group>& frozen, bool self_test, Progr
   return row;
 }
 
+/// take_step, whose row an alarm that ends it in its middle leaves as well.
+Json take_step_or_log(Job& job, const std::vector<Group>& frozen, bool self_test, Progress& progress,
+                      RunMetrics& metrics) {
+  try {
+    return take_step(job, frozen, self_test, progress);
+  } catch (const AlarmStop& stop) {
+    metrics.log(stop.row(job.step() + 1));
+    throw;
+  }
+}
+
+[[noreturn]] void stop_run(Job& job, const AlarmReport& alarms) {
+  if (!alarms.is_sound) throw std::runtime_error(alarms.stop);
+  checkpoint(job);
+  throw std::runtime_error(alarms.stop + "; the checkpoint of this step is " +
+                           checkpoint_of(job.run.folder, job.step()).string());
+}
+
 /// final/ comes last: once it stands, the run is finished.
 void finish(Job& job) {
   limit_checkpoints(job.run.folder, job.config.save_total_limit, job.best.step);  // a kill may have come between
@@ -485,10 +505,12 @@ TrainResult train(const TrainConfig& given, const RunRequest& request, bool self
   RunMetrics metrics(job.run.folder, job.step());
   Progress progress("training", "steps", config.max_steps, job.step());
   while (!is_over(job)) {
-    const Json row = take_step(job, frozen, self_test, progress);
+    Json row = take_step_or_log(job, frozen, self_test, progress, metrics);
+    const AlarmReport alarms = watch(config.alarms, job.alarms, row, self_test || frozen.empty());
+    for (const std::string& message : alarms.messages) progress.message("cohort: " + message);
     metrics.log(row);
     progress.update(job.step(), summary_line(row));
-    if (self_test || frozen.empty()) expect_one_policy(row, config.groups);
+    if (!alarms.stop.empty()) stop_run(job, alarms);
     if (self_test) expect_ratio_one(row);
     const bool stop = interrupted();
     if (stop || is_over(job) || due(job.step(), config.save_steps) || job.best.step == job.step()) checkpoint(job);

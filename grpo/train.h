@@ -2,6 +2,7 @@
 #pragma once
 #include "configs/config.h"
 #include "grpo/advantage.h"
+#include "grpo/alarms.h"
 #include "grpo/learner.h"
 #include "grpo/refill.h"
 #include "grpo/run.h"
@@ -31,6 +32,7 @@ struct TrainConfig {
   OptimizerConfig optimizer;
   OverlongConfig overlong;
   DynamicSamplingConfig dynamic_sampling;
+  AlarmConfig alarms;
   bool sync_ref_model = false;
   int64_t ref_model_sync_steps = 512;
   double ref_model_mixup_alpha = 1.0;
@@ -75,6 +77,7 @@ void visit_fields(V& v, TrainConfig& c) {
   visit_fields(v, c.optimizer);
   v.object("overlong", c.overlong, "soft penalty on length");
   v.object("dynamic_sampling", c.dynamic_sampling, "groups without signal give way to those of further prompts (DAPO)");
+  v.object("alarms", c.alarms, "limits beyond which a step raises an alarm, on stderr and in metrics.jsonl");
   v.field("sync_ref_model", c.sync_ref_model, "move the reference model towards the policy every ref_model_sync_steps");
   v.field("ref_model_sync_steps", c.ref_model_sync_steps, "optimizer steps between two such moves", at_least(1));
   v.field("ref_model_mixup_alpha", c.ref_model_mixup_alpha, "share of the policy in the new reference; 1 replaces it",

@@ -62,12 +62,7 @@ void expect_working_verifiers(const TrainConfig& config, std::span<const Group> 
       ++total;
       if (has_error(r.score)) ++errors, reason = r.score.reason;
     }
-  if (total && double(errors) > config.max_verifier_error_rate * double(total))
-    throw std::runtime_error(std::to_string(errors) + " of " + std::to_string(total) + " verdicts are errors (" +
-                             reason + "), above max_verifier_error_rate " +
-                             std::to_string(config.max_verifier_error_rate) +
-                             ": mend the tasks or the reward and start anew, or --resume with a higher "
-                             "max_verifier_error_rate");
+  expect_few_errors(errors, total, config.max_verifier_error_rate, reason);
 }
 
 std::map<std::string, double> component_weights(const TrainConfig& config) {

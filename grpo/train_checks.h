@@ -17,7 +17,7 @@ int64_t longest_prompt(const std::vector<Stream<Task>>& streams, const Tokenizer
 /// Held-out tasks that are trained on measure memory: said once, on stderr, before the first step; nothing is refused.
 void warn_of_leaks(const std::vector<Stream<Task>>& streams, std::span<const Task> eval_tasks);
 
-/// std::runtime_error when more than max_verifier_error_rate of the verdicts are errors.
+/// AlarmStop when more than max_verifier_error_rate of the verdicts are errors.
 void expect_working_verifiers(const TrainConfig& config, std::span<const Group> groups);
 /// The weight of each component of a score: of every reward, and of the penalties for length and KL, of weight 1.
 std::map<std::string, double> component_weights(const TrainConfig& config);

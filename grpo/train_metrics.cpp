@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <numeric>
 
 #include "grpo/advantage.h"
 
@@ -98,6 +99,16 @@ double max_violation(std::span<const double> load, size_t experts) {
     total += sum > 0 ? most * double(experts) / sum - 1 : 0;
   }
   return layers ? total / double(layers) : 0;
+}
+
+double max_expert_share(std::span<const double> load, size_t experts, int32_t top_k) {
+  double share = 0;
+  for (size_t begin = 0; begin + experts <= load.size(); begin += experts) {
+    const std::span<const double> layer = load.subspan(begin, experts);
+    const double sum = std::accumulate(layer.begin(), layer.end(), 0.0);
+    if (sum > 0) share = std::max(share, std::ranges::max(layer) * top_k / sum);
+  }
+  return share;
 }
 
 void count_dropped(LossSums& sums, std::span<const Group> groups, const LossConfig& loss, const PackConfig& pack,

@@ -21,6 +21,8 @@ Json group_metrics(std::span<const Group> groups);
 std::vector<double> expert_load(std::span<const Group> groups);
 /// Largest expert load over the mean, minus 1, averaged over layers (max violation, arXiv 2408.15664).
 double max_violation(std::span<const double> load, size_t experts);
+/// Largest share of a layer's tokens that one expert takes part in, where each token goes to `top_k` of them.
+double max_expert_share(std::span<const double> load, size_t experts, int32_t top_k);
 
 /// Completions without advantage, which the learner did not pass, count in the means all the same: their entropy is
 /// that of the sampling (at later inner steps the weights have moved since), and clipping holds back none of their

@@ -178,6 +178,30 @@ std::string curves_section(const std::vector<RunFolder>& runs) {
          "Figures with an arrow are means over the first and the last tenth.</p>";
 }
 
+// --- alarms
+// -----------------------------------------------------------------------------------------------------------
+
+// The step after row `begin` at which the alarm ended; "–" while it is on.
+std::string end_of(const std::string& alarm, std::span<const json> metrics, size_t begin) {
+  for (const json& row : metrics.subspan(begin))
+    if (row.contains("alarms_ended") && row["alarms_ended"].contains(alarm)) return row.at("step").dump();
+  return "–";
+}
+
+std::string alarms_section(const std::vector<RunFolder>& runs) {
+  std::string rows;
+  for (const RunFolder& run : runs)
+    for (size_t i = 0; i < run.metrics.size(); ++i) {
+      const json begun = run.metrics[i].value("alarms_begun", json::object());
+      for (const auto& [alarm, sentence] : begun.items())
+        rows +=
+            element("tr", cell(escape_html(run.name)) + cell(escape_html(alarm), "text") +
+                              cell(escape_html(sentence.is_string() ? sentence.get<std::string>() : ""), "text wrap") +
+                              cell(run.metrics[i].at("step").dump()) + cell(end_of(alarm, run.metrics, i + 1)));
+    }
+  return rows.empty() ? "" : "<h2>Alarms</h2>" + table({"Run", "Alarm", "", "Began", "Ended"}, 3, rows);
+}
+
 // --- completions
 // ------------------------------------------------------------------------------------------------------
 
@@ -272,7 +296,8 @@ std::string report_page(std::span<const std::filesystem::path> run_dirs) {
   body += evaluations_section(input.evaluations);
   if (input.runs.size() == 1) body += tiles(input.runs[0]);
   if (input.runs.size() > 1) body += element("h2", "Runs") + run_table(input.runs) + legend(input.runs);
-  body += curves_section(input.runs) + completions_section(input.runs) + config_section(input.runs);
+  body += alarms_section(input.runs) + curves_section(input.runs) + completions_section(input.runs) +
+          config_section(input.runs);
   return page_html(title, body);
 }
 

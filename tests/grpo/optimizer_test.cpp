@@ -76,6 +76,33 @@ struct PlainAdamW {
   }
 };
 
+/// So that a run with a skipped step learns from the others what it would have learned without it.
+TEST(Optimizer, ASkippedStepLeavesTheOthersAsTheyWere) {
+  for (const Json& config : {tiny_llama(), tiny_deepseek(24)}) {
+    const std::vector<Group> groups = stored_groups(config);
+    const OptimizerConfig optimizer{
+        .learning_rate = 0.01, .lr_scheduler_type = "constant", .router_bias_update_rate = 0.1};
+    Trainee plain(config, optimizer), skipping(config, optimizer);
+    for (int i = 0; i < 2; ++i) plain.step(groups), skipping.step(groups);
+    const std::vector<float> before = skipping.weights(), mean = copy_of(skipping.learner.mean);
+    for (bool loss_alone : {false, true}) {
+      const TokenLoss broken = [&](const TokenBatch&, const TokenGradient& d) {
+        LossSums sums;
+        loss_alone ? sums.loss = NAN : d.logprobs[0] = NAN;
+        return sums;
+      };
+      std::vector<MicroBatch> batches = pack(groups, {.max_tokens_per_batch = 64}, Keep::all);
+      EXPECT_THROW(skipping.learner.step(batches, broken, 100), std::runtime_error);
+      EXPECT_TRUE(skipping.learner.step_or_skip(batches, broken, 100).is_skipped);
+    }
+    EXPECT_EQ(skipping.learner.step(), 4) << "it counts as taken";
+    EXPECT_EQ(skipping.weights(), before);
+    EXPECT_EQ(copy_of(skipping.learner.mean), mean);
+    for (int i = 0; i < 2; ++i) EXPECT_FALSE((plain.step(groups), skipping.step(groups)).is_skipped);
+    EXPECT_EQ(skipping.weights(), plain.weights());
+  }
+}
+
 TEST(Optimizer, StepsAreAdamWOfTheClippedGradient) {
   for (double max_norm : {0.0, 0.01, 1e9}) {
     Json config = tiny_deepseek();

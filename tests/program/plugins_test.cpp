@@ -25,11 +25,13 @@ struct Checked : TinyJob {
   std::string name(const std::string& function) const {
     return "python:" + (folder / "my.py").string() + ":" + function;
   }
-  Outcome train(const Json& changes, const std::string& out = "run") const {
+  Outcome train(const Json& changes, const std::string& out = "run", const Arguments& more = {}) const {
     Json config = tiny_train(folder / "model.json");
     config.update({{"max_steps", 4}, {"num_iterations", 1}});
     config.update(changes);
-    return run_program({"train", write(config.dump()), "--out", (folder / out).string()});
+    Arguments all = {"train", write(config.dump()), "--out", (folder / out).string()};
+    all.insert(all.end(), more.begin(), more.end());
+    return run_program(all);
   }
 };
 
@@ -56,7 +58,15 @@ TEST(PluginsFault, AFailingCheckerEndsTheRunAsTheConfigSays) {
     const Json rewards = Json::array({job.name(function), tiny_train("")["rewards"][0]});
     const Outcome skipped = job.train({{"rewards", rewards}}, std::string("skip_") + function);
     EXPECT_EQ(skipped.exit_code, 1);
-    EXPECT_NE(skipped.err.find("verdicts are errors"), std::string::npos) << skipped.err;
+    EXPECT_NE(skipped.err.find("alarm verifier_errors: 32 of 32 verdicts are errors"), std::string::npos)
+        << skipped.err;
+    const std::vector<Json> rows = json_lines(job.folder / (std::string("skip_") + function) / "metrics.jsonl");
+    ASSERT_EQ(rows.size(), 1u) << "of the step that was not finished";
+    EXPECT_EQ(rows[0]["alarms"], Json::array({"verifier_errors"}));
+    const Outcome resumed = job.train({{"rewards", rewards}, {"max_verifier_error_rate", 1.0}},
+                                      std::string("skip_") + function, {"--resume"});
+    EXPECT_EQ(resumed.exit_code, 0) << resumed.err;
+    EXPECT_EQ(num_lines(job.folder / (std::string("skip_") + function) / "metrics.jsonl"), 4);
     const Outcome aborted = job.train({{"rewards", rewards}, {"on_verifier_error", "abort"}}, "abort");
     EXPECT_EQ(aborted.exit_code, 1);
     EXPECT_NE(aborted.err.find("on_verifier_error is abort"), std::string::npos) << aborted.err;
