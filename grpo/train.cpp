@@ -12,200 +12,18 @@
 #include "grpo/entropy.h"
 #include "grpo/loss_inputs.h"
 #include "grpo/plan.h"
-#include "grpo/prompt_filter.h"
 #include "grpo/report/report.h"
-#include "grpo/sampled_groups.h"
 #include "grpo/train_checks.h"
 #include "grpo/train_metrics.h"
 #include "grpo/train_options.h"
-#include "policy/load.h"
+#include "grpo/train_rollout.h"
 #include "policy/save.h"
 #include "rollout/evaluate.h"
-#include "tasks/task_set.h"
 
 namespace cohort {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// A copy of the weights that stands still (β > 0).
-std::unique_ptr<CausalLM> copy_model(const CausalLM& model, const Compute& compute) {
-  auto copy = std::make_unique<CausalLM>(make_model(model.spec, model.bf16));
-  std::copy_n(model.parameters.data(), model.parameters.size(), copy->parameters.data());
-  repack(*copy, compute);
-  extend_rope(*copy, model.rope_positions);
-  return copy;
-}
-
-/// Everything a run holds between two steps. What may refuse its input comes before the model is loaded.
-struct Job {
-  Job(const TrainConfig& c, const RunRequest& request)
-      : config(c),
-        scorer(reward_specs(c.rewards), threads(), {}, on_verifier_error_from(c.on_verifier_error)),
-        eval_scorer(reward_specs(c.eval_rewards.empty() ? std::vector<Json>{c.rewards[0]} : c.eval_rewards), threads()),
-        tasks(open_task_set(c.tasks, c.seed)),
-        eval_tasks(read_all_tasks(c.eval_tasks)),
-        run(open_run(request, dump_config(c))),
-        compute(threads()),
-        loaded(load_with_tokenizer(c.model, compute, c.bf16)),
-        reference(c.loss.beta > 0 ? copy_model(loaded.model, compute) : nullptr),
-        learner(loaded.model, compute, c.optimizer, c.sampling.temperature),
-        entropy{.coef = c.loss.entropy_coef} {}
-
-  const TrainConfig& config;
-  Scorer scorer, eval_scorer;
-  TaskSet tasks;
-  std::vector<Task> eval_tasks;
-  Run run;
-  Compute compute;
-  LoadedModel loaded;
-  std::unique_ptr<CausalLM> reference;  // null without a KL term
-  Learner learner;
-  EntropyControl entropy;
-  std::unique_ptr<Engine> engine;
-  EarlierCompletions earlier, evaluated;         // of training and of held-out prompts
-  int64_t longest_prompt = 0;                    // that the engine takes
-  std::vector<Group> groups;                     // of the rollout being learned from
-  std::vector<Json> checks;                      // of its mini-batches: sampling metrics
-  Json refills = Json::object();                 // of that rollout: metrics of dynamic sampling
-  std::vector<std::vector<float>> old_logprobs;  // of its mini-batches at its start, for importance_sampling_correction
-  int64_t num_tokens = 0;                        // sampled and prompt tokens so far
-  int64_t sampled_tokens = 0;
-  double seconds = 0;  // of rollouts and updates so far, earlier attempts included
-  BestStep best;
-  AlarmState alarms;
-
-  int threads() const { return config.threads ? config.threads : usable_cores(); }
-  int64_t step() const { return learner.step(); }
-  int64_t inner_steps() const { return int64_t(config.steps_per_generation) * config.num_iterations; }
-  CausalLM& model() { return loaded.model; }
-  /// The groups of the optimizer step at hand.
-  std::span<Group> mini_batch(int64_t index) {
-    size_t size = groups.size() / size_t(config.steps_per_generation), i = size_t(index % config.steps_per_generation);
-    return std::span(groups).subspan(i * size, size);
-  }
-};
-
-void make_engine(Job& job, int64_t longest_prompt) {
-  const TrainConfig& c = job.config;
-  job.longest_prompt = round_up(longest_prompt, kKeyBlock);
-  int64_t length =
-      std::min<int64_t>(job.model().spec.max_position, job.longest_prompt + c.sampling.max_completion_length);
-  extend_rope(job.model(), job.model().spec.max_position < 4096 ? job.model().spec.max_position : length);
-  if (job.reference) extend_rope(*job.reference, job.model().rope_positions);
-  job.engine.reset();  // its key/value cache first
-  job.engine = std::make_unique<Engine>(job.model(), job.compute, job.loaded.tokenizer.get(), c.engine, length);
-}
-
-/// The engine for the tasks as far as they are known.
-void make_engine(Job& job) {
-  const TrainConfig& c = job.config;
-  int64_t room = prompt_room(c, job.model().spec),
-          longest = longest_prompt(job.tasks.streams(), *job.loaded.tokenizer, room);
-  for (const Task& task : job.eval_tasks) longest = std::max(longest, length_of(task, *job.loaded.tokenizer, room));
-  make_engine(job, longest);
-}
-
-/// A longer engine where one of these prompts does not fit; what it samples does not depend on its length.
-void make_room(Job& job, std::span<const Task> tasks) {
-  const int64_t room = prompt_room(job.config, job.model().spec);
-  int64_t longest = 0;
-  for (const Task& task : tasks) longest = std::max(longest, length_of(task, *job.loaded.tokenizer, room));
-  if (longest > job.longest_prompt) make_engine(job, longest);
-}
-
-/// Leaves out prompts without room, where the config asks for it.
-void filter_prompts(Job& job) {
-  const TrainConfig& c = job.config;
-  if (!c.filter_overlong_prompts) return;
-  const int64_t room = prompt_room(c, job.model().spec);
-  job.tasks = TaskSet(without_long_prompts(job.tasks.streams(), *job.loaded.tokenizer, room), c.seed);
-  job.eval_tasks = without_long_prompts(std::move(job.eval_tasks), *job.loaded.tokenizer, room);
-}
-
-/// What the calls that sample one rollout share.
-struct RolloutState {
-  SampledGroups sampled;
-  PromptCounts counts;
-  int64_t num_tasks = 0;
-};
-
-/// Groups of the next tasks with their scores, in task order.
-std::vector<Group> sample_groups(Job& job, RolloutState& rollout, int64_t count, Progress& progress) {
-  const TrainConfig& c = job.config;
-  std::vector<Task> tasks = job.tasks.next(count);
-  make_room(job, tasks);
-  CollectJob collect_job{.tasks = tasks,
-                         .num_generations = c.num_generations,
-                         .sampling = c.sampling,
-                         .seed = c.seed,
-                         .step = job.step(),
-                         .max_steps = c.max_steps,
-                         .earlier = &job.earlier,
-                         .first_index = rollout.num_tasks,
-                         .counts = &rollout.counts};
-  const std::string what = rollout.num_tasks ? "refill " : "rollout ";
-  std::vector<Group> groups =
-      collect(*job.engine, job.model(), *job.loaded.tokenizer, &job.scorer, collect_job, rollout.sampled.store(),
-              [&](int64_t done) {
-                progress.update(job.step(), what + std::to_string(done) + "/" + std::to_string(tasks.size()));
-              });
-  rollout.num_tasks += count;
-  penalize_length(groups, c.overlong, c.sampling.max_completion_length);
-  expect_working_verifiers(c, groups);
-  return groups;
-}
-
-/// The next rollout: groups with scores and advantages.
-void sample(Job& job, Progress& progress) {
-  const TrainConfig& c = job.config;
-  RolloutState rollout{.sampled = SampledGroups(job.run.folder, job.model(), job.compute)};
-  job.groups = sample_groups(job, rollout, int64_t(c.prompts_per_step) * c.steps_per_generation, progress);
-  if (c.dynamic_sampling.max_refill_batches > 0) {
-    const Refills refills = refill(job.groups, c.dynamic_sampling,
-                                   [&](int64_t count) { return sample_groups(job, rollout, count, progress); });
-    job.refills = to_json(refills);
-    job.num_tokens += refills.discarded_tokens, job.sampled_tokens += refills.discarded_tokens;
-  }
-  if (c.loss.kl_in_reward) penalize_kl(job.groups, job.learner, *job.reference, c.loss, c.pack);
-  compute_advantages(job.groups, c.advantage, component_weights(c));
-}
-
-Keep kept(const TrainConfig& c) {
-  return learns_without_advantage(c.loss) ? Keep::all : Keep::with_signal;
-}
-
-/// The learner's own forward over what the optimizer step at hand will not pass: later mini-batches, and on the first
-/// and every tenth step's rollout the dropped completions too.
-void check_sampling(Job& job) {
-  const TrainConfig& c = job.config;
-  const int64_t first = job.step() + 1, last = job.step() + job.inner_steps();
-  const bool dropped_too = first == 1 || round_up(first, 10) <= last;
-  job.checks.assign(size_t(c.steps_per_generation), Json());
-  for (int64_t i = 0; i < c.steps_per_generation; ++i) {
-    SamplingCheck check;
-    auto pass = [&](Keep keep) {
-      for (MicroBatch& batch : pack(job.mini_batch(i), c.pack, keep)) {
-        job.learner.fill_logprobs(job.model(), batch, batch.loss.logprobs);
-        check.add(batch);
-      }
-    };
-    if (i > 0) pass(kept(c));
-    if (dropped_too && kept(c) == Keep::with_signal) pass(Keep::without_signal);
-    job.checks[size_t(i)] = {{"tokens", check.tokens},
-                             {"mismatches", check.bit_mismatches},
-                             {"difference_sum", check.difference_sum},
-                             {"difference_max", check.difference_max},
-                             {"ratio_sum", check.ratio_sum},
-                             {"ratio_min", check.ratio_min},
-                             {"ratio_max", check.ratio_max}};
-  }
-}
-
-Json empty_check() {
-  return {{"tokens", 0},    {"mismatches", 0},   {"difference_sum", 0}, {"difference_max", 0},
-          {"ratio_sum", 0}, {"ratio_min", 1e30}, {"ratio_max", -1e30}};
-}
 
 SamplingCheck check_from(const Json& j) {
   return {j.at("tokens"),    j.at("mismatches"), j.at("difference_sum"), j.at("difference_max"),
@@ -213,7 +31,7 @@ SamplingCheck check_from(const Json& j) {
 }
 
 /// One optimizer step on its groups; the metrics row without times.
-Json learn(Job& job) {
+Json learn(TrainJob& job) {
   const TrainConfig& c = job.config;
   int64_t inner = job.step() % job.inner_steps();
   std::span<Group> groups = job.mini_batch(inner);
@@ -253,7 +71,7 @@ Json learn(Job& job) {
   return row;
 }
 
-void sync_reference(Job& job) {
+void sync_reference(TrainJob& job) {
   const TrainConfig& c = job.config;
   if (!job.reference || !c.sync_ref_model || job.step() % c.ref_model_sync_steps) return;
   float alpha = float(c.ref_model_mixup_alpha);
@@ -270,7 +88,7 @@ std::string step_file(int64_t step) {
 
 /// pass@1 on the held-out tasks, sampled with a seed that no training step uses, and from the second time on what was
 /// gained since the start.
-Json evaluate(Job& job) {
+Json evaluate(TrainJob& job) {
   const TrainConfig& c = job.config;
   SamplingConfig sampling = c.sampling;
   sampling.temperature = c.eval_temperature, sampling.keep_sampling_mask = false;  // nothing is learned from these
@@ -298,7 +116,7 @@ Json evaluate(Job& job) {
 }
 
 /// The first of equals stays the best.
-void note_best(Job& job, double pass_at_1) {
+void note_best(TrainJob& job, double pass_at_1) {
   if (!job.config.keep_best_checkpoint || (job.best.step > 0 && pass_at_1 <= job.best.pass_at_1)) return;
   job.best = {job.step(), pass_at_1};
 }
@@ -310,53 +128,10 @@ Json of_the_start(const Json& evaluation) {
   return renamed;
 }
 
-void checkpoint(Job& job) {
-  RunState state{.step = job.step(), .cursor = job.tasks.state(), .config = job.run.config};
-  if (job.step() % job.inner_steps()) state.unused = job.groups;
-  state.counters = {{"num_tokens", job.num_tokens},
-                    {"sampled_tokens", job.sampled_tokens},
-                    {"seconds", job.seconds},
-                    {"best_step", job.best.step},
-                    {"best_pass_at_1", job.best.pass_at_1},
-                    {"refills", job.refills},
-                    {"checks", job.checks},
-                    {"alarms", to_json(job.alarms)},
-                    {"skipped_steps", job.learner.skipped_steps}};
-  if (!state.unused.empty()) state.counters["old_logprobs"] = job.old_logprobs;
-  if (job.entropy.last_entropy) state.counters["entropy_control"] = {job.entropy.coef, *job.entropy.last_entropy};
-  save_checkpoint(job.run.folder, job.learner, job.model(), job.loaded.tokenizer.get(), state, job.reference.get());
-  forget_sampled_groups(job.run.folder, job.step());
-  name_best_checkpoint(job.run.folder, job.best);
-  limit_checkpoints(job.run.folder, job.config.save_total_limit, job.best.step);
-}
-
-void resume(Job& job) {
-  if (!job.run.checkpoint) return;
-  RunState state = load_checkpoint(*job.run.checkpoint, job.learner, job.model(), job.compute, job.reference.get());
-  job.tasks.restore(state.cursor);
-  job.groups = std::move(state.unused);
-  job.num_tokens = state.counters.at("num_tokens"), job.sampled_tokens = state.counters.at("sampled_tokens");
-  job.seconds = state.counters.at("seconds");
-  job.checks = state.counters.at("checks").get<std::vector<Json>>();
-  job.old_logprobs = state.counters.value("old_logprobs", job.old_logprobs);
-  if (const auto control = state.counters.find("entropy_control"); control != state.counters.end())
-    job.entropy = {control->at(0), control->at(1)};
-  job.refills = state.counters.value("refills", Json::object());
-  job.learner.skipped_steps = state.counters.value("skipped_steps", int64_t(0));
-  if (const auto alarms = state.counters.find("alarms"); alarms != state.counters.end())
-    job.alarms = alarm_state_from(*alarms);
-  job.best = {state.counters.value("best_step", int64_t(0)), state.counters.value("best_pass_at_1", 0.0)};
-  if (job.best.step > 0 && !fs::exists(checkpoint_of(job.run.folder, job.best.step) / "COMPLETE")) {
-    std::fprintf(stderr, "cohort: the best checkpoint so far, of step %lld, is not in %s: the best begins anew\n",
-                 static_cast<long long>(job.best.step), job.run.folder.c_str());
-    job.best = {};
-  }
-}
-
-bool out_of_time(const Job& job) {
+bool out_of_time(const TrainJob& job) {
   return job.config.max_seconds > 0 && job.seconds >= job.config.max_seconds;
 }
-bool is_over(const Job& job) {
+bool is_over(const TrainJob& job) {
   return job.step() >= job.config.max_steps || out_of_time(job);
 }
 bool due(int64_t step, int64_t every) {
@@ -383,16 +158,8 @@ void expect_ratio_one(const Json& row) {
                                row.at("step").dump() + ", must be exactly 1");
 }
 
-/// Ratios are taken to the weights at the start of the rollout where another policy may have sampled it.
-void keep_old_logprobs(Job& job) {
-  const TrainConfig& c = job.config;
-  job.old_logprobs.clear();
-  for (int64_t i = 0; c.loss.importance_sampling_correction != "none" && i < c.steps_per_generation; ++i)
-    job.old_logprobs.push_back(policy_logprobs(job.mini_batch(i), job.learner, c.pack, kept(c)));
-}
-
 /// Says what is to come, and passes the largest micro-batch that may: memory is to run out now or not at all.
-void announce(Job& job) {
+void announce(TrainJob& job) {
   const TrainConfig& c = job.config;
   const Plan planned = plan(c, job.longest_prompt);
   if (job.step() == 0) std::fputs(plan_text(planned).c_str(), stderr);
@@ -407,22 +174,8 @@ void announce(Job& job) {
                clock.lap(), double(memory().peak_bytes) / double(1 << 30));
 }
 
-/// Groups for the optimizer step at hand, where it begins a rollout: sampled, or the frozen ones again.
-void begin_rollout(Job& job, const std::vector<Group>& frozen, bool self_test, Progress& progress) {
-  if (job.step() % job.inner_steps()) return;
-  if (frozen.empty())
-    sample(job, progress);
-  else
-    job.groups = frozen;
-  if (self_test || frozen.empty())
-    check_sampling(job);
-  else
-    job.checks.assign(size_t(job.config.steps_per_generation), empty_check());
-  keep_old_logprobs(job);
-}
-
 /// One optimizer step, with its rollout and evaluations where they are due; its row of metrics.
-Json take_step(Job& job, const std::vector<Group>& frozen, bool self_test, Progress& progress) {
+Json take_step(TrainJob& job, const std::vector<Group>& frozen, bool self_test, Progress& progress) {
   const TrainConfig& c = job.config;
   Clock clock;
   Json evaluation = Json::object();
@@ -452,7 +205,7 @@ Json take_step(Job& job, const std::vector<Group>& frozen, bool self_test, Progr
 }
 
 /// take_step, whose row an alarm that ends it in its middle leaves as well.
-Json take_step_or_log(Job& job, const std::vector<Group>& frozen, bool self_test, Progress& progress,
+Json take_step_or_log(TrainJob& job, const std::vector<Group>& frozen, bool self_test, Progress& progress,
                       RunMetrics& metrics) {
   try {
     return take_step(job, frozen, self_test, progress);
@@ -462,7 +215,7 @@ Json take_step_or_log(Job& job, const std::vector<Group>& frozen, bool self_test
   }
 }
 
-[[noreturn]] void stop_run(Job& job, const AlarmReport& alarms) {
+[[noreturn]] void stop_run(TrainJob& job, const AlarmReport& alarms) {
   if (!alarms.is_sound) throw std::runtime_error(alarms.stop);
   checkpoint(job);
   throw std::runtime_error(alarms.stop + "; the checkpoint of this step is " +
@@ -470,7 +223,7 @@ Json take_step_or_log(Job& job, const std::vector<Group>& frozen, bool self_test
 }
 
 /// final/ comes last: once it stands, the run is finished.
-void finish(Job& job) {
+void finish(TrainJob& job) {
   limit_checkpoints(job.run.folder, job.config.save_total_limit, job.best.step);  // a kill may have come between
   fs::remove_all(job.run.folder / "sampled");
   fs::path folders[] = {job.run.folder};
@@ -489,7 +242,7 @@ TrainResult train(const TrainConfig& given, const RunRequest& request, bool self
   validate(config);
   watch_interrupts();
   const std::vector<Group> frozen = read_frozen_groups(config);
-  Job job(config, request);
+  TrainJob job(config, request);
   expect_fit(frozen, job.model());
   filter_prompts(job);
   resume(job);

@@ -1,0 +1,122 @@
+#include "grpo/train_job.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "grpo/prompt_filter.h"
+#include "grpo/sampled_groups.h"
+#include "grpo/train_checks.h"
+#include "grpo/train_options.h"
+#include "rollout/evaluate.h"
+
+namespace cohort {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A copy of the weights that stands still (β > 0).
+std::unique_ptr<CausalLM> copy_model(const CausalLM& model, const Compute& compute) {
+  auto copy = std::make_unique<CausalLM>(make_model(model.spec, model.bf16));
+  std::copy_n(model.parameters.data(), model.parameters.size(), copy->parameters.data());
+  repack(*copy, compute);
+  extend_rope(*copy, model.rope_positions);
+  return copy;
+}
+
+void make_engine(TrainJob& job, int64_t longest_prompt) {
+  const TrainConfig& c = job.config;
+  job.longest_prompt = round_up(longest_prompt, kKeyBlock);
+  int64_t length =
+      std::min<int64_t>(job.model().spec.max_position, job.longest_prompt + c.sampling.max_completion_length);
+  extend_rope(job.model(), job.model().spec.max_position < 4096 ? job.model().spec.max_position : length);
+  if (job.reference) extend_rope(*job.reference, job.model().rope_positions);
+  job.engine.reset();  // its key/value cache first
+  job.engine = std::make_unique<Engine>(job.model(), job.compute, job.loaded.tokenizer.get(), c.engine, length);
+}
+
+}  // namespace
+
+TrainJob::TrainJob(const TrainConfig& c, const RunRequest& request)
+    : config(c),
+      scorer(reward_specs(c.rewards), threads(), {}, on_verifier_error_from(c.on_verifier_error)),
+      eval_scorer(reward_specs(c.eval_rewards.empty() ? std::vector<Json>{c.rewards[0]} : c.eval_rewards), threads()),
+      tasks(open_task_set(c.tasks, c.seed)),
+      eval_tasks(read_all_tasks(c.eval_tasks)),
+      run(open_run(request, dump_config(c))),
+      compute(threads()),
+      loaded(load_with_tokenizer(c.model, compute, c.bf16)),
+      reference(c.loss.beta > 0 ? copy_model(loaded.model, compute) : nullptr),
+      learner(loaded.model, compute, c.optimizer, c.sampling.temperature),
+      entropy{.coef = c.loss.entropy_coef} {}
+
+void filter_prompts(TrainJob& job) {
+  const TrainConfig& c = job.config;
+  if (!c.filter_overlong_prompts) return;
+  const int64_t room = prompt_room(c, job.model().spec);
+  job.tasks = TaskSet(without_long_prompts(job.tasks.streams(), *job.loaded.tokenizer, room), c.seed);
+  job.eval_tasks = without_long_prompts(std::move(job.eval_tasks), *job.loaded.tokenizer, room);
+}
+
+void make_engine(TrainJob& job) {
+  const TrainConfig& c = job.config;
+  int64_t room = prompt_room(c, job.model().spec),
+          longest = longest_prompt(job.tasks.streams(), *job.loaded.tokenizer, room);
+  for (const Task& task : job.eval_tasks) longest = std::max(longest, length_of(task, *job.loaded.tokenizer, room));
+  make_engine(job, longest);
+}
+
+void make_room(TrainJob& job, std::span<const Task> tasks) {
+  const int64_t room = prompt_room(job.config, job.model().spec);
+  int64_t longest = 0;
+  for (const Task& task : tasks) longest = std::max(longest, length_of(task, *job.loaded.tokenizer, room));
+  if (longest > job.longest_prompt) make_engine(job, longest);
+}
+
+Keep kept(const TrainConfig& c) {
+  return learns_without_advantage(c.loss) ? Keep::all : Keep::with_signal;
+}
+
+void checkpoint(TrainJob& job) {
+  RunState state{.step = job.step(), .cursor = job.tasks.state(), .config = job.run.config};
+  if (job.step() % job.inner_steps()) state.unused = job.groups;
+  state.counters = {{"num_tokens", job.num_tokens},
+                    {"sampled_tokens", job.sampled_tokens},
+                    {"seconds", job.seconds},
+                    {"best_step", job.best.step},
+                    {"best_pass_at_1", job.best.pass_at_1},
+                    {"refills", job.refills},
+                    {"checks", job.checks},
+                    {"alarms", to_json(job.alarms)},
+                    {"skipped_steps", job.learner.skipped_steps}};
+  if (!state.unused.empty()) state.counters["old_logprobs"] = job.old_logprobs;
+  if (job.entropy.last_entropy) state.counters["entropy_control"] = {job.entropy.coef, *job.entropy.last_entropy};
+  save_checkpoint(job.run.folder, job.learner, job.model(), job.loaded.tokenizer.get(), state, job.reference.get());
+  forget_sampled_groups(job.run.folder, job.step());
+  name_best_checkpoint(job.run.folder, job.best);
+  limit_checkpoints(job.run.folder, job.config.save_total_limit, job.best.step);
+}
+
+void resume(TrainJob& job) {
+  if (!job.run.checkpoint) return;
+  RunState state = load_checkpoint(*job.run.checkpoint, job.learner, job.model(), job.compute, job.reference.get());
+  job.tasks.restore(state.cursor);
+  job.groups = std::move(state.unused);
+  job.num_tokens = state.counters.at("num_tokens"), job.sampled_tokens = state.counters.at("sampled_tokens");
+  job.seconds = state.counters.at("seconds");
+  job.checks = state.counters.at("checks").get<std::vector<Json>>();
+  job.old_logprobs = state.counters.value("old_logprobs", job.old_logprobs);
+  if (const auto control = state.counters.find("entropy_control"); control != state.counters.end())
+    job.entropy = {control->at(0), control->at(1)};
+  job.refills = state.counters.value("refills", Json::object());
+  job.learner.skipped_steps = state.counters.value("skipped_steps", int64_t(0));
+  if (const auto alarms = state.counters.find("alarms"); alarms != state.counters.end())
+    job.alarms = alarm_state_from(*alarms);
+  job.best = {state.counters.value("best_step", int64_t(0)), state.counters.value("best_pass_at_1", 0.0)};
+  if (job.best.step > 0 && !fs::exists(checkpoint_of(job.run.folder, job.best.step) / "COMPLETE")) {
+    std::fprintf(stderr, "cohort: the best checkpoint so far, of step %lld, is not in %s: the best begins anew\n",
+                 static_cast<long long>(job.best.step), job.run.folder.c_str());
+    job.best = {};
+  }
+}
+
+}  // namespace cohort

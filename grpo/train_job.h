@@ -1,0 +1,67 @@
+// What a GRPO run holds between two steps, and how it is stored.
+#pragma once
+#include <memory>
+
+#include "grpo/checkpoint.h"
+#include "grpo/entropy.h"
+#include "grpo/train.h"
+#include "policy/load.h"
+#include "rewards/compose.h"
+#include "rollout/collect.h"
+#include "tasks/task_set.h"
+
+namespace cohort {
+
+/// Everything a run holds between two steps. What may refuse its input comes before the model is loaded.
+struct TrainJob {
+  TrainJob(const TrainConfig& config, const RunRequest& request);
+
+  const TrainConfig& config;
+  Scorer scorer, eval_scorer;
+  TaskSet tasks;
+  std::vector<Task> eval_tasks;
+  Run run;
+  Compute compute;
+  LoadedModel loaded;
+  std::unique_ptr<CausalLM> reference;  // null without a KL term
+  Learner learner;
+  EntropyControl entropy;
+  std::unique_ptr<Engine> engine;
+  EarlierCompletions earlier, evaluated;         // of training and of held-out prompts
+  int64_t longest_prompt = 0;                    // that the engine takes
+  std::vector<Group> groups;                     // of the rollout being learned from
+  std::vector<Json> checks;                      // of its mini-batches: sampling metrics
+  Json refills = Json::object();                 // of that rollout: metrics of dynamic sampling
+  std::vector<std::vector<float>> old_logprobs;  // of its mini-batches at its start, for importance_sampling_correction
+  int64_t num_tokens = 0;                        // sampled and prompt tokens so far
+  int64_t sampled_tokens = 0;
+  double seconds = 0;  // of rollouts and updates so far, earlier attempts included
+  BestStep best;
+  AlarmState alarms;
+
+  int threads() const { return config.threads ? config.threads : usable_cores(); }
+  int64_t step() const { return learner.step(); }
+  int64_t inner_steps() const { return int64_t(config.steps_per_generation) * config.num_iterations; }
+  CausalLM& model() { return loaded.model; }
+  /// The groups of the optimizer step at hand.
+  std::span<Group> mini_batch(int64_t index) {
+    size_t size = groups.size() / size_t(config.steps_per_generation), i = size_t(index % config.steps_per_generation);
+    return std::span(groups).subspan(i * size, size);
+  }
+};
+
+/// Leaves out prompts without room, where the config asks for it.
+void filter_prompts(TrainJob& job);
+/// The engine for the tasks as far as they are known.
+void make_engine(TrainJob& job);
+/// A longer engine where one of these prompts does not fit; what it samples does not depend on its length.
+void make_room(TrainJob& job, std::span<const Task> tasks);
+
+/// Completions that the learner has to pass.
+Keep kept(const TrainConfig& config);
+
+void checkpoint(TrainJob& job);
+/// Goes on from the checkpoint that the run found, if any.
+void resume(TrainJob& job);
+
+}  // namespace cohort
