@@ -66,6 +66,15 @@ void expect_mtp(const ModelSpec& spec, double mtp_loss_weight) {
                      ", but the model has no multi-token-prediction layer: set it to 0");
 }
 
+void expect_consistent(const LoraConfig& lora, const OptimizerConfig& optimizer, double mtp_loss_weight) {
+  if (lora.use_peft && optimizer.router_bias_update_rate > 0)
+    throw UsageError("router_bias_update_rate is " + Json(optimizer.router_bias_update_rate).dump() +
+                     ", but use_peft leaves all weights but the adapters as they are: set it to 0");
+  if (lora.use_peft && mtp_loss_weight != 0)
+    throw UsageError("mtp_loss_weight is " + Json(mtp_loss_weight).dump() +
+                     ", but use_peft adapts no multi-token-prediction layer: set it to 0");
+}
+
 int64_t head_bytes(const CausalLM& model, int64_t tokens) {
   const int64_t V = model.spec.vocab, D = model.spec.dim, chunk = std::min(tokens, chunk_rows(model));
   return (chunk * (V + D) + packed_size(D, V) + packed_size(D, 256)) * int64_t(sizeof(float));
@@ -73,9 +82,9 @@ int64_t head_bytes(const CausalLM& model, int64_t tokens) {
 
 Learner::Learner(CausalLM& model, const Compute& compute, const OptimizerConfig& config, double temperature,
                  double mtp_loss_weight)
-    : mean(model.spec.num_parameters),
-      variance(model.spec.num_parameters),
-      gradient(model.spec.num_parameters),
+    : mean(trained_values(model).size()),
+      variance(trained_values(model).size()),
+      gradient(trained_values(model).size()),
       model_(model),
       compute_(compute),
       config_(config),
@@ -87,9 +96,9 @@ Learner::Learner(CausalLM& model, const Compute& compute, const OptimizerConfig&
 
 std::vector<Learner::Piece> Learner::pieces() const {
   std::vector<Piece> all;
-  for (const ParameterSpec& p : model_.spec.parameters) {
+  for (const ParameterSpec& p : trained_parameters(model_)) {
     if (!p.gradient || (config_.router_policy != "train" && is_router(p))) continue;
-    if (mtp_loss_weight_ == 0 && p.offset >= model_.spec.main_parameters()) break;
+    if (!model_.adapter && mtp_loss_weight_ == 0 && p.offset >= model_.spec.main_parameters()) break;
     for (int64_t begin = 0; begin < p.size(); begin += kPiece)
       all.push_back({&p, p.offset + begin, std::min(kPiece, p.size() - begin)});
   }
@@ -146,7 +155,10 @@ void Learner::fill_logprobs(const CausalLM& model, MicroBatch& batch, std::vecto
 void Learner::head_gradient(const Head& head, std::span<const TokenStatistics> all, const TokenGradient& d,
                             float* d_hidden_TD) {
   const int64_t N = int64_t(head.row.size()), V = model_.spec.vocab, D = model_.spec.dim, chunk = chunk_rows(model_);
-  pack_as_read(model_, compute_, model_.spec.head, D, V, 1, D, head_t_);
+  if (model_.adapter)
+    pack_transposed(model_, compute_, model_.head, 0, head_t_);
+  else
+    pack_as_read(model_, compute_, model_.spec.head, D, V, 1, D, head_t_);
   for (int64_t begin = 0; begin < N; begin += chunk) {
     int64_t end = std::min(N, begin + chunk);
     if (N > chunk) forward_logits(model_, head, begin, end);
@@ -168,8 +180,9 @@ void Learner::head_gradient(const Head& head, std::span<const TokenStatistics> a
         compute_.kernels->add_scaled(d_rows_.data() + i * D + c * 16, 1.0f, std::min<int64_t>(16, D - c * 16),
                                      d_hidden_TD + int64_t(head.row[size_t(begin + i)]) * D + c * 16);
     });
-    weight_gradient(compute_, logits_.data(), V, V, head.hidden_TD, D, head.row.data() + begin, D, end - begin, panels_,
-                    gradient.data() + model_.spec.head);
+    if (!model_.adapter)
+      weight_gradient(compute_, logits_.data(), V, V, head.hidden_TD, D, head.row.data() + begin, D, end - begin,
+                      panels_, gradient.data() + model_.spec.head);
   }
 }
 
@@ -290,8 +303,8 @@ void Learner::apply(const StepStats& stats) {
     const Piece& piece = all[size_t(i)];
     AdamW own = update;
     if (piece.parameter->shape.size() < 2) own.weight_decay = 0;
-    compute_.kernels->adamw(model_.at(piece.offset), mean.data() + piece.offset, variance.data() + piece.offset,
-                            gradient.data() + piece.offset, piece.size, own);
+    compute_.kernels->adamw(trained_values(model_).data() + piece.offset, mean.data() + piece.offset,
+                            variance.data() + piece.offset, gradient.data() + piece.offset, piece.size, own);
   });
 }
 

@@ -6,6 +6,7 @@
 
 #include "grpo/pack.h"
 #include "policy/backward.h"
+#include "policy/lora_config.h"
 
 namespace cohort {
 
@@ -58,6 +59,9 @@ struct StepStats {
   bool is_skipped = false;     // nothing was learned, see step_or_skip()
 };
 
+/// Throws UsageError for settings that adapters have no part in.
+void expect_consistent(const LoraConfig& lora, const OptimizerConfig& optimizer, double mtp_loss_weight = 0);
+
 /// Throws UsageError where the multi-token-prediction loss is asked of a model without such a layer.
 void expect_mtp(const ModelSpec& spec, double mtp_loss_weight);
 
@@ -95,8 +99,8 @@ class Learner {
   /// Tokens each expert received in the last step's forwards, [moe layers · E].
   const std::vector<double>& expert_load() const { return expert_load_; }
 
-  Buffer mean, variance;      // [num_parameters] AdamW state
-  Buffer gradient;            // [num_parameters] of the last step, before clipping
+  Buffer mean, variance;      // [trained_values] AdamW state
+  Buffer gradient;            // [trained_values] of the last step, before clipping
   int64_t skipped_steps = 0;  // of step(): AdamW has taken so many fewer
 
  private:
