@@ -75,6 +75,10 @@ void expect_consistent(const LoraConfig& lora, const OptimizerConfig& optimizer,
                      ", but use_peft adapts no multi-token-prediction layer: set it to 0");
 }
 
+Activations kept_activations(const OptimizerConfig& config, bool has_adapter) {
+  return config.gradient_checkpointing.value_or(has_adapter) ? Activations::inputs : Activations::all;
+}
+
 int64_t head_bytes(const CausalLM& model, int64_t tokens) {
   const int64_t V = model.spec.vocab, D = model.spec.dim, chunk = std::min(tokens, chunk_rows(model));
   return (chunk * (V + D) + packed_size(D, V) + packed_size(D, 256)) * int64_t(sizeof(float));
@@ -105,11 +109,12 @@ std::vector<Learner::Piece> Learner::pieces() const {
   return all;
 }
 
-KvStore& Learner::kv_for(const CausalLM& model, const MicroBatch& batch, bool training) {
-  if (!kv_ || kv_->num_blocks < batch.num_blocks || kv_->for_training < training) {
-    const bool for_training = training || (kv_ && kv_->for_training);
+KvStore& Learner::kv_for(const CausalLM& model, const MicroBatch& batch, bool training, Activations kept) {
+  const bool one_for_all = kept != Activations::all;
+  if (!kv_ || kv_->num_blocks < batch.num_blocks || kv_->for_training < training || kv_->one_for_all > one_for_all) {
+    const bool for_training = training || (kv_ && kv_->for_training), one = one_for_all && (!kv_ || kv_->one_for_all);
     kv_.reset();  // first: memory for both is in no plan
-    kv_ = std::make_unique<KvStore>(model.spec, round_up(batch.num_blocks, 64), for_training);
+    kv_ = std::make_unique<KvStore>(model.spec, round_up(batch.num_blocks, 64), for_training, true, one);
   }
   return *kv_;
 }
@@ -145,7 +150,7 @@ std::vector<TokenStatistics> Learner::statistics(const CausalLM& model, const He
 
 void Learner::fill_logprobs(const CausalLM& model, MicroBatch& batch, std::vector<float>& logprobs,
                             std::vector<float>* entropies) {
-  KvStore& kv = kv_for(model, batch, false);
+  KvStore& kv = kv_for(model, batch, false, Activations::none);
   forward(model, compute_, batch.rows(), kv, Activations::none, state_);
   spread(statistics(model, head_of(state_, batch)), logprobs, entropies);
 }
@@ -188,9 +193,9 @@ void Learner::head_gradient(const Head& head, std::span<const TokenStatistics> a
 
 void Learner::accumulate(MicroBatch& batch, const TokenLoss& loss, StepStats& stats) {
   const int64_t T = int64_t(batch.tokens.size()), D = model_.spec.dim;
-  KvStore& kv = kv_for(model_, batch, true);
-  forward(model_, compute_, batch.rows(), kv, config_.gradient_checkpointing ? Activations::inputs : Activations::all,
-          state_);
+  const Activations kept = kept_activations(config_, model_.adapter.has_value());
+  KvStore& kv = kv_for(model_, batch, true, kept);
+  forward(model_, compute_, batch.rows(), kv, kept, state_);
   add(state_.expert_load, expert_load_);
   const Head head = head_of(state_, batch);
   const std::vector<TokenStatistics> all = statistics(model_, head);

@@ -160,7 +160,7 @@ void backward(const CausalLM& model, const Compute& compute, const Rows& rows, K
   const bool all_kept = state.kept == Activations::all;
   auto step = [&](size_t l) {
     BackwardStep st =
-        backward_step(model, compute, rows, spec.layers[l], model.layers[l], kv.layers[l], state,
+        backward_step(model, compute, rows, spec.layers[l], model.layers[l], kv.of(l), state,
                       state.layers[all_kept ? l : 0], state.inputs_TD[l].data(), scratch, gradient, kv.num_blocks);
     st.adapter = model.adapter ? &model.adapter->layers[l] : nullptr;
     return st;

@@ -289,7 +289,7 @@ static ForwardStep step_of(const CausalLM& model, const Compute& compute, const 
           rows,
           model.spec.layers[l],
           model.layers[l],
-          kv.layers[l],
+          kv.of(l),
           state.layers[state.kept == Activations::all ? l : 0],
           state.inputs_TD[state.kept == Activations::none ? 0 : l].data(),
           state.position_T.data(),

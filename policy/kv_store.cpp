@@ -30,19 +30,22 @@ void copy_lanes(KvStore::Layer& kv, const AttentionSpec& a, const TailCopy& c) {
   }
 }
 
-KvStore::KvStore(std::span<const LayerSpec> specs, int64_t count, bool training, bool cleared)
-    : num_blocks(count), for_training(training) {
+KvStore::KvStore(std::span<const LayerSpec> specs, int64_t count, bool training, bool cleared, bool one)
+    : num_blocks(count), for_training(training), one_for_all(one) {
   for (const LayerSpec& layer : specs) {
     const AttentionSpec& a = layer.attention;
-    int64_t lanes = count * a.kv_heads * kKeyBlock;
-    Layer& kv = layers.emplace_back();
-    kv.keys.resize(lanes * a.key_dim());
-    kv.values.resize(lanes * (a.latent ? a.key_dim() : a.value_dim()));
-    if (training && !a.latent) kv.key_rows.resize(lanes * a.key_dim()), kv.values_t.resize(lanes * a.value_dim());
-    // Lanes beyond a sequence's end enter products whose results are masked: they must be finite.
+    const int64_t lanes = count * a.kv_heads * kKeyBlock;
+    if (layers.empty() || !one_for_all) layers.emplace_back();
+    Layer& kv = layers.back();
+    const auto hold = [](Buffer& b, int64_t size) { b.resize(std::max(b.size(), size)); };
+    hold(kv.keys, lanes * a.key_dim());
+    hold(kv.values, lanes * (a.latent ? a.key_dim() : a.value_dim()));
+    if (training && !a.latent) hold(kv.key_rows, lanes * a.key_dim()), hold(kv.values_t, lanes * a.value_dim());
+  }
+  // Lanes beyond a sequence's end enter products whose results are masked: they must be finite.
+  for (Layer& kv : layers)
     for (Buffer* b : {&kv.keys, &kv.values, &kv.key_rows, &kv.values_t})
       if (cleared) std::fill_n(b->data(), b->size(), 0.0f);
-  }
 }
 
 void KvStore::clear_block(int32_t block) {

@@ -12,10 +12,12 @@ namespace cohort {
 class KvStore {
  public:
   /// `for_training` keeps the transposed copies that the backward pass reads as well. Blocks that are not
-  /// `cleared` hold anything, and take no memory, until clear_block.
-  KvStore(std::span<const LayerSpec> layers, int64_t num_blocks, bool for_training, bool cleared = true);
-  KvStore(const ModelSpec& spec, int64_t num_blocks, bool for_training, bool cleared = true)
-      : KvStore(std::span(spec.layers), num_blocks, for_training, cleared) {}
+  /// `cleared` hold anything, and take no memory, until clear_block. With `one_for_all` the layers share one's memory
+  /// in turn: for passes over whole sequences that need no earlier layer's keys again.
+  KvStore(std::span<const LayerSpec> layers, int64_t num_blocks, bool for_training, bool cleared = true,
+          bool one_for_all = false);
+  KvStore(const ModelSpec& spec, int64_t num_blocks, bool for_training, bool cleared = true, bool one_for_all = false)
+      : KvStore(std::span(spec.layers), num_blocks, for_training, cleared, one_for_all) {}
 
   struct Layer {
     Buffer keys;      // [block, G, key_dim, 16]
@@ -25,7 +27,8 @@ class KvStore {
   };
   std::vector<Layer> layers;
   int64_t num_blocks = 0;
-  bool for_training = false;
+  bool for_training = false, one_for_all = false;
+  Layer& of(size_t layer) { return layers[one_for_all ? 0 : layer]; }
   int64_t bytes() const;
   void clear_block(int32_t block);
 };
