@@ -28,6 +28,12 @@ std::vector<Place> places_of(const ModelSpec& spec, const LayerSpec& layer, Adap
   const int64_t D = spec.dim, F = layer.ffn_dim();
   std::vector<Place> places = {{Group::attention, o.in, a.in_rows(), D, &to.in},
                                {Group::attention, o.o, D, int64_t(a.heads) * a.value_head_dim, &to.o}};
+  if (a.latent) {
+    to.kv_b.heads = a.heads, to.kv_b.nope = a.nope_dim, to.kv_b.value = a.value_head_dim,
+    to.kv_b.latent = a.kv_lora_rank;
+    places.push_back(
+        {Group::attention, o.kv_b, int64_t(a.heads) * (a.nope_dim + a.value_head_dim), a.kv_lora_rank, &to.kv_b.whole});
+  }
   if (a.q_lora_rank) places.push_back({Group::attention, o.q_b, int64_t(a.heads) * a.head_dim, a.q_lora_rank, &to.q_b});
   if (F) {
     places.push_back({Group::mlp, o.gate_up, 2 * F, D, &to.gate_up});
@@ -120,9 +126,33 @@ void pack_b(const Adapter& adapter, const LowRank& r, const Compute& compute, st
   pack_matrix(compute, rows.data(), r.n, r.rank, r.rank, 1, out);
 }
 
+/// Room for what the products of kv_b read, beside what any matrix has.
+void lay_out(LatentLowRank& kv_b, int64_t& packed) {
+  const int64_t r = kv_b.whole.rank;
+  kv_b.packed_a_t = packed, packed += packed_size(kv_b.latent, r);
+  kv_b.packed_k = packed, packed += kv_b.heads * packed_size(r, kv_b.nope);
+  kv_b.packed_v = packed, packed += kv_b.heads * packed_size(kv_b.value, r);
+}
+
+/// `rows` is scale · B.
+void pack_kv_b(const Adapter& adapter, const LatentLowRank& kv_b, const Compute& compute,
+               const std::vector<float>& rows, float* packed) {
+  const int64_t r = kv_b.whole.rank;
+  const float *a = adapter.values.data() + kv_b.whole.a, *b = adapter.values.data() + kv_b.whole.modules[0].b;
+  std::vector<float> scaled(a, a + r * kv_b.latent);
+  for (float& value : scaled) value *= adapter.scale;
+  pack_matrix(compute, scaled.data(), kv_b.latent, r, 1, kv_b.latent, packed + kv_b.packed_a_t);
+  for (int64_t h = 0; h < kv_b.heads; ++h) {
+    const int64_t first = h * (kv_b.nope + kv_b.value);
+    pack_matrix(compute, b + first * r, r, kv_b.nope, 1, r, packed + kv_b.packed_k + h * packed_size(r, kv_b.nope));
+    pack_matrix(compute, rows.data() + (first + kv_b.nope) * r, kv_b.value, r, r, 1,
+                packed + kv_b.packed_v + h * packed_size(kv_b.value, r));
+  }
+}
+
 template <class F>
 void for_low_ranks(const AdapterLayer& layer, F f) {
-  for (const LowRank* r : {&layer.in, &layer.q_b, &layer.o, &layer.gate_up, &layer.down})
+  for (const LowRank* r : {&layer.in, &layer.q_b, &layer.kv_b.whole, &layer.o, &layer.gate_up, &layer.down})
     if (r->rank) f(*r);
   for (const auto* experts : {&layer.expert_gate_up, &layer.expert_down})
     for (const LowRank& r : *experts)
@@ -169,9 +199,11 @@ Adapter adapter_of(const ModelSpec& spec, const std::vector<TargetModule>& targe
   adapter.layers.resize(spec.layers.size());
   const ByOffset parameters = by_offset(spec);
   int64_t size = 0, packed = 0;
-  for (size_t l = 0; l < spec.layers.size(); ++l)
+  for (size_t l = 0; l < spec.layers.size(); ++l) {
     for (const Place& place : places_of(spec, spec.layers[l], adapter.layers[l]))
       lay_out(adapter, size, packed, place, parameters, ranks);
+    lay_out(adapter.layers[l].kv_b, packed);
+  }
   adapter.values.resize(size), adapter.packed.resize(packed);
   return adapter;
 }
@@ -204,6 +236,7 @@ void repack(Adapter& adapter, const Compute& compute) {
     for_low_ranks(layer, [&](const LowRank& r) {
       pack_matrix(compute, adapter.values.data() + r.a, r.rank, r.k, r.k, 1, adapter.packed.data() + r.packed_a);
       pack_b(adapter, r, compute, rows, adapter.packed.data() + r.packed_b);
+      if (&r == &layer.kv_b.whole) pack_kv_b(adapter, layer.kv_b, compute, rows, adapter.packed.data());
     });
 }
 
@@ -213,6 +246,24 @@ Gemm product_a(const Adapter& adapter, const LowRank& r) {
 
 Gemm product_b(const Adapter& adapter, const LowRank& r) {
   return {.b = adapter.packed.data() + r.packed_b, .n = r.n, .k = r.rank};
+}
+
+Gemm product_k_down(const Adapter& adapter, const LatentLowRank& kv_b, int64_t head) {
+  const int64_t r = kv_b.whole.rank;
+  return {.b = adapter.packed.data() + kv_b.packed_k + head * packed_size(r, kv_b.nope), .n = r, .k = kv_b.nope};
+}
+
+Gemm product_k_up(const Adapter& adapter, const LatentLowRank& kv_b) {
+  return {.b = adapter.packed.data() + kv_b.packed_a_t, .n = kv_b.latent, .k = kv_b.whole.rank};
+}
+
+Gemm product_v_down(const Adapter& adapter, const LatentLowRank& kv_b) {
+  return product_a(adapter, kv_b.whole);
+}
+
+Gemm product_v_up(const Adapter& adapter, const LatentLowRank& kv_b, int64_t head) {
+  const int64_t r = kv_b.whole.rank;
+  return {.b = adapter.packed.data() + kv_b.packed_v + head * packed_size(kv_b.value, r), .n = kv_b.value, .k = r};
 }
 
 Adapter copy_adapter(const Adapter& from) {

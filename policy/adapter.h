@@ -28,8 +28,18 @@ struct LowRank {
   int64_t packed_a = 0, packed_b = 0;  // [rank, k], and scale · B [n, rank] with zeros between modules
 };
 
+/// The adapter of kv_b, which stands in two places (multi-head latent attention): absorbed into the queries, and behind
+/// what attention returns. Of a head, B has rows for its keys, [nope, rank], and for its values, [value, rank].
+struct LatentLowRank {
+  LowRank whole;  // of [heads · (nope + value), latent]
+  int64_t heads = 0, nope = 0, value = 0, latent = 0;
+  // In Adapter::packed: scale · A as [latent, rank]; of each head B's keys as [rank, nope], scale · B's values.
+  int64_t packed_a_t = 0, packed_k = 0, packed_v = 0;
+};
+
 struct AdapterLayer {
   LowRank in, q_b, o, gate_up, down;
+  LatentLowRank kv_b;
   std::vector<LowRank> expert_gate_up, expert_down;
 };
 
@@ -39,6 +49,10 @@ inline const LowRank* low_rank(const AdapterLayer* layer, LowRank AdapterLayer::
 }
 inline const LowRank* low_rank(const AdapterLayer* layer, std::vector<LowRank> AdapterLayer::*matrices, size_t expert) {
   return layer && (layer->*matrices)[expert].rank ? &(layer->*matrices)[expert] : nullptr;
+}
+
+inline const LatentLowRank* kv_b_of(const AdapterLayer* layer) {
+  return layer && layer->kv_b.whole.rank ? &layer->kv_b : nullptr;
 }
 
 struct Adapter {
@@ -76,6 +90,12 @@ void repack(Adapter& adapter, const Compute& compute);
 /// Products with A and with scale · B: b, n and k are set, the rest is the caller's.
 Gemm product_a(const Adapter& adapter, const LowRank& matrix);
 Gemm product_b(const Adapter& adapter, const LowRank& matrix);
+
+/// The four products of kv_b's adapter: with a head's queries, then to the latent; with the latent, then to its values.
+Gemm product_k_down(const Adapter& adapter, const LatentLowRank& kv_b, int64_t head);
+Gemm product_k_up(const Adapter& adapter, const LatentLowRank& kv_b);
+Gemm product_v_down(const Adapter& adapter, const LatentLowRank& kv_b);
+Gemm product_v_up(const Adapter& adapter, const LatentLowRank& kv_b, int64_t head);
 
 /// A copy that shares nothing.
 Adapter copy_adapter(const Adapter& adapter);

@@ -225,6 +225,8 @@ void latent_inputs(const BackwardStep& st) {
     input_gradient(st, {.matrix = st.packed.k_up, .offset = w, .index = h, .is_transposed = true}, d_absorbed,
                    int64_t(a.heads) * key_dim, st.T, false, d_q + h * a.head_dim, dq_stride);
     weight_gradient(st, w, q + h * a.head_dim, q_stride, a.nope_dim, {d_absorbed, int64_t(a.heads) * key_dim}, r, st.T);
+    absorbed_key_gradient(st, h, d_absorbed, int64_t(a.heads) * key_dim, {q + h * a.head_dim, q_stride},
+                          d_q + h * a.head_dim, dq_stride);
   }
   for_rows(st.compute, st.T, [&](int64_t t) {
     for (int32_t h = 0; h < a.heads; ++h) {
@@ -295,6 +297,8 @@ void attention_gradient(const BackwardStep& st, float* d_x) {
       input_gradient(st, {.matrix = st.packed.v_up, .offset = w, .index = h}, d_head, A, st.T, false,
                      st.b.d_latent_out.data() + h * r, a.heads * r);
       weight_gradient(st, w, d_head, A, a.value_head_dim, {st.s.latent_out_THr.data() + h * r, a.heads * r}, r, st.T);
+      latent_value_gradient(st, h, d_head, A, {st.s.latent_out_THr.data() + h * r, a.heads * r},
+                            st.b.d_latent_out.data() + h * r, a.heads * r);
     }
     d_out = st.b.d_latent_out.data();
   }

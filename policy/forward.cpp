@@ -5,7 +5,7 @@
 #include <stdexcept>
 
 namespace cohort {
-/// Threads that wait fetch the front and the end of this matrix.
+
 void reads_next(const ForwardStep& st, const PackedMatrix& matrix) {
   const Gemm g = product(st.model, matrix);
   const int64_t blocks = ceil_div(matrix.n, kBlock);
@@ -32,16 +32,39 @@ const float* bias_at(const ForwardStep& st, int64_t offset) {
   return offset >= 0 ? st.model.at(offset) : nullptr;
 }
 
-/// One product for each head: C[t, h] = A[t, h] · matrix[h].
-void project_heads(const ForwardStep& st, const PackedMatrix& matrix, const float* a, int64_t a_row, int64_t a_head,
-                   float* c, int64_t c_row, int64_t c_head) {
-  int64_t blocks = ceil_div(matrix.n, kBlock), chunk = 48, chunks = ceil_div(st.T, chunk);
-  st.compute.pool.parallel_for(matrix.count * blocks * chunks, [&](int64_t task) {
+/// Where the rows of a head begin: row t of head h at data[t · row + h · head].
+template <class T>
+struct HeadRows {
+  T* data;
+  int64_t row, head;
+};
+
+/// One product for each head: C[t, h] = A[t, h] · product_of(h).
+template <class F>
+void project_heads(const ForwardStep& st, F product_of, const HeadRows<const float>& a, const HeadRows<float>& c) {
+  const int64_t heads = st.layer.attention.heads, blocks = ceil_div(product_of(0).n, kBlock), chunk = 48,
+                chunks = ceil_div(st.T, chunk);
+  st.compute.pool.parallel_for(heads * blocks * chunks, [&](int64_t task) {
     int64_t head = task / (blocks * chunks), block = task / chunks % blocks, begin = task % chunks * chunk;
-    Gemm g = product(st.model, matrix, head);
-    g.a = a + head * a_head, g.a_row = a_row, g.c = c + head * c_head, g.c_row = c_row;
+    Gemm g = product_of(head);
+    g.a = a.data + head * a.head, g.a_row = a.row, g.c = c.data + head * c.head, g.c_row = c.row;
     st.compute.kernels->gemm_tile(g, begin, std::min(st.T, begin + chunk), block);
   });
+}
+
+/// C[t, h] += (A[t, h] · down(h)) · up(h): what kv_b's adapter adds.
+template <class Down, class Up>
+void add_low_rank_heads(const ForwardStep& st, Down down, Up up, const HeadRows<const float>& a,
+                        const HeadRows<float>& c) {
+  const int64_t rank = down(0).n, row = st.layer.attention.heads * rank;
+  st.low_rank.resize(st.T * row);
+  project_heads(st, down, a, {st.low_rank.data(), row, rank});
+  const auto adding = [&](int64_t head) {
+    Gemm g = up(head);
+    g.accumulate = true;
+    return g;
+  };
+  project_heads(st, adding, {st.low_rank.data(), row, rank}, c);
 }
 
 /// A column of 16 lanes apart, and a row: one key written both ways.
@@ -114,7 +137,14 @@ void place_latent(const ForwardStep& st) {
     q = st.s.q_a_T.data() + a.q_lora_rank;
   }
   int64_t q_stride = a.q_lora_rank ? a.q_lora_rank + q_row : in_rows;
-  project_heads(st, st.packed.k_up, q, q_stride, a.head_dim, st.s.q_THd.data(), int64_t(a.heads) * key_dim, key_dim);
+  const HeadRows<const float> queries{q, q_stride, a.head_dim};
+  const HeadRows<float> absorbed{st.s.q_THd.data(), int64_t(a.heads) * key_dim, key_dim};
+  project_heads(
+      st, [&](int64_t h) { return product(st.model, st.packed.k_up, h); }, queries, absorbed);
+  if (const LatentLowRank* kv_b = kv_b_of(st.adapter))
+    add_low_rank_heads(
+        st, [&](int64_t h) { return product_k_down(*st.model.adapter, *kv_b, h); },
+        [&](int64_t) { return product_k_up(*st.model.adapter, *kv_b); }, queries, absorbed);
   for_rows(st.compute, st.T, [&](int64_t t) {
     for (int32_t h = 0; h < a.heads; ++h) {
       float* rope = st.s.q_THd.data() + (t * a.heads + h) * key_dim + a.kv_lora_rank;
@@ -156,9 +186,15 @@ void attention(const ForwardStep& st, Buffer& scratch) {
       st.compute.kernels->attend(row);
     }
   });
-  if (a.latent)
-    project_heads(st, st.packed.v_up, st.s.latent_out_THr.data(), int64_t(a.heads) * a.value_dim(), a.value_dim(),
-                  st.s.attention_T.data(), int64_t(a.heads) * a.value_head_dim, a.value_head_dim);
+  if (!a.latent) return;
+  const HeadRows<const float> latent{st.s.latent_out_THr.data(), int64_t(a.heads) * a.value_dim(), a.value_dim()};
+  const HeadRows<float> values{st.s.attention_T.data(), int64_t(a.heads) * a.value_head_dim, a.value_head_dim};
+  project_heads(
+      st, [&](int64_t h) { return product(st.model, st.packed.v_up, h); }, latent, values);
+  if (const LatentLowRank* kv_b = kv_b_of(st.adapter))
+    add_low_rank_heads(
+        st, [&](int64_t) { return product_v_down(*st.model.adapter, *kv_b); },
+        [&](int64_t h) { return product_v_up(*st.model.adapter, *kv_b, h); }, latent, values);
 }
 
 /// Feed-forward of the normed rows into ffn_TD: dense or shared expert first, then the routed ones by ascending id.

@@ -71,6 +71,13 @@ void input_gradient(const BackwardStep& st, const Weight& weight, const float* d
 void weight_gradient(const BackwardStep& st, int64_t offset, const float* d_out, int64_t out_row, int64_t n,
                      const Inputs& inputs, int64_t k, int64_t rows);
 
+/// kv_b's adapter, of one head: absorbed into its queries (rows of nope elements, in and out), and behind what
+/// attention returns. Nothing where it has none.
+void absorbed_key_gradient(const BackwardStep& st, int32_t head, const float* d_absorbed, int64_t out_row,
+                           const Inputs& queries, float* d_queries, int64_t in_row);
+void latent_value_gradient(const BackwardStep& st, int32_t head, const float* d_values, int64_t out_row,
+                           const Inputs& latent, float* d_latent, int64_t in_row);
+
 /// d_x gets the gradient through an RMS norm, and the norm's weight its own.
 void norm_gradient(const BackwardStep& st, int64_t offset, const float* x, int64_t x_row, const float* inverse_rms,
                    const float* d_y, int64_t dy_row, int64_t dim, bool accumulate, float* d_x, int64_t dx_row);

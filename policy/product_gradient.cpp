@@ -53,21 +53,33 @@ void multiply(const BackwardStep& st, const float* a, int64_t a_row, int64_t row
        rows);
 }
 
-/// Through C += scale · (x·Aᵀ)·Bᵀ: with u = x·Aᵀ and d_u = scale · d_out·B, dB = scale · d_outᵀ·u, dA = d_uᵀ·x and
-/// d_in += d_u·A.
+/// x·Aᵀ, times scale, and the gradient of x·Aᵀ.
+struct LowRankRows {
+  float *u, *d_u;  // [rows, rank]
+};
+
+/// Through C += (x · down) · up, up with the scale in it: d_in += that of x.
+LowRankRows low_rank_inputs(const BackwardStep& st, Gemm down, const Gemm& up, const float* d_out, int64_t out_row,
+                            const Inputs& inputs, int64_t rows, float* d_in, int64_t in_row) {
+  const int64_t rank = down.n;
+  st.b.low_rank.resize(2 * rows * rank);
+  const LowRankRows r{st.b.low_rank.data(), st.b.low_rank.data() + rows * rank};
+  transpose_packed(st.compute, up, st.b.weight_panels);
+  multiply(st, d_out, out_row, rows, st.b.weight_panels, rank, up.n, false, r.d_u, rank);
+  transpose_packed(st.compute, down, st.b.weight_panels);
+  multiply(st, r.d_u, rank, rows, st.b.weight_panels, down.k, rank, true, d_in, in_row);
+  down.a = inputs.x, down.a_row = inputs.row, down.a_rows = inputs.rows, down.c = r.u, down.c_row = rank;
+  gemm(st.compute, down, rows);
+  for (int64_t i = 0; i < rows * rank; ++i) r.u[i] *= st.model.adapter->scale;
+  return r;
+}
+
+/// With u = scale · x·Aᵀ and d_u = scale · d_out·B: dB = d_outᵀ·u, dA = d_uᵀ·x and d_in += d_u·A.
 void low_rank_gradient(const BackwardStep& st, const LowRank& r, const float* d_out, int64_t out_row,
                        const Inputs& inputs, int64_t rows, float* d_in, int64_t in_row) {
   const Adapter& adapter = *st.model.adapter;
-  st.b.low_rank.resize(2 * rows * r.rank);
-  float *u = st.b.low_rank.data(), *d_u = u + rows * r.rank;
-  Gemm down = product_a(adapter, r);
-  down.a = inputs.x, down.a_row = inputs.row, down.a_rows = inputs.rows, down.c = u, down.c_row = r.rank;
-  gemm(st.compute, down, rows);
-  transpose_packed(st.compute, product_b(adapter, r), st.b.weight_panels);
-  multiply(st, d_out, out_row, rows, st.b.weight_panels, r.rank, r.n, false, d_u, r.rank);
-  transpose_packed(st.compute, product_a(adapter, r), st.b.weight_panels);
-  multiply(st, d_u, r.rank, rows, st.b.weight_panels, r.k, r.rank, true, d_in, in_row);
-  for (int64_t i = 0; i < rows * r.rank; ++i) u[i] *= adapter.scale;
+  const auto [u, d_u] =
+      low_rank_inputs(st, product_a(adapter, r), product_b(adapter, r), d_out, out_row, inputs, rows, d_in, in_row);
   for (const LowRank::Module& m : r.modules)
     weight_gradient(st.compute, d_out + m.first_row, out_row, m.rows, u + m.first_rank, r.rank, nullptr, m.rank, rows,
                     st.b.input_panels, st.gradient + m.b);
@@ -159,6 +171,34 @@ void bias_gradient(const BackwardStep& st, int64_t offset, const float* d_out, i
                                      std::min<int64_t>(kKeyBlock, n - i * kKeyBlock),
                                      st.gradient + offset + i * kKeyBlock);
   });
+}
+
+void absorbed_key_gradient(const BackwardStep& st, int32_t head, const float* d_absorbed, int64_t out_row,
+                           const Inputs& queries, float* d_queries, int64_t in_row) {
+  const LatentLowRank* kv_b = kv_b_of(st.adapter);
+  if (!kv_b) return;
+  const Adapter& adapter = *st.model.adapter;
+  const int64_t rank = kv_b->whole.rank, first = head * (kv_b->nope + kv_b->value);
+  const auto [u, d_u] = low_rank_inputs(st, product_k_down(adapter, *kv_b, head), product_k_up(adapter, *kv_b),
+                                        d_absorbed, out_row, queries, st.T, d_queries, in_row);
+  weight_gradient(st.compute, queries.x, queries.row, kv_b->nope, d_u, rank, nullptr, rank, st.T, st.b.input_panels,
+                  st.gradient + kv_b->whole.modules[0].b + first * rank);
+  weight_gradient(st.compute, u, rank, rank, d_absorbed, out_row, nullptr, kv_b->latent, st.T, st.b.input_panels,
+                  st.gradient + kv_b->whole.a);
+}
+
+void latent_value_gradient(const BackwardStep& st, int32_t head, const float* d_values, int64_t out_row,
+                           const Inputs& latent, float* d_latent, int64_t in_row) {
+  const LatentLowRank* kv_b = kv_b_of(st.adapter);
+  if (!kv_b) return;
+  const Adapter& adapter = *st.model.adapter;
+  const int64_t rank = kv_b->whole.rank, first = head * (kv_b->nope + kv_b->value) + kv_b->nope;
+  const auto [u, d_u] = low_rank_inputs(st, product_v_down(adapter, *kv_b), product_v_up(adapter, *kv_b, head),
+                                        d_values, out_row, latent, st.T, d_latent, in_row);
+  weight_gradient(st.compute, d_values, out_row, kv_b->value, u, rank, nullptr, rank, st.T, st.b.input_panels,
+                  st.gradient + kv_b->whole.modules[0].b + first * rank);
+  weight_gradient(st.compute, d_u, rank, rank, latent.x, latent.row, nullptr, kv_b->latent, st.T, st.b.input_panels,
+                  st.gradient + kv_b->whole.a);
 }
 
 }  // namespace cohort

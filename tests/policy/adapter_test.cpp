@@ -74,8 +74,9 @@ TEST(Adapter, WithBZeroNoBitChanges) {
 
 TEST(Adapter, AddsWhatMergedWeightsHave) {
   for (const Case& c : cases())
-    for (const char* target : {"all-linear", "attention", "mlp", "experts"}) {
+    for (const char* target : {"all-linear", "attention", "mlp", "experts", "kv_b_proj"}) {
       if (std::string(target) == "experts" && std::string(c.name).starts_with("llama")) continue;
+      if (std::string(target) == "kv_b_proj" && !std::string(c.name).starts_with("deepseek")) continue;
       Compute compute(2);
       CausalLM model = random_model(c.config, compute), merged = random_model(c.config, compute);
       const PackedGroup group(21, {19, 5});
@@ -176,6 +177,7 @@ TEST(Adapter, TargetsAreNamesOrGroups) {
     return names;
   };
   EXPECT_EQ(modules({"q_b_proj"}).size(), 3u);
+  EXPECT_EQ(modules({"attention"}).size(), 3u * 5);
   EXPECT_EQ(modules({"mlp.down_proj"}), std::vector<std::string>{"0.mlp.down_proj.lora_A.weight"});
   EXPECT_EQ(modules({"shared_experts.down_proj"}).size(), 2u);
   EXPECT_EQ(modules({"down_proj"}).size(), 1u + 2 * 9);

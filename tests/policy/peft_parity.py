@@ -25,7 +25,7 @@ CASES = {
         DeepseekV3Config(vocab_size=97, hidden_size=48, intermediate_size=72, num_hidden_layers=2, num_attention_heads=4,
                          num_key_value_heads=4, n_routed_experts=8, first_k_dense_replace=2, kv_lora_rank=32, q_lora_rank=24,
                          qk_nope_head_dim=16, qk_rope_head_dim=8, v_head_dim=12, max_position_embeddings=512),
-        dict(target_modules=["q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "o_proj"], r=4)),
+        dict(target_modules=["q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj", "o_proj"], r=4)),
 }
 
 
