@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "configs/error.h"
 #include "configs/interrupts.h"
 #include "distill/traces.h"
 #include "rollout/evaluate.h"
@@ -11,6 +12,12 @@ namespace cohort {
 
 void expect_runnable(const DistillConfig& config, const std::string& teacher, const std::string& student) {
   expect_rewards(config.rewards);
+  expect_consistent(config.filters);
+  read_all_tasks(config.filters.decontaminate);
+  if (!config.difficulty_weights.empty() && config.max_traces == 0)
+    throw UsageError("difficulty_weights share out max_traces, which is 0: say how many traces there are to be");
+  if (!config.difficulty_weights.empty() && std::ranges::max(config.difficulty_weights) <= 0)
+    throw UsageError("difficulty_weights are all 0: at least one has to be more");
   const std::vector<Task> tasks = open_task_set(config.tasks, config.seed).next(config.num_prompts);
   std::ranges::for_each(tasks, expect_no_own_reward);
   longest_prompt(tasks, expect_tokenizer(teacher), config.sampling, load_spec(teacher));
