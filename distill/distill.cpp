@@ -4,6 +4,7 @@
 
 #include "configs/error.h"
 #include "configs/interrupts.h"
+#include "distill/openai.h"
 #include "distill/traces.h"
 #include "rollout/evaluate.h"
 #include "tasks/task_set.h"
@@ -20,7 +21,10 @@ void expect_runnable(const DistillConfig& config, const std::string& teacher, co
     throw UsageError("difficulty_weights are all 0: at least one has to be more");
   const std::vector<Task> tasks = open_task_set(config.tasks, config.seed).next(config.num_prompts);
   std::ranges::for_each(tasks, expect_no_own_reward);
-  longest_prompt(tasks, expect_tokenizer(teacher), config.sampling, load_spec(teacher));
+  if (openai::is_url(teacher))
+    openai::expect_server(teacher, config.remote);
+  else
+    longest_prompt(tasks, expect_tokenizer(teacher), config.sampling, load_spec(teacher));
   load_spec(student), expect_tokenizer(student);
 }
 

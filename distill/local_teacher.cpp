@@ -27,7 +27,7 @@ class LocalTeacher : public Teacher {
     const int64_t before = engine_->generated_tokens();
     std::vector<Group> groups =
         collect(*engine_, loaded_.model, *loaded_.tokenizer, nullptr, job, {},
-                [&](int64_t done) { progress(first + done, spent_ + engine_->generated_tokens() - before); });
+                [&](int64_t done) { progress(first + done, spent_ + engine_->generated_tokens() - before, ""); });
     for (size_t i = 0; i < groups.size(); ++i) answers[i] = counted(std::move(groups[i]));
     for (const Answers& a : answers) spent_ += a.prompt_tokens + a.tokens;
     return answers;

@@ -16,8 +16,8 @@ struct Answers {
   std::vector<Json> lengths;  // [rollouts] tokens of each; null where a server tells only the sum
 };
 
-/// prompts answered so far, tokens spent so far.
-using TeacherProgress = std::function<void(int64_t prompts, int64_t tokens)>;
+/// Prompts answered so far, tokens spent so far, and what else there is to say.
+using TeacherProgress = std::function<void(int64_t prompts, int64_t tokens, const std::string& note)>;
 
 class Teacher {
  public:
@@ -35,5 +35,10 @@ Piece piece_of(const DistillConfig& config, int64_t piece);
 
 /// Loads the model. `spent`: tokens of the pieces before, against the budget, which is looked at before each piece.
 std::unique_ptr<Teacher> local_teacher(const DistillConfig& config, std::span<const Task> tasks, int64_t spent);
+
+/// A server at config.teacher. `log`: where its answers are kept, and looked for before anything is asked. `counter`
+/// counts tokens for the budget, which no request is sent against that could exceed it.
+std::unique_ptr<Teacher> remote_teacher(const DistillConfig& config, std::span<const Task> tasks,
+                                        const Tokenizer& counter, const std::filesystem::path& log);
 
 }  // namespace cohort

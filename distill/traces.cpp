@@ -8,6 +8,7 @@
 #include "configs/error.h"
 #include "configs/interrupts.h"
 #include "configs/progress.h"
+#include "distill/openai.h"
 #include "policy/load.h"
 #include "rollout/evaluate.h"
 #include "tasks/task_json.h"
@@ -115,10 +116,10 @@ void keep_candidates(const DistillConfig& config, const Scorer& scorer, const To
   }
 }
 
-std::string detail(const DistillConfig& config, const SampledTraces& s, int64_t tokens) {
+std::string detail(const DistillConfig& config, const SampledTraces& s, int64_t tokens, const std::string& note) {
   std::string text = std::to_string(s.candidates) + " accepted, " + std::to_string(tokens);
   if (config.max_teacher_tokens > 0) text += " of " + std::to_string(config.max_teacher_tokens);
-  return text + " tokens";
+  return text + " tokens" + (note.empty() ? "" : ", " + note);
 }
 
 void ask_teacher(const DistillConfig& config, std::span<const Task> tasks, Run& run, SampledTraces& s) {
@@ -126,7 +127,9 @@ void ask_teacher(const DistillConfig& config, std::span<const Task> tasks, Run& 
   if (s.pieces == pieces) return;
   const Tokenizer student = expect_tokenizer(config.student.model);
   const Scorer scorer(reward_specs(config.rewards), config.threads ? config.threads : usable_cores());
-  const std::unique_ptr<Teacher> teacher = local_teacher(config, tasks, s.tokens + s.prompt_tokens);
+  const std::unique_ptr<Teacher> teacher = openai::is_url(config.teacher)
+                                               ? remote_teacher(config, tasks, student, run.folder / "responses.jsonl")
+                                               : local_teacher(config, tasks, s.tokens + s.prompt_tokens);
   if (interrupted()) throw Interrupted("interrupted before the first trace: go on with the same command and --resume");
   begin_run(run, 0);
   DurableLog log(run.folder / "candidates.jsonl");
@@ -134,21 +137,23 @@ void ask_teacher(const DistillConfig& config, std::span<const Task> tasks, Run& 
   Progress progress("sampling traces", "prompts", config.num_prompts, s.pieces * config.prompts_per_step);
   while (s.pieces < pieces) {
     Clock clock;
-    std::vector<Answers> answers = teacher->answer(
-        s.pieces, [&](int64_t prompts, int64_t tokens) { progress.update(prompts, detail(config, s, tokens)); });
+    std::vector<Answers> answers =
+        teacher->answer(s.pieces, [&](int64_t prompts, int64_t tokens, const std::string& note) {
+          progress.update(prompts, detail(config, s, tokens, note));
+        });
     const Piece piece = piece_of(config, s.pieces);
     for (int64_t i = 0; i < piece.count; ++i)
       keep_candidates(config, scorer, student, piece.first + i, answers[size_t(i)], log, s);
     log.sync();
     ++s.pieces, s.seconds += clock.lap();
     write_durably(run.folder / "sampling.json", to_json(s).dump() + "\n");
-    progress.update(piece.first + piece.count, detail(config, s, s.tokens + s.prompt_tokens));
+    progress.update(piece.first + piece.count, detail(config, s, s.tokens + s.prompt_tokens, ""));
     if (interrupted()) throw Interrupted("interrupted while sampling traces: go on with the same command and --resume");
   }
 }
 
 /// What became of the completions, a line for each reason that dropped some.
-std::string table_of(const SampledTraces& s) {
+std::string table_of(const DistillConfig& config, const SampledTraces& s) {
   std::string text = "traces: " + std::to_string(s.completions) + " completions of " + std::to_string(s.prompts) +
                      " prompts, " + std::to_string(s.tokens) + " tokens\n";
   const auto add = [&](const std::string& name, int64_t count) {
@@ -158,6 +163,9 @@ std::string table_of(const SampledTraces& s) {
   };
   for (const auto& [reason, count] : s.dropped) add(reason, count);
   add("kept", s.traces.value_or(0));
+  if (s.prompts < config.num_prompts)
+    text += "  max_teacher_tokens ended the sampling after " + std::to_string(s.prompts) + " of " +
+            std::to_string(config.num_prompts) + " prompts: the student learns from what there is\n";
   return text;
 }
 
@@ -183,7 +191,7 @@ SampledTraces sample_traces(const DistillConfig& config, Run& run) {
   const std::vector<Task> tasks = open_task_set(config.tasks, config.seed).next(config.num_prompts);
   ask_teacher(config, tasks, run, s);
   s.traces = choose_traces(config, tasks, run.folder / "candidates.jsonl", run.folder / "traces.jsonl", s.dropped);
-  std::fputs(table_of(s).c_str(), stderr);
+  std::fputs(table_of(config, s).c_str(), stderr);
   expect_some(config, s);
   write_durably(run.folder / "sampling.json", to_json(s).dump() + "\n");
   return s;
