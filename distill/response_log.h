@@ -5,13 +5,15 @@
 #pragma once
 #include <filesystem>
 #include <mutex>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <unordered_map>
 
-#include "configs/config.h"
 #include "configs/durable_file.h"
 
 namespace cohort {
+
+using Json = nlohmann::json;
 
 class ResponseLog {
  public:
