@@ -180,6 +180,9 @@ void expect_export_options(const ExportOptions& o) {
     throw UsageError("--out " + o.out + " is one file with --format gguf: name it " + o.out + ".gguf");
   if (o.dense_experts && o.texts.empty())
     throw UsageError("--dense-experts keeps the experts that texts use most: name a file of some with --texts");
+  const bool is_smaller = !o.layers.empty() || o.num_attention_heads || o.intermediate_size || o.dense_experts;
+  if (o.format == "peft" && (is_smaller || o.dtype != "f32"))
+    throw UsageError("--format peft writes adapters as they are: leave out --dtype and what makes a model smaller");
   if (!is_gguf && o.dtype == "q8_0") throw UsageError("--dtype q8_0 is a type of GGUF files: add --format gguf");
 }
 
@@ -210,7 +213,13 @@ void run_export(const ExportOptions& o) {
   const std::filesystem::path out = o.out;
   make_writable_folder(std::filesystem::absolute(out).parent_path());
   const Compute compute(usable_cores());
-  LoadedModel loaded = load_model(o.model, compute, false, o.dense_experts ? Weights::all : Weights::parameters);
+  const bool is_peft = o.format == "peft";
+  LoadedModel loaded = load_model(o.model, compute, false,
+                                  is_peft           ? Weights::packed
+                                  : o.dense_experts ? Weights::all
+                                                    : Weights::parameters);
+  if (is_peft && !loaded.model.adapter)
+    throw UsageError("--format peft writes adapters, and " + o.model + " has none: name a PEFT folder");
   if (o.dense_experts) loaded.model = dense_export(o, compute, loaded);
   if (!o.layers.empty()) loaded.model = keep_layers(loaded.model, o.layers);
   if (o.num_attention_heads) loaded.model = keep_heads(loaded.model, o.num_attention_heads);
@@ -253,8 +262,10 @@ void add_policy_commands(CLI::App& app) {
   exporting->add_option("--dtype", e->dtype, "of the weights (q8_0: GGUF alone)")
       ->check(CLI::IsMember({"f32", "bf16", "f16", "q8_0"}))
       ->capture_default_str();
-  exporting->add_option("--format", e->format, "an HF folder, or one file for llama.cpp")
-      ->check(CLI::IsMember({"hf", "gguf"}))
+  exporting
+      ->add_option("--format", e->format,
+                   "an HF folder, one file for llama.cpp, or a PEFT folder's adapters as they are (the others merge)")
+      ->check(CLI::IsMember({"hf", "gguf", "peft"}))
       ->capture_default_str();
   exporting->add_option("--keep-layers", e->layers, "numbers from 0: the model of these layers alone")->delimiter(',');
   exporting
