@@ -23,6 +23,10 @@ const std::vector<std::string> kMayChange = {"max_steps",
                                              "log_completions_steps",
                                              "max_verifier_error_rate",
                                              "alarms",
+                                             "api_key_file",  // how a teacher is asked, not what
+                                             "max_concurrent_requests",
+                                             "request_timeout",
+                                             "max_retries",
                                              "stages"};  // of a chain: each stage compares its own
 
 /// `key` is where the two stand, dotted; empty at the top.
@@ -44,11 +48,10 @@ void expect_same_config(const Json& saved, const Json& now, const std::string& k
 }
 
 /// All that runs leave in their folder; config.json goes last, so that a folder half cleared still holds a run.
-const std::vector<std::string> kLeftByRuns = {"checkpoints",   "final",       "sampled",
-                                              "completions",   "evaluations", "traces.jsonl",
-                                              "sampling.json", "report.html", "events.out.tfevents.cohort",
-                                              "stages.json",   "best.json",   "metrics.jsonl",
-                                              "config.json"};
+const std::vector<std::string> kLeftByRuns = {
+    "checkpoints",      "final",        "sampled",       "completions", "evaluations",
+    "candidates.jsonl", "traces.jsonl", "sampling.json", "report.html", "events.out.tfevents.cohort",
+    "stages.json",      "best.json",    "metrics.jsonl", "config.json"};
 
 bool holds_run(const fs::path& folder) {
   return std::any_of(kLeftByRuns.begin(), kLeftByRuns.end(),

@@ -13,6 +13,7 @@
 #include "policy/load.h"
 #include "policy/save.h"
 #include "policy/save_gguf.h"
+#include "policy/shrink.h"
 #include "policy/text/chat_template.h"
 
 namespace cohort {
@@ -162,6 +163,9 @@ void run_inspect(const InspectOptions& o) {
 struct ExportOptions {
   std::string model, out, dtype = "f32", format = "hf";
   std::vector<int32_t> layers;
+  int32_t intermediate_size = 0, num_attention_heads = 0;  // 0: all
+  std::optional<int32_t> dense_experts;
+  std::string texts;
   int64_t shard_bytes = SaveOptions().shard_bytes;
 };
 
@@ -174,21 +178,52 @@ void expect_export_options(const ExportOptions& o) {
     throw UsageError("--out " + o.out + " is there already: name a new " + (is_gguf ? "file" : "folder"));
   if (is_gguf && !o.out.ends_with(".gguf"))
     throw UsageError("--out " + o.out + " is one file with --format gguf: name it " + o.out + ".gguf");
-  if (o.format == "peft" && (!o.layers.empty() || o.dtype != "f32"))
-    throw UsageError("--format peft writes adapters as they are: leave out --keep-layers and --dtype");
+  if (o.dense_experts && o.texts.empty())
+    throw UsageError("--dense-experts keeps the experts that texts use most: name a file of some with --texts");
+  const bool is_smaller = !o.layers.empty() || o.num_attention_heads || o.intermediate_size || o.dense_experts;
+  if (o.format == "peft" && (is_smaller || o.dtype != "f32"))
+    throw UsageError("--format peft writes adapters as they are: leave out --dtype and what makes a model smaller");
   if (!is_gguf && o.dtype == "q8_0") throw UsageError("--dtype q8_0 is a type of GGUF files: add --format gguf");
+}
+
+/// Ids of a text, a chat, or a row of tasks or of supervised tuning.
+std::vector<int32_t> ids_of_row(const Tokenizer& tokenizer, const Json& row) {
+  if (row.is_string()) return tokenizer.encode(row.get<std::string>(), true);
+  if (row.is_array()) return tokenizer.encode(render_chat(tokenizer, row, false));
+  if (row.contains("messages")) return ids_of_row(tokenizer, row["messages"]);
+  const Json &prompt = row.at("prompt"), completion = row.value("completion", Json());
+  if (completion.is_null()) return ids_of_row(tokenizer, prompt);
+  if (prompt.is_string()) return ids_of_row(tokenizer, prompt.get<std::string>() + completion.get<std::string>());
+  Json messages = prompt;
+  for (const Json& message : completion) messages.push_back(message);
+  return ids_of_row(tokenizer, messages);
+}
+
+CausalLM dense_export(const ExportOptions& o, const Compute& compute, LoadedModel& loaded) {
+  if (!loaded.tokenizer) throw UsageError("model " + o.model + " has no tokenizer to read --texts with");
+  std::vector<std::vector<int32_t>> texts;
+  for_lines(o.texts, [&](const Json& row, const std::string&) { texts.push_back(ids_of_row(*loaded.tokenizer, row)); });
+  const ExpertUsage usage = count_experts(loaded.model, compute, texts);
+  std::cerr << "experts counted on " << usage.tokens << " tokens of " << texts.size() << " texts\n";
+  return dense_start(loaded.model, usage, *o.dense_experts);
 }
 
 void run_export(const ExportOptions& o) {
   expect_export_options(o);
   const std::filesystem::path out = o.out;
   make_writable_folder(std::filesystem::absolute(out).parent_path());
+  const Compute compute(usable_cores());
   const bool is_peft = o.format == "peft";
-  LoadedModel loaded =
-      load_model(o.model, Compute(usable_cores()), false, is_peft ? Weights::packed : Weights::parameters);
+  LoadedModel loaded = load_model(o.model, compute, false,
+                                  is_peft           ? Weights::packed
+                                  : o.dense_experts ? Weights::all
+                                                    : Weights::parameters);
   if (is_peft && !loaded.model.adapter)
     throw UsageError("--format peft writes adapters, and " + o.model + " has none: name a PEFT folder");
+  if (o.dense_experts) loaded.model = dense_export(o, compute, loaded);
   if (!o.layers.empty()) loaded.model = keep_layers(loaded.model, o.layers);
+  if (o.num_attention_heads) loaded.model = keep_heads(loaded.model, o.num_attention_heads);
+  if (o.intermediate_size) loaded.model = keep_channels(loaded.model, o.intermediate_size);
   const DType dtype = kExportTypes.at(o.dtype);
   if (o.format == "gguf")
     save_gguf(loaded.model, loaded.tokenizer.get(), out, dtype);
@@ -233,11 +268,30 @@ void add_policy_commands(CLI::App& app) {
       ->check(CLI::IsMember({"hf", "gguf", "peft"}))
       ->capture_default_str();
   exporting->add_option("--keep-layers", e->layers, "numbers from 0: the model of these layers alone")->delimiter(',');
+  exporting
+      ->add_option("--num-attention-heads", e->num_attention_heads,
+                   "so many heads of each layer, those of largest weights, in whole groups that share a key")
+      ->check(CLI::PositiveNumber);
+  exporting
+      ->add_option("--intermediate-size", e->intermediate_size,
+                   "so many channels of each dense feed-forward block, those of largest weights")
+      ->check(CLI::PositiveNumber);
+  exporting
+      ->add_option(
+          "--dense-experts", e->dense_experts,
+          "a dense model of a mixture: shared experts beside so many of the most used, before anything else is "
+          "cut")
+      ->check(CLI::NonNegativeNumber);
+  exporting->add_option("--texts", e->texts,
+                        "with --dense-experts: what experts are counted on, a text, a chat or a row of {messages} or "
+                        "{prompt, completion} a line");
   exporting->add_option("--shard-bytes", e->shard_bytes, "largest file of weights")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   exporting->footer(
       "Example:\n  cohort export -m runs/demo/grpo/final --out exported --dtype bf16\n"
+      "  cohort export -m runs/demo/grpo/final --dense-experts 2 --texts runs/demo/student_distilled/traces.jsonl "
+      "--out dense\n"
       "  cohort export -m runs/demo/grpo/final --format gguf --dtype q8_0 --out demo.gguf");
   exporting->callback([e] { run_export(*e); });
 }

@@ -2,9 +2,11 @@
 // no language and do not count, so that a thought cannot be diluted or padded with them.
 #include <utf8proc.h>
 
+#include <algorithm>
 #include <array>
 
 #include "configs/error.h"
+#include "rewards/language.h"
 #include "rewards/rules.h"
 #include "rewards/text.h"
 
@@ -96,7 +98,7 @@ std::string prose_of(std::string_view thought) {
   return text;
 }
 
-constexpr size_t kMaxThought = 256'000;  // bytes that are looked at
+constexpr size_t kMaxText = 256'000;  // bytes that are looked at
 
 struct Counts {
   double target = 0, all = 0;
@@ -136,24 +138,36 @@ std::string_view thought_of(std::string_view text, const std::string& open, cons
   if (const size_t end = find_first(text, close); end != std::string_view::npos) text = text.substr(0, end);
   if (const size_t start = find_first(text, open); start != std::string_view::npos)
     text.remove_prefix(start + open.size());
-  return text.substr(0, kMaxThought);
+  return text;
+}
+
+const Language* find_language(std::string_view name) {
+  const auto* found = std::ranges::find(kLanguages, name, &Language::name);
+  return found == kLanguages.end() ? nullptr : found;
 }
 
 }  // namespace
 
+void expect_language(std::string_view language) {
+  if (!find_language(language))
+    throw UsageError("language " + excerpt(language) + " is not one of en, zh, ja, ko, ru, ar, hi, th, he, el");
+}
+
+std::optional<double> language_share(std::string_view text, std::string_view language) {
+  expect_language(language);
+  const Counts counts = count_words(prose_of(text.substr(0, kMaxText)), find_language(language)->script);
+  if (counts.all == 0) return std::nullopt;
+  return counts.target / counts.all;
+}
+
 RewardFn make_language_consistency(const Json& options) {
   const auto name = options.at("language").get<std::string>();
   const auto tag = options.at("think").get<std::string>();
-  const auto* language =
-      std::find_if(kLanguages.begin(), kLanguages.end(), [&](const Language& l) { return l.name == name; });
-  if (language == kLanguages.end()) {
-    throw UsageError("reward language_consistency: language " + excerpt(name) +
-                     " is not one of en, zh, ja, ko, ru, ar, hi, th, he, el");
-  }
-  return each([script = language->script, open = "<" + tag + ">", close = "</" + tag + ">"](const Judged& judged) {
-    const Counts counts = count_words(prose_of(thought_of(judged.completion, open, close)), script);
-    if (counts.all == 0) return graded(1, 0, 1, "no words in the thought: neutral");
-    return graded(counts.target / counts.all, 0, 1);
+  expect_language(name);
+  return each([name, open = "<" + tag + ">", close = "</" + tag + ">"](const Judged& judged) {
+    const auto share = language_share(thought_of(judged.completion, open, close), name);
+    if (!share) return graded(1, 0, 1, "no words in the thought: neutral");
+    return graded(*share, 0, 1);
   });
 }
 

@@ -22,12 +22,13 @@ using Clock = std::chrono::steady_clock;
 
 constexpr uint64_t kLargestAnswer = 64U << 20U;  // bytes
 
-http::request<http::string_body> request_for(const HttpUrl& url, std::string body) {
+http::request<http::string_body> request_for(const HttpUrl& url, std::string body, const std::string& key) {
   http::request<http::string_body> request(http::verb::post, url.target, 11);
   request.set(http::field::host, url.host + ":" + url.port);
   request.set(http::field::content_type, "application/json");
   request.set(http::field::user_agent, "cohort");
   request.set(http::field::connection, "close");
+  if (!key.empty()) request.set(http::field::authorization, "Bearer " + key);
   request.body() = std::move(body);
   request.prepare_payload();
   return request;
@@ -43,19 +44,20 @@ Result wait_for(asio::io_context& context, std::future<Result> step, Clock::time
   return step.get();
 }
 
-HttpAnswer post(const HttpUrl& url, std::string body, Clock::time_point deadline) {
+HttpAnswer post(const HttpUrl& url, std::string body, Clock::time_point deadline, const std::string& key) {
   asio::io_context context(1);
   asio::ip::tcp::resolver resolver(context);
   asio::ip::tcp::socket socket(context);
   const auto places = wait_for(context, resolver.async_resolve(url.host, url.port, asio::use_future), deadline);
   wait_for(context, asio::async_connect(socket, places, asio::use_future), deadline);
-  const auto request = request_for(url, std::move(body));
+  const auto request = request_for(url, std::move(body), key);
   wait_for(context, http::async_write(socket, request, asio::use_future), deadline);
   beast::flat_buffer buffer;
   http::response_parser<http::string_body> parser;
   parser.body_limit(kLargestAnswer);
   wait_for(context, http::async_read(socket, buffer, parser, asio::use_future), deadline);
-  return {int(parser.get().result_int()), std::move(parser.get().body())};
+  auto& answer = parser.get();
+  return {int(answer.result_int()), std::move(answer.body()), std::string(answer[http::field::retry_after])};
 }
 
 }  // namespace
@@ -88,12 +90,13 @@ HttpUrl parse_http_url(std::string_view text) {
   return url;
 }
 
-HttpAnswer post_json(const HttpUrl& url, std::string body, std::chrono::duration<double> timeout) {
+HttpAnswer post_json(const HttpUrl& url, std::string body, std::chrono::duration<double> timeout,
+                     const std::string& key) {
   const auto limit = std::chrono::duration_cast<Clock::duration>(
       std::min(timeout, std::chrono::duration<double>(1e8)));  // years: more would overflow
   const std::string place = url.host + ":" + url.port;
   try {
-    return post(url, std::move(body), Clock::now() + limit);
+    return post(url, std::move(body), Clock::now() + limit, key);
   } catch (const boost::system::system_error& error) {
     if (error.code() == beast::error::timeout) throw std::runtime_error(place + " did not answer in time");
     throw std::runtime_error(place + ": " + error.code().message());

@@ -16,9 +16,12 @@ HttpUrl parse_http_url(std::string_view text);
 struct HttpAnswer {
   int status = 0;
   std::string body;
+  std::string retry_after;  // that header as it stands; empty: none
 };
 
 /// Throws std::runtime_error saying what failed: no connection, no whole answer in time, more than 64 MiB.
-HttpAnswer post_json(const HttpUrl& url, std::string body, std::chrono::duration<double> timeout);
+/// `key`: sent as "Authorization: Bearer KEY"; empty: none.
+HttpAnswer post_json(const HttpUrl& url, std::string body, std::chrono::duration<double> timeout,
+                     const std::string& key = "");
 
 }  // namespace cohort

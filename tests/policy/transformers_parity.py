@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Compares a model folder (or .gguf file) in transformers with `cohort inspect`: log-probabilities of random ids, and
-token ids of a few texts. Needs torch and transformers (5.x).
+token ids of a few texts. Needs torch and transformers (5.x); exits 77 where they are not installed.
 
     tests/policy/transformers_parity.py MODEL [PROGRAM]      exit 0 when the largest difference is at most 5e-4
 """
@@ -10,8 +10,12 @@ import subprocess
 import sys
 import tempfile
 
-import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+try:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+except ImportError:
+    print("the packages torch and transformers are not installed")
+    sys.exit(77)
 
 TEXTS = ["3+4*2=", "<think>3+4=7</think><answer>7</answer>", "héllo 世界 <|eos|>", "  two  spaces\n\n1234567"]
 
