@@ -18,13 +18,12 @@ struct Library {
   std::string error;  // of a library that is there and does not load
 };
 
-/// Beside the program in a build folder, in ../lib where it is installed. It stays open.
-Library open_library() {
+/// It stays open.
+Library open_library(const std::vector<fs::path>& folders) {
   std::error_code none;
-  const fs::path folder = fs::read_symlink("/proc/self/exe", none).parent_path();
   Library library;
-  for (const fs::path& place : {folder, folder / "../lib"}) {
-    const fs::path file = place / "libcohort_parquet.so";
+  for (const fs::path& folder : folders) {
+    const fs::path file = folder / "libcohort_parquet.so";
     if (!fs::exists(file, none)) continue;
     void* opened = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
     library.read = opened ? reinterpret_cast<Read>(dlsym(opened, "cohort_parquet_read")) : nullptr;
@@ -39,8 +38,14 @@ constexpr const char* kRemedy =
 
 }  // namespace
 
-std::string read_parquet(const std::string& path) {
-  static const Library library = open_library();
+std::vector<fs::path> beside_program() {
+  std::error_code none;
+  const fs::path folder = fs::read_symlink("/proc/self/exe", none).parent_path();
+  return {folder, folder / "../lib"};
+}
+
+std::string read_parquet(const std::string& path, const std::vector<fs::path>& folders) {
+  const Library library = open_library(folders);
   if (!library.read)
     throw MissingError(path + ": parquet files are read by Apache Arrow, which is not here" +
                        (library.error.empty() ? "" : " (" + library.error + ")") + ": " + kRemedy +
@@ -54,8 +59,8 @@ std::string read_parquet(const std::string& path) {
   return rows;
 }
 
-Finding examine_parquet() {
-  const Library library = open_library();
+Finding examine_parquet(const std::vector<fs::path>& folders) {
+  const Library library = open_library(folders);
   Finding finding{"parquet"};
   finding.found = "Apache Arrow";
   if (library.read) return finding;

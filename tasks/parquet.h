@@ -2,18 +2,23 @@
 // and opened when the first .parquet file is read, so that the program neither links nor needs Arrow.
 #pragma once
 #include <cstdint>
+#include <filesystem>
 #include <string>
+#include <vector>
 
 #include "configs/commands.h"
 
 namespace cohort {
 
+std::vector<std::filesystem::path> beside_program();
+
 /// The rows of the file as JSON lines, as a .jsonl of them would read. Throws UsageError naming a file that is broken
-/// or holds what JSON has no form for, MissingError where this program was built without Arrow.
-std::string read_parquet(const std::string& path);
+/// or holds what JSON has no form for, MissingError where the library is in none of these folders: beside the program,
+/// as in a build folder, or in ../lib, where it is installed.
+std::string read_parquet(const std::string& path, const std::vector<std::filesystem::path>& folders = beside_program());
 
 /// For `doctor`.
-Finding examine_parquet();
+Finding examine_parquet(const std::vector<std::filesystem::path>& folders = beside_program());
 
 }  // namespace cohort
 
