@@ -40,9 +40,11 @@ Term term(double beta, const Likelihood& student, const Likelihood& teacher) {
     const double value = student.p * (student.log_p - teacher.log_p);
     return {value, value};
   }
-  const double mixture = (1 - beta) * student.p + beta * teacher.p;
-  if (mixture == 0) return {0, 0};  // both are below the least float
-  const double log_mixture = std::log(mixture), slope = (1 - beta) * student.p * (student.log_p - log_mixture);
+  if (student.p == 0 && teacher.p == 0) return {0, 0};  // both are below the least float
+  const double log_mixture = student.p >= teacher.p
+                                 ? student.log_p + std::log((1 - beta) + beta * teacher.p / student.p)
+                                 : teacher.log_p + std::log((1 - beta) * student.p / teacher.p + beta);
+  const double slope = (1 - beta) * student.p * (student.log_p - log_mixture);
   return {beta * teacher.p * (teacher.log_p - log_mixture) + slope, slope};
 }
 
