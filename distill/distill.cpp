@@ -7,6 +7,7 @@
 #include "configs/error.h"
 #include "configs/interrupts.h"
 #include "configs/progress.h"
+#include "distill/on_policy.h"
 #include "rollout/evaluate.h"
 #include "tasks/task_json.h"
 #include "tasks/task_set.h"
@@ -106,6 +107,7 @@ Sampled sample_traces(const DistillConfig& config, Run& run) {
 }  // namespace
 
 void expect_runnable(const DistillConfig& config, const std::string& teacher, const std::string& student) {
+  if (config.mode == "on_policy") return expect_on_policy_runnable(config, teacher, student);
   expect_rewards(config.rewards);
   const std::vector<Task> tasks = open_task_set(config.tasks, config.seed).next(config.num_prompts);
   std::ranges::for_each(tasks, expect_no_own_reward);
@@ -117,6 +119,7 @@ TrainResult distill(const DistillConfig& config, const RunRequest& request) {
   watch_interrupts();
   Run run = open_run(request, dump_config(config));
   expect_runnable(config, config.teacher, config.student.model);  // before the teacher samples
+  if (config.mode == "on_policy") return on_policy(config, std::move(run));
   Sampled sampled = sample_traces(config, run);
   SftConfig student = config.student;
   student.tasks = {TaskSource{.reference = (run.folder / "traces.jsonl").string(), .split = "all"}};
