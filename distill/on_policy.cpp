@@ -5,104 +5,34 @@
 #include "configs/error.h"
 #include "configs/interrupts.h"
 #include "configs/progress.h"
+#include "distill/on_policy_job.h"
 #include "distill/on_policy_loss.h"
 #include "grpo/checkpoint.h"
 #include "grpo/report/report.h"
 #include "grpo/train_checks.h"
 #include "grpo/train_metrics.h"
 #include "policy/kernels/philox.h"
-#include "policy/load.h"
 #include "policy/save.h"
-#include "rollout/collect.h"
 #include "rollout/evaluate.h"
-#include "tasks/task_set.h"
 
 namespace cohort {
 namespace {
 
 namespace fs = std::filesystem;
 
-bool needs_rows(const OnPolicyConfig& c) {
-  return c.lmbda < 1 && !c.seq_kd;
-}
 bool is_scored(const OnPolicyConfig& c) {
   return c.distillation_weight < 1;
 }
 
-/// One model and what samples from it.
-struct Side {
-  LoadedModel loaded;
-  std::unique_ptr<Engine> engine;
-};
-
-/// Everything a run holds between two steps. What may refuse its input comes before the models are loaded.
-struct Job {
-  Job(const DistillConfig& c, Run opened)
-      : config(c),
-        scorer(reward_specs(c.rewards), threads()),
-        eval_scorer(reward_specs({c.rewards[0]}), threads()),
-        tasks(open_task_set(c.tasks, c.seed)),
-        eval_tasks(read_all_tasks(c.on_policy.eval_tasks)),
-        run(std::move(opened)),
-        compute(threads()),
-        student{load_with_tokenizer(c.student.model, compute, c.student.bf16)},
-        teacher{load_with_tokenizer(c.teacher, compute, c.student.bf16, Weights::packed)},
-        learner(student.loaded.model, compute, c.student.optimizer, c.sampling.temperature) {
-    if (needs_rows(c.on_policy)) rows.emplace(open_sft_set(c.student.tasks, c.seed));
-  }
-
-  const DistillConfig& config;
-  Scorer scorer, eval_scorer;
-  TaskSet tasks;
-  std::optional<SftSet> rows;  // given completions
-  std::vector<Task> eval_tasks;
-  Run run;
-  Compute compute;
-  Side student, teacher;
-  Learner learner;
-  EarlierCompletions earlier, evaluated;  // of the student
-  int64_t longest_prompt = 0;             // that the engines take
-  int64_t num_tokens = 0, sampled_tokens = 0;
-  double seconds = 0;
-
-  int threads() const { return config.threads ? config.threads : usable_cores(); }
-  int64_t step() const { return learner.step(); }
-  const Tokenizer& tokenizer() const { return *student.loaded.tokenizer; }
-  bool is_over() const { return step() >= config.student.max_steps; }
-};
-
-int32_t shorter_context(const ModelSpec& teacher, const ModelSpec& student) {
-  return std::min(teacher.max_position, student.max_position);
-}
-
-/// Longer engines where one of these prompts does not fit; what they sample does not depend on their length.
-void make_room(Job& job, std::span<const Task> tasks) {
-  const DistillConfig& c = job.config;
-  const ModelSpec &theirs = job.teacher.loaded.model.spec, &ours = job.student.loaded.model.spec;
-  int64_t longest = job.longest_prompt;
-  for (const Task& task : tasks)
-    longest = std::max(longest, length_of(task, job.tokenizer(), prompt_room(c, theirs, ours)));
-  if (longest == job.longest_prompt) return;
-  job.longest_prompt = round_up(longest, kKeyBlock);
-  const int64_t length =
-      std::min<int64_t>(shorter_context(theirs, ours), job.longest_prompt + c.sampling.max_completion_length);
-  for (Side* side : {&job.student, &job.teacher}) {
-    extend_rope(side->loaded.model, length);
-    side->engine.reset();  // its key/value cache first
-    if (side == &job.student || c.on_policy.seq_kd)
-      side->engine = std::make_unique<Engine>(side->loaded.model, job.compute, &job.tokenizer(), c.engine, length);
-  }
-}
-
 /// Whether the student samples the completions of the next step: a function of seed and step alone.
-bool student_samples(const Job& job) {
+bool student_samples(const OnPolicyJob& job) {
   const auto bits =
       philox({uint32_t(job.step()), 0x6c6d6264u, 0, 0}, {uint32_t(job.config.seed), uint32_t(job.config.seed >> 32)});
   return double(uniform(bits[0])) < job.config.on_policy.lmbda;
 }
 
 /// Groups of the next prompts by student or teacher, scored where their advantage counts.
-std::vector<Group> sample(Job& job, bool by_student, Progress& progress) {
+std::vector<Group> sample(OnPolicyJob& job, bool by_student, Progress& progress) {
   const DistillConfig& c = job.config;
   const std::vector<Task> tasks = job.tasks.next(c.prompts_per_step);
   make_room(job, tasks);
@@ -136,10 +66,9 @@ struct Lessons {
   LossScale scale;
 };
 
-Lessons given_completions(Job& job) {
+Lessons given_completions(OnPolicyJob& job) {
   const SftConfig& c = job.config.student;
-  const int64_t context = shorter_context(job.teacher.loaded.model.spec, job.student.loaded.model.spec);
-  const int32_t length = int32_t(std::min<int64_t>(c.max_length, context));
+  const int32_t length = std::min(c.max_length, job.context());
   for (Side* side : {&job.student, &job.teacher}) extend_rope(side->loaded.model, length);
   Lessons lessons;
   for (const SftRow& row : job.rows->next(c.rows_per_step)) {
@@ -151,7 +80,7 @@ Lessons given_completions(Job& job) {
   return lessons;
 }
 
-Lessons sampled_completions(Job& job, bool by_student, Progress& progress) {
+Lessons sampled_completions(OnPolicyJob& job, bool by_student, Progress& progress) {
   Lessons lessons{.groups = sample(job, by_student, progress)};
   lessons.batches = pack(lessons.groups, job.config.student.pack, Keep::all);
   lessons.scale = loss_scale(lessons.groups, job.config.student.pack, job.config.sampling.max_completion_length);
@@ -167,7 +96,7 @@ Json completion_metrics(std::span<const Group> groups, bool scored) {
 }
 
 /// One optimizer step; the metrics row without times.
-Json learn(Job& job, Lessons& lessons, bool by_student) {
+Json learn(OnPolicyJob& job, Lessons& lessons, bool by_student) {
   const OnPolicyConfig& c = job.config.on_policy;
   const bool is_sampled_token = c.distillation_mode == "sampled_token", scored = by_student && is_scored(c);
   const double weight = scored ? c.distillation_weight : 1;
@@ -196,7 +125,7 @@ Json learn(Job& job, Lessons& lessons, bool by_student) {
   return row;
 }
 
-Json evaluate(Job& job) {
+Json evaluate(OnPolicyJob& job) {
   make_room(job, job.eval_tasks);
   SamplingConfig sampling = job.config.sampling;
   sampling.temperature = job.config.on_policy.eval_temperature;
@@ -216,11 +145,11 @@ bool due(int64_t step, int64_t every) {
 }
 
 /// One optimizer step, with evaluations where they are due; its row of metrics.
-Json take_step(Job& job, Progress& progress) {
+Json take_step(OnPolicyJob& job, Progress& progress) {
   const OnPolicyConfig& c = job.config.on_policy;
   Clock clock;
   Json evaluation = Json::object();
-  if (job.step() == 0 && c.eval_steps > 0) evaluation = of_the_start(evaluate(job));
+  if (job.step() == 0 && c.eval_steps > 0) evaluation = evaluate(job);
   double eval_seconds = clock.lap();
   const bool by_student = student_samples(job);
   Lessons lessons = by_student || c.seq_kd ? sampled_completions(job, by_student, progress) : given_completions(job);
@@ -230,7 +159,10 @@ Json take_step(Job& job, Progress& progress) {
   Json row = learn(job, lessons, by_student);
   const double learn_seconds = clock.lap();
   job.seconds += rollout_seconds + learn_seconds;
-  if (c.eval_steps > 0 && (due(job.step(), c.eval_steps) || job.is_over())) row.update(evaluate(job));
+  if (c.eval_steps > 0 && (due(job.step(), c.eval_steps) || job.is_over())) {
+    row.update(of_the_start(evaluation));
+    evaluation = evaluate(job);
+  }
   row.update(evaluation);
   eval_seconds += clock.lap();
   row.update({{"timing_s/gen", rollout_seconds},
@@ -240,28 +172,8 @@ Json take_step(Job& job, Progress& progress) {
   return row;
 }
 
-void resume(Job& job) {
-  if (!job.run.checkpoint) return;
-  RunState state = load_checkpoint(*job.run.checkpoint, job.learner, job.student.loaded.model, job.compute, nullptr);
-  job.tasks.restore(state.cursor.at("tasks"));
-  if (job.rows) job.rows->restore(state.cursor.at("rows"));
-  job.num_tokens = state.counters.at("num_tokens"), job.sampled_tokens = state.counters.at("sampled_tokens");
-  job.seconds = state.counters.at("seconds");
-}
-
-void checkpoint(Job& job) {
-  RunState state{
-      .step = job.step(),
-      .cursor = {{"tasks", job.tasks.state()}},
-      .counters = {{"num_tokens", job.num_tokens}, {"sampled_tokens", job.sampled_tokens}, {"seconds", job.seconds}},
-      .config = job.run.config};
-  if (job.rows) state.cursor["rows"] = job.rows->state();
-  save_checkpoint(job.run.folder, job.learner, job.student.loaded.model, &job.tokenizer(), state, nullptr);
-  limit_checkpoints(job.run.folder, job.config.student.save_total_limit);
-}
-
 /// final/ comes last: once it stands, the run is finished.
-void finish(Job& job) {
+void finish(OnPolicyJob& job) {
   limit_checkpoints(job.run.folder, job.config.student.save_total_limit);  // a kill may have come between
   fs::path folders[] = {job.run.folder};
   write_report(folders, job.run.folder / "report.html");
@@ -279,7 +191,7 @@ std::string summary_line(const Json& row) {
 }  // namespace
 
 TrainResult on_policy(const DistillConfig& config, Run run) {
-  Job job(config, std::move(run));
+  OnPolicyJob job(config, std::move(run));
   resume(job);
   TrainResult result{.final_folder = job.run.folder / "final"};
   auto summed = [&] { return result.seconds = job.seconds, result.tokens = job.sampled_tokens, result; };

@@ -123,6 +123,37 @@ TEST(ResumeFault, DistillationIsResumed) {
   kill_and_resume(job, times(3), {2, 1});
 }
 
+TEST(ResumeFault, OnPolicyDistillationIsResumed) {
+  const Json mixed = {{"distillation_weight", 0.7},
+                      {"lmbda", 0.6},
+                      {"beta", 0.5},
+                      {"eval_steps", 4},
+                      {"eval_tasks", "arithmetic:operations=2,split=held_out,limit=6"},
+                      {"student", tiny_sft("MODEL")}};
+  const Json taught = {{"distillation_mode", "topk_logits"}, {"loss_top_k", 5}, {"lmbda", 0.5}, {"seq_kd", true}};
+  for (const Json& changes : {mixed, taught, Json{{"distillation_mode", "sampled_token"}}}) {
+    const Job job("distill", on_policy_config(changes));
+    kill_and_resume(job, times(3), {2, 1, 3});
+  }
+}
+
+TEST(ResumeFault, AnInterruptedOnPolicyDistillationSavesItsStepAndGoesOn) {
+  const Job job("distill", on_policy_config());
+  for (int signal : {SIGINT, SIGTERM}) {
+    const fs::path out = job.out("interrupted " + std::to_string(signal));
+    Process process(job.arguments(out));
+    ASSERT_TRUE(process.wait_until([&] { return num_lines(out / "metrics.jsonl") >= 2; }));
+    process.signal(signal);
+    const Outcome outcome = process.wait();
+    EXPECT_EQ(outcome.exit_code, 130) << outcome.err;
+    EXPECT_NE(outcome.err.find("--resume"), std::string::npos) << outcome.err;
+    EXPECT_FALSE(fs::exists(out / "final"));
+    const Outcome resumed = job.run(out, {"--resume"});
+    EXPECT_EQ(resumed.exit_code, 0) << resumed.err;
+    expect_same_run(job.reference(), out);
+  }
+}
+
 TEST(ResumeFault, AChainIsResumedAtItsStageAndStep) {
   Json base = tiny_sft("MODEL"), grpo = train_config(), student = distill_config();
   base.erase("threads"), grpo.erase("threads");

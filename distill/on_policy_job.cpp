@@ -1,0 +1,61 @@
+#include "distill/on_policy_job.h"
+
+#include <algorithm>
+
+#include "grpo/checkpoint.h"
+#include "grpo/train_checks.h"
+#include "rollout/evaluate.h"
+
+namespace cohort {
+
+OnPolicyJob::OnPolicyJob(const DistillConfig& c, Run opened)
+    : config(c),
+      scorer(reward_specs(c.rewards), threads()),
+      eval_scorer(reward_specs({c.rewards[0]}), threads()),
+      tasks(open_task_set(c.tasks, c.seed)),
+      eval_tasks(read_all_tasks(c.on_policy.eval_tasks)),
+      run(std::move(opened)),
+      compute(threads()),
+      student{load_with_tokenizer(c.student.model, compute, c.student.bf16)},
+      teacher{load_with_tokenizer(c.teacher, compute, c.student.bf16, Weights::packed)},
+      learner(student.loaded.model, compute, c.student.optimizer, c.sampling.temperature) {
+  if (!c.student.tasks.empty()) rows.emplace(open_sft_set(c.student.tasks, c.seed));
+}
+
+void make_room(OnPolicyJob& job, std::span<const Task> tasks) {
+  const DistillConfig& c = job.config;
+  const int64_t room = prompt_room(c, job.teacher.loaded.model.spec, job.student.loaded.model.spec);
+  int64_t longest = 0;
+  for (const Task& task : tasks) longest = std::max(longest, length_of(task, job.tokenizer(), room));
+  if (longest <= job.longest_prompt) return;
+  job.longest_prompt = round_up(longest, kKeyBlock);
+  const int64_t length = std::min<int64_t>(job.context(), job.longest_prompt + c.sampling.max_completion_length);
+  for (Side* side : {&job.student, &job.teacher}) {
+    extend_rope(side->loaded.model, length);
+    side->engine.reset();  // its key/value cache first
+    if (side == &job.student || c.on_policy.seq_kd)
+      side->engine = std::make_unique<Engine>(side->loaded.model, job.compute, &job.tokenizer(), c.engine, length);
+  }
+}
+
+void checkpoint(OnPolicyJob& job) {
+  RunState state{
+      .step = job.step(),
+      .cursor = {{"tasks", job.tasks.state()}},
+      .counters = {{"num_tokens", job.num_tokens}, {"sampled_tokens", job.sampled_tokens}, {"seconds", job.seconds}},
+      .config = job.run.config};
+  if (job.rows) state.cursor["rows"] = job.rows->state();
+  save_checkpoint(job.run.folder, job.learner, job.student.loaded.model, &job.tokenizer(), state, nullptr);
+  limit_checkpoints(job.run.folder, job.config.student.save_total_limit);
+}
+
+void resume(OnPolicyJob& job) {
+  if (!job.run.checkpoint) return;
+  RunState state = load_checkpoint(*job.run.checkpoint, job.learner, job.student.loaded.model, job.compute, nullptr);
+  job.tasks.restore(state.cursor.at("tasks"));
+  if (job.rows) job.rows->restore(state.cursor.at("rows"));
+  job.num_tokens = state.counters.at("num_tokens"), job.sampled_tokens = state.counters.at("sampled_tokens");
+  job.seconds = state.counters.at("seconds");
+}
+
+}  // namespace cohort
