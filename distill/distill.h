@@ -29,7 +29,10 @@ void visit_fields(V& v, DistillConfig& c) {
       "traces: off-policy, on the teacher's verified completions; on_policy: the student samples, and the teacher says "
       "how likely each token is (GKD, arXiv 2306.13649)",
       one_of({"traces", "on_policy"}));
-  v.field("teacher", c.teacher, "an HF folder, a .gguf file, or init:CONFIG.json?seed=N", not_empty(), required());
+  v.field("teacher", c.teacher,
+          "an HF folder, a .gguf file, or init:CONFIG.json?seed=N; on_policy with sampled_token also the "
+          "http://HOST:PORT/v1 of a server that tells prompt_logprobs (vLLM, cohort serve)",
+          not_empty(), required());
   v.field("tasks", c.tasks, "what the teacher solves: a task reference or a list of them", required());
   v.field("rewards", c.rewards,
           "a completion is kept when every one of them calls it correct; on_policy: what distillation_weight leaves "

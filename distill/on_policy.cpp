@@ -95,14 +95,28 @@ Json completion_metrics(std::span<const Group> groups, bool scored) {
   return row;
 }
 
+/// Of the tokens that the student sampled.
+void fill_teacher_logprobs(OnPolicyJob& job, Lessons& lessons) {
+  if (!job.server) {
+    for (MicroBatch& batch : lessons.batches) job.learner.fill_teacher_logprobs(job.teacher.loaded.model, batch);
+    return;
+  }
+  const std::vector<float> all = remote_logprobs(*job.server, lessons.groups);
+  auto next = all.begin();
+  for (MicroBatch& batch : lessons.batches) {
+    const auto end = next + std::ptrdiff_t(batch.target_token.size());
+    batch.loss.ref_logprobs.assign(next, end);
+    next = end;
+  }
+}
+
 /// One optimizer step; the metrics row without times.
 Json learn(OnPolicyJob& job, Lessons& lessons, bool by_student) {
   const OnPolicyConfig& c = job.config.on_policy;
   const bool is_sampled_token = c.distillation_mode == "sampled_token", scored = by_student && is_scored(c);
   const double weight = scored ? c.distillation_weight : 1;
   const CausalLM& teacher = job.teacher.loaded.model;
-  if (is_sampled_token)
-    for (MicroBatch& batch : lessons.batches) job.learner.fill_teacher_logprobs(teacher, batch);
+  if (is_sampled_token) fill_teacher_logprobs(job, lessons);
   const Teaching teaching{teacher, c.divergence, weight / std::max(1.0, lessons.scale.num_tokens)};
   const StepStats stats = job.learner.step(
       lessons.batches,

@@ -9,8 +9,8 @@ namespace cohort {
 /// expect_runnable of that mode.
 void expect_on_policy_runnable(const DistillConfig& config, const std::string& teacher, const std::string& student);
 
-/// Tokens that a prompt may have in both models' context; UsageError where there are none.
-int64_t prompt_room(const DistillConfig& config, const ModelSpec& teacher, const ModelSpec& student);
+/// Tokens that a prompt may have in this context; UsageError where there are none.
+int64_t prompt_room(const DistillConfig& config, int64_t context);
 
 /// Runs (or resumes) to student.max_steps; tokens are those that student and teacher sampled.
 TrainResult on_policy(const DistillConfig& config, Run run);

@@ -2,7 +2,7 @@
 #include <algorithm>
 
 #include "configs/error.h"
-#include "distill/on_policy.h"
+#include "distill/on_policy_job.h"
 #include "distill/vocabulary.h"
 #include "grpo/train_checks.h"
 #include "policy/load.h"
@@ -65,6 +65,28 @@ void expect_sampling(const DistillConfig& c) {
                      ": an advantage relative to the group needs at least 2");
 }
 
+void expect_remote(const DistillConfig& c) {
+  if (c.on_policy.distillation_mode != "sampled_token")
+    throw UsageError("a teacher by URL tells log p of the sampled tokens alone, and distillation_mode is " +
+                     c.on_policy.distillation_mode + ": set it to sampled_token, or name a model of this machine");
+  if (c.sampling.temperature != 1)
+    throw UsageError("a teacher by URL tells log p at temperature 1, and temperature is " +
+                     number(c.sampling.temperature) + ": set it to 1");
+}
+
+/// Throws UsageError where the teacher's vocabulary is another; returns the shorter context.
+int32_t expect_teacher(const DistillConfig& config, const std::string& teacher, const Tokenizer& tokenizer,
+                       const ModelSpec& student) {
+  if (is_url(teacher)) {
+    expect_remote(config);
+    return std::min(student.max_position,
+                    expect_logprob_server(teacher, tokenizer, probe_texts(config)).max_model_len - 1);
+  }
+  const ModelSpec spec = load_spec(teacher);
+  expect_same_vocabulary(expect_tokenizer(teacher), spec.vocab, tokenizer, student.vocab);
+  return std::min(student.max_position, spec.max_position);
+}
+
 /// Throws UsageError naming the key for values that do not go together.
 void validate(const DistillConfig& c) {
   if (c.rewards.empty()) throw UsageError("rewards is empty: name at least one (cohort score --list shows them)");
@@ -80,9 +102,8 @@ void validate(const DistillConfig& c) {
 
 }  // namespace
 
-int64_t prompt_room(const DistillConfig& c, const ModelSpec& teacher, const ModelSpec& student) {
-  const int64_t context = std::min(teacher.max_position, student.max_position),
-                room = context - c.sampling.max_completion_length;
+int64_t prompt_room(const DistillConfig& c, int64_t context) {
+  const int64_t room = context - c.sampling.max_completion_length;
   if (room < 1)
     throw UsageError("max_completion_length is " + std::to_string(c.sampling.max_completion_length) +
                      ", the shorter context of student and teacher is " + std::to_string(context) +
@@ -92,10 +113,8 @@ int64_t prompt_room(const DistillConfig& c, const ModelSpec& teacher, const Mode
 
 void expect_on_policy_runnable(const DistillConfig& config, const std::string& teacher, const std::string& student) {
   validate(config);
-  const ModelSpec theirs = load_spec(teacher), ours = load_spec(student);
   const Tokenizer tokenizer = expect_tokenizer(student);
-  expect_same_vocabulary(expect_tokenizer(teacher), theirs.vocab, tokenizer, ours.vocab);
-  const int64_t room = prompt_room(config, theirs, ours);
+  const int64_t room = prompt_room(config, expect_teacher(config, teacher, tokenizer, load_spec(student)));
   longest_prompt(open_task_set(config.tasks, config.seed).streams(), tokenizer, room);
   for (const Task& task : read_all_tasks(config.on_policy.eval_tasks)) length_of(task, tokenizer, room);
   if (!config.student.tasks.empty()) open_sft_set(config.student.tasks, config.seed);

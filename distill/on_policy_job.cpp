@@ -7,6 +7,14 @@
 #include "rollout/evaluate.h"
 
 namespace cohort {
+namespace {
+
+LoadedModel load_teacher(const DistillConfig& c, const Compute& compute) {
+  if (is_url(c.teacher)) return {};
+  return load_with_tokenizer(c.teacher, compute, c.student.bf16, Weights::packed);
+}
+
+}  // namespace
 
 OnPolicyJob::OnPolicyJob(const DistillConfig& c, Run opened)
     : config(c),
@@ -17,20 +25,29 @@ OnPolicyJob::OnPolicyJob(const DistillConfig& c, Run opened)
       run(std::move(opened)),
       compute(threads()),
       student{load_with_tokenizer(c.student.model, compute, c.student.bf16)},
-      teacher{load_with_tokenizer(c.teacher, compute, c.student.bf16, Weights::packed)},
+      teacher{load_teacher(c, compute)},
       learner(student.loaded.model, compute, c.student.optimizer, c.sampling.temperature) {
   if (!c.student.tasks.empty()) rows.emplace(open_sft_set(c.student.tasks, c.seed));
+  if (is_url(c.teacher)) server = expect_logprob_server(c.teacher, tokenizer(), probe_texts(c));
+}
+
+std::vector<std::string> probe_texts(const DistillConfig& config) {
+  std::vector<std::string> texts;
+  for (const Task& task : open_task_set(config.tasks, config.seed).next(16))
+    texts.push_back(task.prompt.back().content);
+  return texts;
 }
 
 void make_room(OnPolicyJob& job, std::span<const Task> tasks) {
   const DistillConfig& c = job.config;
-  const int64_t room = prompt_room(c, job.teacher.loaded.model.spec, job.student.loaded.model.spec);
+  const int64_t room = prompt_room(c, job.context());
   int64_t longest = 0;
   for (const Task& task : tasks) longest = std::max(longest, length_of(task, job.tokenizer(), room));
   if (longest <= job.longest_prompt) return;
   job.longest_prompt = round_up(longest, kKeyBlock);
   const int64_t length = std::min<int64_t>(job.context(), job.longest_prompt + c.sampling.max_completion_length);
   for (Side* side : {&job.student, &job.teacher}) {
+    if (side == &job.teacher && job.server) break;
     extend_rope(side->loaded.model, length);
     side->engine.reset();  // its key/value cache first
     if (side == &job.student || c.on_policy.seq_kd)

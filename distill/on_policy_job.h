@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "distill/on_policy.h"
+#include "distill/remote_logprobs.h"
 #include "policy/load.h"
 #include "rewards/compose.h"
 #include "rollout/collect.h"
@@ -28,6 +29,7 @@ struct OnPolicyJob {
   std::vector<Task> eval_tasks;
   Run run;
   Compute compute;
+  std::optional<LogprobServer> server;  // the teacher, where it is none of this process
   Side student, teacher;
   Learner learner;
   EarlierCompletions earlier, evaluated;  // of the student
@@ -40,9 +42,13 @@ struct OnPolicyJob {
   bool is_over() const { return step() >= config.student.max_steps; }
   const Tokenizer& tokenizer() const { return *student.loaded.tokenizer; }
   int32_t context() const {  // the shorter one
-    return std::min(student.loaded.model.spec.max_position, teacher.loaded.model.spec.max_position);
+    return std::min(student.loaded.model.spec.max_position,
+                    server ? server->max_model_len - 1 : teacher.loaded.model.spec.max_position);
   }
 };
+
+/// A few prompts, by whose tokens a server's vocabulary is told.
+std::vector<std::string> probe_texts(const DistillConfig& config);
 
 /// Longer engines where one of these prompts does not fit; what they sample does not depend on their length.
 void make_room(OnPolicyJob& job, std::span<const Task> tasks);

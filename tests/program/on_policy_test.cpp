@@ -2,7 +2,7 @@
 // refused.
 #include <gtest/gtest.h>
 
-#include "tests/program/job.h"
+#include "tests/program/serving.h"
 
 namespace cohort {
 namespace {
@@ -153,6 +153,38 @@ TEST(OnPolicyIntegration, ATeacherMayHaveMoreLogitsThanTheStudentButNotFewer) {
     const Outcome outcome = job.run(job.out(teacher_is_padded ? "teacher" : "student"));
     EXPECT_EQ(outcome.exit_code, teacher_is_padded ? 0 : 2) << outcome.err;
     EXPECT_EQ(outcome.err.find("320:") != std::string::npos, !teacher_is_padded) << outcome.err;
+  }
+}
+
+/// The log-probabilities are the same, so the runs are, to the bit.
+TEST(OnPolicyIntegration, ATeacherByUrlTeachesAsOneInTheProcess) {
+  const Serving serving;  // of MODEL
+  Json config = on_policy_config({{"distillation_mode", "sampled_token"}, {"teacher", "MODEL"}});
+  config["student"]["model"] = "TEACHER";
+  const Job job("distill", config);
+  const auto by_url = [&](const Json& changes) {
+    Json given = config;
+    given["teacher"] = "http://127.0.0.1:" + std::to_string(serving.port) + "/v1";
+    given.update(changes);
+    job.place_model(given);
+    write_file(job.folder / "by_url.json", given.dump());
+    return run_program({"distill", (job.folder / "by_url.json").string(), "--out", job.out("by_url").string()});
+  };
+  const Outcome outcome = by_url(Json::object());
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_EQ(without_times(json_lines(job.out("by_url") / "metrics.jsonl")),
+            without_times(json_lines(job.reference() / "metrics.jsonl")));
+  EXPECT_TRUE(read_file(job.out("by_url") / "final/model.safetensors") ==
+              read_file(job.reference() / "final/model.safetensors"));
+  fs::remove_all(job.out("by_url"));
+  for (const auto& [changes, word] : std::vector<std::pair<Json, const char*>>{
+           {{{"distillation_mode", "full_logits"}}, "sampled_token"},
+           {{{"temperature", 0.5}}, "temperature"},
+           {{{"teacher", "http://127.0.0.1:" + std::to_string(serving.port)}}, "/v1"},
+           {{{"teacher", "https://127.0.0.1/v1"}}, "TLS"}}) {
+    const Outcome refused = by_url(changes);
+    EXPECT_EQ(refused.exit_code, 2) << changes << refused.err;
+    EXPECT_NE(refused.err.find(word), std::string::npos) << refused.err;
   }
 }
 
