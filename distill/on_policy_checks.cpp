@@ -80,7 +80,7 @@ int32_t expect_teacher(const DistillConfig& config, const std::string& teacher, 
   if (is_url(teacher)) {
     expect_remote(config);
     return std::min(student.max_position,
-                    expect_logprob_server(teacher, tokenizer, probe_texts(config)).max_model_len - 1);
+                    expect_logprob_server(teacher, tokenizer, probe_texts(config, tokenizer)).max_model_len - 1);
   }
   const ModelSpec spec = load_spec(teacher);
   expect_same_vocabulary(expect_tokenizer(teacher), spec.vocab, tokenizer, student.vocab);

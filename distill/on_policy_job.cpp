@@ -28,11 +28,12 @@ OnPolicyJob::OnPolicyJob(const DistillConfig& c, Run opened)
       teacher{load_teacher(c, compute)},
       learner(student.loaded.model, compute, c.student.optimizer, c.sampling.temperature) {
   if (!c.student.tasks.empty()) rows.emplace(open_sft_set(c.student.tasks, c.seed));
-  if (is_url(c.teacher)) server = expect_logprob_server(c.teacher, tokenizer(), probe_texts(c));
+  if (is_url(c.teacher)) server = expect_logprob_server(c.teacher, tokenizer(), probe_texts(c, tokenizer()));
 }
 
-std::vector<std::string> probe_texts(const DistillConfig& config) {
-  std::vector<std::string> texts;
+std::vector<std::string> probe_texts(const DistillConfig& config, const Tokenizer& student) {
+  std::vector<std::string> texts(1);
+  for (int32_t id = std::max(0, student.size() - 64); id < student.size(); ++id) texts[0] += student.token(id);
   for (const Task& task : open_task_set(config.tasks, config.seed).next(16))
     texts.push_back(task.prompt.back().content);
   return texts;

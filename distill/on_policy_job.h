@@ -47,8 +47,8 @@ struct OnPolicyJob {
   }
 };
 
-/// A few prompts, by whose tokens a server's vocabulary is told.
-std::vector<std::string> probe_texts(const DistillConfig& config);
+/// A few prompts and the tokens with the highest ids, special ones among them: by these a server's vocabulary is told.
+std::vector<std::string> probe_texts(const DistillConfig& config, const Tokenizer& student);
 
 /// Longer engines where one of these prompts does not fit; what they sample does not depend on their length.
 void make_room(OnPolicyJob& job, std::span<const Task> tasks);

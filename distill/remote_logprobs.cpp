@@ -31,16 +31,18 @@ std::optional<HttpAnswer> try_post(const HttpUrl& url, const std::string& body, 
   return std::nullopt;
 }
 
-Json ask(const HttpUrl& url, const Json& body) {
+/// Pauses from half a second on, doubling, as long as `longest_pause`; at 0 there is one try.
+Json ask(const HttpUrl& url, const Json& body, double longest_pause) {
   std::string reason;
-  for (double pause = 0.5; pause <= 16; pause *= 2) {
-    if (const std::optional<HttpAnswer> answer = try_post(url, body.dump(), reason)) {
+  for (double pause = 0.5;; pause *= 2) {
+    if (const std::optional<HttpAnswer> answer =
+            try_post(url, body.dump(-1, ' ', false, Json::error_handler_t::replace), reason)) {
       const Json parsed = Json::parse(answer->body, nullptr, false);
       if (answer->status == 200 && parsed.is_object()) return parsed;
       throw std::runtime_error("the teacher " + place_of(url) + " answered status " + std::to_string(answer->status) +
                                ": " + excerpt(answer->body, 200));
     }
-    if (interrupted()) break;
+    if (interrupted() || pause > longest_pause) break;
     std::this_thread::sleep_for(std::chrono::duration<double>(pause));
   }
   throw std::runtime_error("the teacher " + place_of(url) + " does not answer: " + reason);
@@ -87,7 +89,7 @@ LogprobServer expect_logprob_server(const std::string& url, const Tokenizer& stu
   LogprobServer server{.completions = parse_http_url(base + "/completions"),
                        .tokenize = parse_http_url(base.substr(0, base.size() - 3) + "/tokenize")};
   for (const std::string& text : texts) {
-    const Json answer = ask(server.tokenize, {{"prompt", text}, {"add_special_tokens", false}});
+    const Json answer = ask(server.tokenize, {{"prompt", text}, {"add_special_tokens", false}}, 0);
     expect_same_tokens(answer.at("tokens"), student.encode(text), student);
     server.max_model_len = answer.at("max_model_len");
   }
@@ -110,8 +112,8 @@ std::vector<float> remote_logprobs(const LogprobServer& server, std::span<const 
     const size_t count = std::min(kSequencesPerRequest, sequences.size() - begin);
     Json prompts = Json::array();
     for (size_t i = 0; i < count; ++i) prompts.push_back(sequences[begin + i].ids);
-    const Json answer =
-        ask(server.completions, {{"prompt", prompts}, {"max_tokens", 1}, {"temperature", 0}, {"prompt_logprobs", 0}});
+    const Json answer = ask(server.completions,
+                            {{"prompt", prompts}, {"max_tokens", 1}, {"temperature", 0}, {"prompt_logprobs", 0}}, 16);
     const Json choices = answer.value("choices", Json::array());
     if (choices.size() != count)
       throw std::runtime_error("the teacher answered " + std::to_string(choices.size()) + " choices for " +

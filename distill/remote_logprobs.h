@@ -20,6 +20,7 @@ bool is_url(const std::string& teacher);
 
 /// `url` is http://HOST:PORT/v1. Throws UsageError for what is no such address, and naming the first token that differs
 /// where the server reads one of the `texts` in other tokens than the student.
+/// Throws std::runtime_error where it does not answer.
 LogprobServer expect_logprob_server(const std::string& url, const Tokenizer& student,
                                     std::span<const std::string> texts);
 

@@ -13,17 +13,17 @@ constexpr double kLeastTail = 1e-7;
 /// A row of logits as probabilities.
 struct Distribution {
   Distribution(const Kernels& kernels, std::span<const float> row, float temperature)
-      : logits(row), weights(row.size()), temperature(temperature), max(*std::ranges::max_element(row)) {
+      : logits(row), weights(row.size()), scale(1 / double(temperature)), max(*std::ranges::max_element(row)) {
     kernels.exponentials(row.data(), int64_t(row.size()), temperature, float(max), weights.data());
-    sum = std::accumulate(weights.begin(), weights.end(), 0.0);  // the kernel's is a float
-    log_sum = std::log(sum);
+    const double sum = std::accumulate(weights.begin(), weights.end(), 0.0);  // the kernel's is a float
+    inverse_sum = 1 / sum, log_sum = std::log(sum);
   }
-  double p(size_t v) const { return double(weights[v]) / sum; }
-  double log_p(size_t v) const { return (double(logits[v]) - max) / temperature - log_sum; }
+  double p(size_t v) const { return double(weights[v]) * inverse_sum; }
+  double log_p(size_t v) const { return (double(logits[v]) - max) * scale - log_sum; }
 
   std::span<const float> logits;
-  std::vector<float> weights;  // [V] exp((logit − max)/temperature)
-  double temperature, max, sum, log_sum;
+  std::vector<float> weights;               // [V] exp((logit − max)/temperature)
+  double scale, max, inverse_sum, log_sum;  // scale: of the temperature
 };
 
 /// What a token, or the tail, adds to the divergence, and its derivative with respect to log p of the student, without
@@ -57,7 +57,7 @@ double over_vocabulary(double beta, const Distribution& student, const Distribut
     gradient[v] = float(t.slope);
   }
   for (size_t v = 0; v < gradient.size(); ++v)
-    gradient[v] = float((gradient[v] - student.p(v) * slopes) / student.temperature);
+    gradient[v] = float((gradient[v] - student.p(v) * slopes) * student.scale);
   return value;
 }
 
@@ -125,9 +125,9 @@ double over_support(const DivergenceConfig& c, const Distribution& student, cons
     slope.push_back(t.slope);
   }
   for (size_t v = 0; v < gradient.size(); ++v)
-    gradient[v] = c.loss_add_tail ? float(student.p(v) * (tail_slope - slopes) / student.temperature) : 0;
+    gradient[v] = c.loss_add_tail ? float(student.p(v) * (tail_slope - slopes) * student.scale) : 0;
   for (size_t i = 0; i < ids.size(); ++i)
-    gradient[size_t(ids[i])] = float((slope[i] - ours[i].p * slopes) / student.temperature);
+    gradient[size_t(ids[i])] = float((slope[i] - ours[i].p * slopes) * student.scale);
   return value;
 }
 

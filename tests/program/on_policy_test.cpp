@@ -186,6 +186,14 @@ TEST(OnPolicyIntegration, ATeacherByUrlTeachesAsOneInTheProcess) {
     EXPECT_EQ(refused.exit_code, 2) << changes << refused.err;
     EXPECT_NE(refused.err.find(word), std::string::npos) << refused.err;
   }
+  EXPECT_EQ(by_url({{"teacher", "http://127.0.0.1:9/v1"}}).exit_code, 1);  // nobody there
+  Json other = tiny_model();
+  other["tokenizer"]["bytes"] = {"<|eos|>", "<|pad|>", "<|bos|>"};
+  const Serving stranger({}, other);
+  const Outcome refused = by_url({{"teacher", "http://127.0.0.1:" + std::to_string(stranger.port) + "/v1"}});
+  EXPECT_EQ(refused.exit_code, 2) << refused.err;
+  for (const char* word : {"257", "258", "mode traces"})
+    EXPECT_NE(refused.err.find(word), std::string::npos) << refused.err;
 }
 
 }  // namespace

@@ -6,7 +6,8 @@ namespace cohort {
 
 /// The service on a free port, once it says that it listens.
 struct Serving {
-  explicit Serving(Arguments more = {}) : job("train", train_config()), log(job.folder / "log") {
+  explicit Serving(Arguments more = {}, const Json& model = tiny_model())
+      : job("train", train_config(), model), log(job.folder / "log") {
     Arguments arguments = {"serve", "-m", "init:" + (job.folder / "model.json").string() + "?seed=1", "--port", "0"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     process = std::make_unique<Process>(arguments);
