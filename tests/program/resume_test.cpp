@@ -155,11 +155,11 @@ TEST(ResumeFault, AnInterruptedOnPolicyDistillationSavesItsStepAndGoesOn) {
 }
 
 TEST(ResumeFault, AChainIsResumedAtItsStageAndStep) {
-  Json base = tiny_sft("MODEL"), grpo = train_config(), student = distill_config();
+  Json base = tiny_sft("MODEL"), grpo = train_config(), student = distill_config(), on_policy = on_policy_config();
   base.erase("threads"), grpo.erase("threads");
-  grpo["model"] = student["teacher"] = "stage:grpo";
+  student["teacher"] = on_policy["teacher"] = "stage:grpo";
   grpo["model"] = "stage:base";
-  student["student"]["model"] = "stage:base";
+  student["student"]["model"] = "stage:base", on_policy["student"]["model"] = "stage:student";
   const Json eval = {{"tasks", "arithmetic:operations=2,split=held_out,limit=8"},
                      {"rewards", grpo["rewards"]},
                      {"lenient_rewards", {"last_number"}},
@@ -167,6 +167,7 @@ TEST(ResumeFault, AChainIsResumedAtItsStageAndStep) {
   const Json stages = {{{"name", "base"}, {"kind", "sft"}, {"config", base}, {"evaluate", true}},
                        {{"name", "grpo"}, {"kind", "train"}, {"config", grpo}, {"evaluate", true}},
                        {{"name", "student"}, {"kind", "distill"}, {"config", student}, {"seed_offset", 7}},
+                       {{"name", "on_policy"}, {"kind", "distill"}, {"config", on_policy}},
                        {{"name", "measured"},
                         {"kind", "eval"},
                         {"config",
@@ -175,7 +176,7 @@ TEST(ResumeFault, AChainIsResumedAtItsStageAndStep) {
                           {"max_completion_length", 8}}}}};
   const Job job("run", {{"eval", eval}, {"stages", stages}});
   kill_and_resume(job, times(4), {2, 1}, [&, turn = 0](const fs::path& out) mutable {
-    return out / std::vector<std::string>{"base", "grpo", "student"}[size_t(turn++ % 3)];
+    return out / std::vector<std::string>{"base", "grpo", "student", "on_policy"}[size_t(turn++ % 4)];
   });
 }
 
