@@ -289,6 +289,7 @@ Json top_schema(Json schema, std::string_view title) {
   schema["$schema"] = "https://json-schema.org/draft/2020-12/schema";
   schema["title"] = title;
   schema["properties"]["$schema"] = {{"type", "string"}, {"description", "where an editor finds this schema"}};
+  schema["properties"]["$comment"] = {{"type", "string"}, {"description", "for readers: the result it gave, say"}};
   return schema;
 }
 

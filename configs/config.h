@@ -67,8 +67,8 @@ Constraint required();
 
 /// Sets the fields of `config` that `object` names; the others keep their values. `where` (usually the file) opens
 /// every message. Throws UsageError for an unknown key (naming it and the nearest known one), for a wrong type and for
-/// a value outside its range (naming the dotted key, what was found and what is allowed). "$schema" at the top is
-/// ignored.
+/// a value outside its range (naming the dotted key, what was found and what is allowed). "$schema" and "$comment"
+/// at the top are ignored.
 template <class C>
 void read_config(const Json& object, C& config, std::string_view where);
 
@@ -329,7 +329,7 @@ void read_config(const Json& object, C& config, std::string_view where) {
   const KeyPath top{std::string(where), ""};
   expect_object(object, top, {});
   Json keys = object;
-  keys.erase("$schema");
+  keys.erase("$schema"), keys.erase("$comment");
   read_value(keys, top, {}, config);
 }
 

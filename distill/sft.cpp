@@ -5,7 +5,7 @@
 #include "configs/progress.h"
 #include "grpo/checkpoint.h"
 #include "grpo/report/report.h"
-#include "policy/load.h"
+#include "policy/peft.h"
 #include "policy/save.h"
 #include "policy/text/chat_template.h"
 #include "tasks/task_set.h"
@@ -49,7 +49,7 @@ struct Job {
         rows(open_sft_set(c.tasks, c.seed)),
         run(std::move(opened)),
         compute(c.threads ? c.threads : usable_cores()),
-        loaded(load_with_tokenizer(c.model, compute, c.bf16)),
+        loaded(load_to_learn(c.model, compute, c.bf16, c.lora, c.seed)),
         learner(loaded.model, compute, c.optimizer, 1.0, c.mtp_loss_weight) {
     extend_rope(loaded.model, std::min(c.max_length, loaded.model.spec.max_position));
   }
@@ -114,7 +114,9 @@ Json learn(Job& job) {
 }  // namespace
 
 void expect_runnable(const SftConfig& config, const std::string& model) {
-  expect_mtp(load_spec(model), config.mtp_loss_weight), expect_tokenizer(model);
+  const ModelSpec spec = load_spec(model);
+  expect_consistent(config.lora, config.optimizer, config.mtp_loss_weight);
+  expect_mtp(spec, config.mtp_loss_weight), expect_targets(spec, config.lora), expect_tokenizer(model);
   open_sft_set(config.tasks, config.seed);
 }
 

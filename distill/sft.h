@@ -17,6 +17,7 @@ struct SftConfig {
   int32_t max_length = 1024;  // tokens of a row; longer ones are cut
   PackConfig pack;
   OptimizerConfig optimizer{.learning_rate = 2e-5};
+  LoraConfig lora;
   double mtp_loss_weight = 0;
   bool bf16 = false;
   int64_t save_steps = 0, save_total_limit = 2;
@@ -33,6 +34,7 @@ void visit_fields(V& v, SftConfig& c) {
   v.field("max_length", c.max_length, "tokens of a row; longer ones are cut", at_least(2));
   visit_fields(v, c.pack);
   visit_fields(v, c.optimizer);
+  visit_fields(v, c.lora);
   v.field("mtp_loss_weight", c.mtp_loss_weight,
           "weight of the loss of the multi-token-prediction layer (DeepSeek-V3: 0.3, later 0.1); 0: the layer stays as "
           "it is",

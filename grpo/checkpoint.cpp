@@ -85,7 +85,8 @@ void save_checkpoint(const fs::path& run, const Learner& learner, const CausalLM
     save_model(model, tokenizer, folder);
     std::vector<TensorView> tensors = {view("mean", learner.mean.data(), learner.mean.size()),
                                        view("variance", learner.variance.data(), learner.variance.size())};
-    if (reference) tensors.push_back(view("reference", reference->parameters.data(), reference->parameters.size()));
+    if (reference)
+      tensors.push_back(view("reference", trained_values(*reference).data(), trained_values(*reference).size()));
     write_safetensors(folder / "optimizer.safetensors", tensors);
     std::string groups;
     for (const Group& group : state.unused)
@@ -104,7 +105,9 @@ std::string checkpoint_fault(const fs::path& checkpoint) {
   if (!fs::exists(checkpoint / "COMPLETE")) return "COMPLETE is missing";
   Json files = Json::parse(read_text(checkpoint / "COMPLETE"), nullptr, false);
   if (!files.is_object()) return "COMPLETE is broken";
-  for (const char* name : {"model.safetensors", "optimizer.safetensors", "state.json", "config.json", "run.json"})
+  const bool is_adapter = files.contains("adapter_config.json");
+  for (const char* name : {is_adapter ? "adapter_model.safetensors" : "model.safetensors", "optimizer.safetensors",
+                           "state.json", is_adapter ? "adapter_config.json" : "config.json", "run.json"})
     if (!files.contains(name)) return std::string("COMPLETE does not list ") + name;
   for (const auto& [name, expected] : files.items()) {
     fs::path path = checkpoint / name;
@@ -139,7 +142,7 @@ RunState load_checkpoint(const fs::path& checkpoint, Learner& learner, CausalLM&
   read_tensor(file, "mean", learner.mean, checkpoint);
   read_tensor(file, "variance", learner.variance, checkpoint);
   if (reference) {
-    read_tensor(file, "reference", reference->parameters, checkpoint);
+    read_tensor(file, "reference", trained_values(*reference), checkpoint);
     repack(*reference, compute);
   }
   RunState state{.step = saved.at("step"), .cursor = saved.at("cursor"), .counters = saved.at("counters")};

@@ -66,6 +66,19 @@ void expect_mtp(const ModelSpec& spec, double mtp_loss_weight) {
                      ", but the model has no multi-token-prediction layer: set it to 0");
 }
 
+void expect_consistent(const LoraConfig& lora, const OptimizerConfig& optimizer, double mtp_loss_weight) {
+  if (lora.use_peft && optimizer.router_bias_update_rate > 0)
+    throw UsageError("router_bias_update_rate is " + Json(optimizer.router_bias_update_rate).dump() +
+                     ", but use_peft leaves all weights but the adapters as they are: set it to 0");
+  if (lora.use_peft && mtp_loss_weight != 0)
+    throw UsageError("mtp_loss_weight is " + Json(mtp_loss_weight).dump() +
+                     ", but use_peft adapts no multi-token-prediction layer: set it to 0");
+}
+
+Activations kept_activations(const OptimizerConfig& config, bool has_adapter) {
+  return config.gradient_checkpointing.value_or(has_adapter) ? Activations::inputs : Activations::all;
+}
+
 int64_t head_bytes(const CausalLM& model, int64_t tokens) {
   const int64_t V = model.spec.vocab, D = model.spec.dim, chunk = std::min(tokens, chunk_rows(model));
   return (chunk * (V + D) + packed_size(D, V) + packed_size(D, 256)) * int64_t(sizeof(float));
@@ -73,9 +86,9 @@ int64_t head_bytes(const CausalLM& model, int64_t tokens) {
 
 Learner::Learner(CausalLM& model, const Compute& compute, const OptimizerConfig& config, double temperature,
                  double mtp_loss_weight)
-    : mean(model.spec.num_parameters),
-      variance(model.spec.num_parameters),
-      gradient(model.spec.num_parameters),
+    : mean(trained_values(model).size()),
+      variance(trained_values(model).size()),
+      gradient(trained_values(model).size()),
       model_(model),
       compute_(compute),
       config_(config),
@@ -87,20 +100,21 @@ Learner::Learner(CausalLM& model, const Compute& compute, const OptimizerConfig&
 
 std::vector<Learner::Piece> Learner::pieces() const {
   std::vector<Piece> all;
-  for (const ParameterSpec& p : model_.spec.parameters) {
+  for (const ParameterSpec& p : trained_parameters(model_)) {
     if (!p.gradient || (config_.router_policy != "train" && is_router(p))) continue;
-    if (mtp_loss_weight_ == 0 && p.offset >= model_.spec.main_parameters()) break;
+    if (!model_.adapter && mtp_loss_weight_ == 0 && p.offset >= model_.spec.main_parameters()) break;
     for (int64_t begin = 0; begin < p.size(); begin += kPiece)
       all.push_back({&p, p.offset + begin, std::min(kPiece, p.size() - begin)});
   }
   return all;
 }
 
-KvStore& Learner::kv_for(const CausalLM& model, const MicroBatch& batch, bool training) {
-  if (!kv_ || kv_->num_blocks < batch.num_blocks || kv_->for_training < training) {
-    const bool for_training = training || (kv_ && kv_->for_training);
+KvStore& Learner::kv_for(const CausalLM& model, const MicroBatch& batch, bool training, Activations kept) {
+  const bool one_for_all = kept != Activations::all;
+  if (!kv_ || kv_->num_blocks < batch.num_blocks || kv_->for_training < training || kv_->one_for_all > one_for_all) {
+    const bool for_training = training || (kv_ && kv_->for_training), one = one_for_all && (!kv_ || kv_->one_for_all);
     kv_.reset();  // first: memory for both is in no plan
-    kv_ = std::make_unique<KvStore>(model.spec, round_up(batch.num_blocks, 64), for_training);
+    kv_ = std::make_unique<KvStore>(model.spec, round_up(batch.num_blocks, 64), for_training, true, one);
   }
   return *kv_;
 }
@@ -136,7 +150,7 @@ std::vector<TokenStatistics> Learner::statistics(const CausalLM& model, const He
 
 void Learner::fill_logprobs(const CausalLM& model, MicroBatch& batch, std::vector<float>& logprobs,
                             std::vector<float>* entropies) {
-  KvStore& kv = kv_for(model, batch, false);
+  KvStore& kv = kv_for(model, batch, false, Activations::none);
   forward(model, compute_, batch.rows(), kv, Activations::none, state_);
   spread(statistics(model, head_of(state_, batch)), logprobs, entropies);
 }
@@ -163,7 +177,10 @@ void Learner::compare(Lesson& lesson, size_t n, int64_t i, std::span<const float
 void Learner::head_gradient(const Head& head, std::span<const TokenStatistics> all, const TokenGradient& d,
                             float* d_hidden_TD, Lesson* lesson) {
   const int64_t N = int64_t(head.row.size()), V = model_.spec.vocab, D = model_.spec.dim, chunk = chunk_rows(model_);
-  pack_as_read(model_, compute_, model_.spec.head, D, V, 1, D, head_t_);
+  if (model_.adapter)
+    pack_transposed(model_, compute_, model_.head, 0, head_t_);
+  else
+    pack_as_read(model_, compute_, model_.spec.head, D, V, 1, D, head_t_);
   for (int64_t begin = 0; begin < N; begin += chunk) {
     int64_t end = std::min(N, begin + chunk);
     if (N > chunk) forward_logits(model_, head, begin, end);
@@ -195,16 +212,17 @@ void Learner::head_gradient(const Head& head, std::span<const TokenStatistics> a
         compute_.kernels->add_scaled(d_rows_.data() + i * D + c * 16, 1.0f, std::min<int64_t>(16, D - c * 16),
                                      d_hidden_TD + int64_t(head.row[size_t(begin + i)]) * D + c * 16);
     });
-    weight_gradient(compute_, logits_.data(), V, V, head.hidden_TD, D, head.row.data() + begin, D, end - begin, panels_,
-                    gradient.data() + model_.spec.head);
+    if (!model_.adapter)
+      weight_gradient(compute_, logits_.data(), V, V, head.hidden_TD, D, head.row.data() + begin, D, end - begin,
+                      panels_, gradient.data() + model_.spec.head);
   }
 }
 
 void Learner::accumulate(MicroBatch& batch, const TokenLoss& loss, StepStats& stats, const Teaching* teaching) {
   const int64_t T = int64_t(batch.tokens.size()), D = model_.spec.dim;
-  KvStore& kv = kv_for(model_, batch, true);
-  forward(model_, compute_, batch.rows(), kv, config_.gradient_checkpointing ? Activations::inputs : Activations::all,
-          state_);
+  const Activations kept = kept_activations(config_, model_.adapter.has_value());
+  KvStore& kv = kv_for(model_, batch, true, kept);
+  forward(model_, compute_, batch.rows(), kv, kept, state_);
   add(state_.expert_load, expert_load_);
   const Head head = head_of(state_, batch);
   const std::vector<TokenStatistics> all = statistics(model_, head);
@@ -326,8 +344,8 @@ void Learner::apply(const StepStats& stats) {
     const Piece& piece = all[size_t(i)];
     AdamW own = update;
     if (piece.parameter->shape.size() < 2) own.weight_decay = 0;
-    compute_.kernels->adamw(model_.at(piece.offset), mean.data() + piece.offset, variance.data() + piece.offset,
-                            gradient.data() + piece.offset, piece.size, own);
+    compute_.kernels->adamw(trained_values(model_).data() + piece.offset, mean.data() + piece.offset,
+                            variance.data() + piece.offset, gradient.data() + piece.offset, piece.size, own);
   });
 }
 

@@ -7,6 +7,7 @@
 #include "grpo/pack.h"
 #include "grpo/vocab_loss.h"
 #include "policy/backward.h"
+#include "policy/lora_config.h"
 
 namespace cohort {
 
@@ -19,7 +20,7 @@ struct OptimizerConfig {
   int64_t warmup_steps = 0;
   std::string router_policy = "train";
   double router_bias_update_rate = 0.0;  // γ of the aux-loss-free balancing
-  bool gradient_checkpointing = false;
+  std::optional<bool> gradient_checkpointing;
 };
 template <class V>
 void visit_fields(V& v, OptimizerConfig& c) {
@@ -41,7 +42,7 @@ void visit_fields(V& v, OptimizerConfig& c) {
           "step by which each expert's selection bias moves towards an even load", at_least(0));
   v.field("gradient_checkpointing", c.gradient_checkpointing,
           "keep what each layer took in alone, and compute the rest again when its gradient is due: less memory, a "
-          "third more arithmetic, the same bits");
+          "third more arithmetic, the same bits; null: with use_peft");
 }
 
 /// Learning rate of the optimizer step that follows `step` finished ones.
@@ -67,8 +68,14 @@ struct StepStats {
   bool is_skipped = false;     // nothing was learned, see step_or_skip()
 };
 
+/// Throws UsageError for settings that adapters have no part in.
+void expect_consistent(const LoraConfig& lora, const OptimizerConfig& optimizer, double mtp_loss_weight = 0);
+
 /// Throws UsageError where the multi-token-prediction loss is asked of a model without such a layer.
 void expect_mtp(const ModelSpec& spec, double mtp_loss_weight);
+
+/// What a forward of the learner leaves for its backward pass.
+Activations kept_activations(const OptimizerConfig& config, bool has_adapter);
 
 /// Bytes of the head's logits and gradients for so many tokens that are learned at once.
 int64_t head_bytes(const CausalLM& model, int64_t tokens);
@@ -107,8 +114,8 @@ class Learner {
   /// Tokens each expert received in the last step's forwards, [moe layers · E].
   const std::vector<double>& expert_load() const { return expert_load_; }
 
-  Buffer mean, variance;      // [num_parameters] AdamW state
-  Buffer gradient;            // [num_parameters] of the last step, before clipping
+  Buffer mean, variance;      // [trained_values] AdamW state
+  Buffer gradient;            // [trained_values] of the last step, before clipping
   int64_t skipped_steps = 0;  // of step(): AdamW has taken so many fewer
 
  private:
@@ -148,7 +155,7 @@ class Learner {
   void balance_routers(std::span<const double> load);
   void move_bias(const LayerSpec& layer, std::span<const double> load);
   std::vector<Piece> pieces() const;
-  KvStore& kv_for(const CausalLM& model, const MicroBatch& batch, bool training);
+  KvStore& kv_for(const CausalLM& model, const MicroBatch& batch, bool training, Activations kept);
 
   CausalLM& model_;
   const Compute& compute_;

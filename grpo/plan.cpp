@@ -44,20 +44,30 @@ int64_t most_rows(const TrainConfig& c, const Plan& p) {
   return std::max(p.prompt_tokens + completion, std::min(step, c.pack.max_tokens_per_batch));
 }
 
+/// With those of a reference, which shares frozen weights.
+int64_t weights_bytes(const CausalLM& model, bool has_reference) {
+  const int64_t copies = has_reference ? 2 : 1, store = model.packed.bytes() + model.coded.bytes();
+  if (model.adapter) return store + copies * (model.adapter->values.bytes() + model.adapter->packed.bytes());
+  return copies * (model.parameters.bytes() + store);
+}
+
 MemoryPlan memory_of(const TrainConfig& c, const ModelSpec& spec, const Plan& p) {
   const int64_t rows = most_rows(c, p), completion = c.sampling.max_completion_length,
                 blocks = ceil_div(rows, kKeyBlock) + 2 * ceil_div(rows, completion);
-  const CausalLM model = make_model(spec, c.bf16);  // untouched, it takes no memory
-  const Activations kept = c.optimizer.gradient_checkpointing ? Activations::inputs : Activations::all;
-  return {
-      .weights = (model.parameters.bytes() + model.packed.bytes() + model.coded.bytes()) * (c.loss.beta > 0 ? 2 : 1),
-      .optimizer = 3 * model.parameters.bytes(),
-      .rollout = rollout_bytes(c, spec, p),
-      .activations = activation_bytes(spec, kept, rows) + KvStore(spec, blocks, true, false).bytes(),
-      .backward = backward_bytes(spec, rows, p.prompt_tokens + completion, blocks) +
-                  head_bytes(model, std::min(rows, p.max_tokens_per_rollout)) +
-                  rows * spec.dim * int64_t(sizeof(float)),
-      .program = 48 << 20};
+  CausalLM model = make_model(spec, c.bf16 || (c.lora.use_peft && is_bf16(c.model)),
+                              c.lora.use_peft ? Weights::packed : Weights::all);  // untouched, it takes no memory
+  if (c.lora.use_peft) model.adapter = make_adapter(spec, c.lora, "", 0);
+  const int64_t trained = trained_values(model).bytes();
+  const Activations kept = kept_activations(c.optimizer, c.lora.use_peft);
+  return {.weights = weights_bytes(model, c.loss.beta > 0),
+          .optimizer = 3 * trained,
+          .rollout = rollout_bytes(c, spec, p),
+          .activations =
+              activation_bytes(spec, kept, rows) + KvStore(spec, blocks, true, false, kept != Activations::all).bytes(),
+          .backward = backward_bytes(spec, rows, p.prompt_tokens + completion, blocks) +
+                      head_bytes(model, std::min(rows, p.max_tokens_per_rollout)) +
+                      rows * spec.dim * int64_t(sizeof(float)),
+          .program = 48 << 20};
 }
 
 std::string gib(int64_t bytes) {
@@ -86,8 +96,9 @@ Plan plan(const TrainConfig& c, int64_t prompt_tokens) {
   p.parameters = spec.num_parameters, p.active_parameters = spec.active_parameters();
   p.memory = memory_of(c, spec, p);
   const double flops =
-      double(p.active_parameters) * (2.0 * double(p.max_tokens_per_rollout) / double(c.steps_per_generation) +
-                                     (c.optimizer.gradient_checkpointing ? 8.0 : 6.0) * double(per_step));
+      double(p.active_parameters) *
+      (2.0 * double(p.max_tokens_per_rollout) / double(c.steps_per_generation) +
+       (kept_activations(c.optimizer, c.lora.use_peft) == Activations::all ? 6.0 : 8.0) * double(per_step));
   p.seconds_per_step = flops / measured_flops(compute);
   return p;
 }

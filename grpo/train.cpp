@@ -75,8 +75,9 @@ void sync_reference(TrainJob& job) {
   const TrainConfig& c = job.config;
   if (!job.reference || !c.sync_ref_model || job.step() % c.ref_model_sync_steps) return;
   float alpha = float(c.ref_model_mixup_alpha);
-  for (int64_t i = 0; i < job.model().parameters.size(); ++i)
-    job.reference->parameters[i] = alpha * job.model().parameters[i] + (1 - alpha) * job.reference->parameters[i];
+  const Buffer& policy = trained_values(job.model());
+  Buffer& reference = trained_values(*job.reference);
+  for (int64_t i = 0; i < policy.size(); ++i) reference[i] = alpha * policy[i] + (1 - alpha) * reference[i];
   repack(*job.reference, job.compute);
 }
 

@@ -6,6 +6,7 @@
 #include "grpo/learner.h"
 #include "grpo/refill.h"
 #include "grpo/run.h"
+#include "policy/lora_config.h"
 #include "rewards/reward.h"
 #include "rollout/engine.h"
 #include "tasks/source.h"
@@ -30,6 +31,7 @@ struct TrainConfig {
   LossConfig loss;
   PackConfig pack;
   OptimizerConfig optimizer;
+  LoraConfig lora;
   OverlongConfig overlong;
   DynamicSamplingConfig dynamic_sampling;
   AlarmConfig alarms;
@@ -75,6 +77,7 @@ void visit_fields(V& v, TrainConfig& c) {
   visit_fields(v, c.loss);
   visit_fields(v, c.pack);
   visit_fields(v, c.optimizer);
+  visit_fields(v, c.lora);
   v.object("overlong", c.overlong, "soft penalty on length");
   v.object("dynamic_sampling", c.dynamic_sampling, "groups without signal give way to those of further prompts (DAPO)");
   v.object("alarms", c.alarms, "limits beyond which a step raises an alarm, on stderr and in metrics.jsonl");

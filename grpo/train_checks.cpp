@@ -7,6 +7,7 @@
 
 #include "configs/error.h"
 #include "grpo/prompt_filter.h"
+#include "policy/adapter.h"
 #include "rollout/evaluate.h"
 
 namespace cohort {
@@ -125,7 +126,9 @@ void expect_fit(std::span<const Group> groups, CausalLM& model) {
 
 int64_t expect_runnable(const TrainConfig& config, const std::string& model) {
   validate(config);
-  const int64_t room = prompt_room(config, load_spec(model));
+  const ModelSpec spec = load_spec(model);
+  expect_targets(spec, config.lora);
+  const int64_t room = prompt_room(config, spec);
   const Tokenizer tokenizer = expect_tokenizer(model);
   std::vector<Stream<Task>> streams = open_task_set(config.tasks, config.seed).streams();
   std::vector<Task> eval_tasks = read_all_tasks(config.eval_tasks);
@@ -171,6 +174,10 @@ void validate(const TrainConfig& c) {
     throw UsageError("keep_best_checkpoint goes by eval/pass@1 and eval_steps is 0: set eval_steps");
   if (c.load_best_model_at_end && !c.keep_best_checkpoint)
     throw UsageError("load_best_model_at_end needs the best checkpoint: set keep_best_checkpoint to true");
+  expect_consistent(c.lora, c.optimizer);
+  if (c.lora.use_peft && c.sync_ref_model && c.ref_model_mixup_alpha != 1)
+    throw UsageError("ref_model_mixup_alpha is " + Json(c.ref_model_mixup_alpha).dump() +
+                     ": the mean of two adapters' factors is not that of their weights; with use_peft it is 1");
   if (c.eval_steps > 0 && c.eval_tasks.empty())
     throw UsageError("eval_steps is " + std::to_string(c.eval_steps) + " but eval_tasks is empty");
 }

@@ -7,6 +7,7 @@
 #include "grpo/sampled_groups.h"
 #include "grpo/train_checks.h"
 #include "grpo/train_options.h"
+#include "policy/peft.h"
 #include "rollout/evaluate.h"
 
 namespace cohort {
@@ -16,6 +17,7 @@ namespace fs = std::filesystem;
 
 /// A copy of the weights that stands still (β > 0).
 std::unique_ptr<CausalLM> copy_model(const CausalLM& model, const Compute& compute) {
+  if (model.adapter) return std::make_unique<CausalLM>(with_adapter(model, copy_adapter(*model.adapter)));
   auto copy = std::make_unique<CausalLM>(make_model(model.spec, model.bf16));
   std::copy_n(model.parameters.data(), model.parameters.size(), copy->parameters.data());
   repack(*copy, compute);
@@ -44,7 +46,7 @@ TrainJob::TrainJob(const TrainConfig& c, const RunRequest& request)
       eval_tasks(read_all_tasks(c.eval_tasks)),
       run(open_run(request, dump_config(c))),
       compute(threads()),
-      loaded(load_with_tokenizer(c.model, compute, c.bf16)),
+      loaded(load_to_learn(c.model, compute, c.bf16, c.lora, c.seed)),
       reference(c.loss.beta > 0 ? copy_model(loaded.model, compute) : nullptr),
       learner(loaded.model, compute, c.optimizer, c.sampling.temperature),
       entropy{.coef = c.loss.entropy_coef} {}

@@ -10,6 +10,12 @@ namespace cohort {
 void pack_as_read(const CausalLM& model, const Compute& compute, int64_t offset, int64_t n, int64_t k, int64_t n_stride,
                   int64_t k_stride, Buffer& out);
 
+/// The same values of a matrix out of the packed store, as k rows of n: panels for a product with its transpose.
+void pack_transposed(const CausalLM& model, const Compute& compute, const PackedMatrix& matrix, int64_t index,
+                     Buffer& out);
+
+constexpr int64_t kSumRows = 256;  // rows of one panel of a weight gradient: 64 KB, stays in L2
+
 /// Scratch that lives from one backward pass to the next.
 struct BackwardState {
   Buffer weight_panels, input_panels;  // packed operands of the two products
@@ -17,6 +23,7 @@ struct BackwardState {
   Buffer d_k_TGd, rotated;  // grouped-query
   Buffer d_attention_T, d_latent_out, d_q_THd, d_in_T, d_q_a_T, p, ds, d_keys, d_values;
   Buffer d_expert_out, d_expert_act, d_expert_gate_up, d_expert_in, d_scores_TE;
+  Buffer low_rank;  // x·Aᵀ of an adapter and its gradient
 };
 
 /// Bytes of BackwardState after a pass over so many rows of sequences with at most `longest` positions.
@@ -26,7 +33,7 @@ int64_t backward_bytes(const ModelSpec& spec, int64_t rows, int64_t longest, int
 void weight_gradient(const Compute&, const float* d_out, int64_t out_row, int64_t n, const float* in, int64_t in_row,
                      const int32_t* in_rows, int64_t k, int64_t rows, Buffer& panels, float* d_weight);
 
-/// Adds the gradient of Σ hidden·d_hidden to `gradient` ([num_parameters], the layout of model.parameters).
+/// Adds the gradient of Σ hidden·d_hidden to `gradient`, in the layout of trained_values(model).
 /// `state` and `kv` come from a forward over the same rows that kept inputs or all; d_hidden_TD [T, D] is overwritten.
 void backward(const CausalLM& model, const Compute& compute, const Rows& rows, KvStore& kv, ForwardState& state,
               BackwardState& scratch, float* d_hidden_TD, float* gradient);

@@ -174,6 +174,8 @@ void expect_export_options(const ExportOptions& o) {
     throw UsageError("--out " + o.out + " is there already: name a new " + (is_gguf ? "file" : "folder"));
   if (is_gguf && !o.out.ends_with(".gguf"))
     throw UsageError("--out " + o.out + " is one file with --format gguf: name it " + o.out + ".gguf");
+  if (o.format == "peft" && (!o.layers.empty() || o.dtype != "f32"))
+    throw UsageError("--format peft writes adapters as they are: leave out --keep-layers and --dtype");
   if (!is_gguf && o.dtype == "q8_0") throw UsageError("--dtype q8_0 is a type of GGUF files: add --format gguf");
 }
 
@@ -181,7 +183,11 @@ void run_export(const ExportOptions& o) {
   expect_export_options(o);
   const std::filesystem::path out = o.out;
   make_writable_folder(std::filesystem::absolute(out).parent_path());
-  LoadedModel loaded = load_model(o.model, Compute(usable_cores()), false, Weights::parameters);
+  const bool is_peft = o.format == "peft";
+  LoadedModel loaded =
+      load_model(o.model, Compute(usable_cores()), false, is_peft ? Weights::packed : Weights::parameters);
+  if (is_peft && !loaded.model.adapter)
+    throw UsageError("--format peft writes adapters, and " + o.model + " has none: name a PEFT folder");
   if (!o.layers.empty()) loaded.model = keep_layers(loaded.model, o.layers);
   const DType dtype = kExportTypes.at(o.dtype);
   if (o.format == "gguf")
@@ -221,8 +227,10 @@ void add_policy_commands(CLI::App& app) {
   exporting->add_option("--dtype", e->dtype, "of the weights (q8_0: GGUF alone)")
       ->check(CLI::IsMember({"f32", "bf16", "f16", "q8_0"}))
       ->capture_default_str();
-  exporting->add_option("--format", e->format, "an HF folder, or one file for llama.cpp")
-      ->check(CLI::IsMember({"hf", "gguf"}))
+  exporting
+      ->add_option("--format", e->format,
+                   "an HF folder, one file for llama.cpp, or a PEFT folder's adapters as they are (the others merge)")
+      ->check(CLI::IsMember({"hf", "gguf", "peft"}))
       ->capture_default_str();
   exporting->add_option("--keep-layers", e->layers, "numbers from 0: the model of these layers alone")->delimiter(',');
   exporting->add_option("--shard-bytes", e->shard_bytes, "largest file of weights")

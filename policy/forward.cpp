@@ -1,57 +1,40 @@
-#include "policy/forward.h"
+#include "policy/layer_forward.h"
 
 #include <algorithm>
 #include <cstring>
 #include <stdexcept>
 
 namespace cohort {
-namespace {
-
-/// A column of 16 lanes apart, and a row: one key written both ways.
-void put_column(float* block, int32_t lane, const float* x, int32_t dim) {
-  for (int32_t d = 0; d < dim; ++d) block[d * kKeyBlock + lane] = x[d];
-}
-void put_row(float* block, int32_t lane, const float* x, int32_t dim) {
-  std::memcpy(block + int64_t(lane) * dim, x, sizeof(float) * size_t(dim));
-}
-
-struct Step {  // what every step of a layer needs
-  const CausalLM& model;
-  const Compute& compute;
-  const Rows& rows;
-  const LayerSpec& layer;
-  const PackedLayer& packed;
-  KvStore::Layer& kv;
-  LayerState& s;
-  const float* x_TD;  // the layer's input
-  const int32_t* position;
-  const int32_t* sequence;
-  int64_t T;
-  const PackedMatrix& after;  // read first when this layer is done
-};
-
 /// Threads that wait fetch the front and the end of this matrix.
-void reads_next(const Step& st, const PackedMatrix& matrix) {
+void reads_next(const ForwardStep& st, const PackedMatrix& matrix) {
   const Gemm g = product(st.model, matrix);
   const int64_t blocks = ceil_div(matrix.n, kBlock);
   st.compute.pool.reads_next(g.b, blocks * (g.b_is_bf16 ? coded_block_bytes(matrix.k) : matrix.k * kBlock * 4));
 }
 
-/// C = A · matrix for all rows.
-void project(const Step& st, const PackedMatrix& matrix, const float* a, int64_t a_row, float* c, int64_t c_row,
-             const float* bias = nullptr) {
+void project(const ForwardStep& st, const PackedMatrix& matrix, const LowRank* adapter, const float* a, int64_t a_row,
+             float* c, int64_t c_row, const float* bias) {
   Gemm g = product(st.model, matrix);
   g.a = a, g.a_row = a_row, g.c = c, g.c_row = c_row, g.bias = bias;
   gemm(st.compute, g, st.T);
+  if (!adapter) return;
+  st.low_rank.resize(st.T * adapter->rank);
+  Gemm down = product_a(*st.model.adapter, *adapter), up = product_b(*st.model.adapter, *adapter);
+  down.a = a, down.a_row = a_row, down.c = st.low_rank.data(), down.c_row = adapter->rank;
+  gemm(st.compute, down, st.T);
+  up.a = st.low_rank.data(), up.a_row = adapter->rank, up.c = c, up.c_row = c_row, up.accumulate = true;
+  gemm(st.compute, up, st.T);
 }
 
-const float* bias_at(const Step& st, int64_t offset) {
+namespace {
+
+const float* bias_at(const ForwardStep& st, int64_t offset) {
   return offset >= 0 ? st.model.at(offset) : nullptr;
 }
 
 /// One product for each head: C[t, h] = A[t, h] · matrix[h].
-void project_heads(const Step& st, const PackedMatrix& matrix, const float* a, int64_t a_row, int64_t a_head, float* c,
-                   int64_t c_row, int64_t c_head) {
+void project_heads(const ForwardStep& st, const PackedMatrix& matrix, const float* a, int64_t a_row, int64_t a_head,
+                   float* c, int64_t c_row, int64_t c_head) {
   int64_t blocks = ceil_div(matrix.n, kBlock), chunk = 48, chunks = ceil_div(st.T, chunk);
   st.compute.pool.parallel_for(matrix.count * blocks * chunks, [&](int64_t task) {
     int64_t head = task / (blocks * chunks), block = task / chunks % blocks, begin = task % chunks * chunk;
@@ -61,14 +44,23 @@ void project_heads(const Step& st, const PackedMatrix& matrix, const float* a, i
   });
 }
 
+/// A column of 16 lanes apart, and a row: one key written both ways.
+void put_column(float* block, int32_t lane, const float* x, int32_t dim) {
+  for (int32_t d = 0; d < dim; ++d) block[d * kKeyBlock + lane] = x[d];
+}
+void put_row(float* block, int32_t lane, const float* x, int32_t dim) {
+  std::memcpy(block + int64_t(lane) * dim, x, sizeof(float) * size_t(dim));
+}
+
 /// The norm of row t's queries or keys, in place: `norms` rows of `dim` elements; 1 / rms goes to inverse [norms, T].
-void norm_heads(const Step& st, int64_t t, int64_t weight, int32_t norms, int32_t dim, float* x, Buffer& inverse) {
+void norm_heads(const ForwardStep& st, int64_t t, int64_t weight, int32_t norms, int32_t dim, float* x,
+                Buffer& inverse) {
   for (int32_t n = 0; n < norms; ++n, x += dim)
     inverse[n * st.T + t] = st.compute.kernels->rms_norm(x, st.model.at(weight), dim, st.model.spec.norm_epsilon, x);
 }
 
 /// Row t's queries from x [H, head_dim], in place: normed where the family does so, and rotated; keys alike.
-void turn(const Step& st, int64_t t, bool is_key, float* x) {
+void turn(const ForwardStep& st, int64_t t, bool is_key, float* x) {
   const AttentionSpec& a = st.layer.attention;
   const int32_t heads = is_key ? a.kv_heads : a.heads, norms = is_key ? a.k_norms() : a.q_norms();
   const int64_t weight = is_key ? st.layer.offsets.k_norm : st.layer.offsets.q_norm;
@@ -80,7 +72,7 @@ void turn(const Step& st, int64_t t, bool is_key, float* x) {
 }
 
 /// Grouped-query: norms and rotates q and k; writes keys and values into their blocks.
-void place_grouped(const Step& st) {
+void place_grouped(const ForwardStep& st) {
   const AttentionSpec& a = st.layer.attention;
   int32_t d = a.head_dim, G = a.kv_heads;
   for_rows(st.compute, st.T, [&](int64_t t) {
@@ -105,7 +97,7 @@ void place_grouped(const Step& st) {
 }
 
 /// Latent: norms the latent, rotates the shared key and the queries' rope parts, absorbs k_up into the queries.
-void place_latent(const Step& st) {
+void place_latent(const ForwardStep& st) {
   const AttentionSpec& a = st.layer.attention;
   const LayerOffsets& o = st.layer.offsets;
   int32_t in_rows = a.in_rows(), first = in_rows - a.kv_lora_rank - a.rope_dim, key_dim = a.key_dim(),
@@ -117,8 +109,8 @@ void place_latent(const Step& st) {
           st.compute.kernels->rms_norm(st.s.in_T.data() + t * in_rows, st.model.at(o.q_a_norm), a.q_lora_rank,
                                        a.lora_norm_epsilon, st.s.q_a_T.data() + t * (a.q_lora_rank + q_row));
     });
-    project(st, st.packed.q_b, st.s.q_a_T.data(), a.q_lora_rank + q_row, st.s.q_a_T.data() + a.q_lora_rank,
-            a.q_lora_rank + q_row);
+    project(st, st.packed.q_b, low_rank(st.adapter, &AdapterLayer::q_b), st.s.q_a_T.data(), a.q_lora_rank + q_row,
+            st.s.q_a_T.data() + a.q_lora_rank, a.q_lora_rank + q_row);
     q = st.s.q_a_T.data() + a.q_lora_rank;
   }
   int64_t q_stride = a.q_lora_rank ? a.q_lora_rank + q_row : in_rows;
@@ -141,29 +133,7 @@ void place_latent(const Step& st) {
   });
 }
 
-void copy_rows(Buffer& buffer, int64_t stride, int32_t row, const TailCopy& c) {
-  if (buffer.size())
-    std::memcpy(buffer.data() + c.to * stride, buffer.data() + c.from * stride,
-                sizeof(float) * size_t(c.lanes) * size_t(row));
-}
-void copy_columns(Buffer& buffer, int64_t stride, const TailCopy& c) {
-  if (!buffer.size()) return;
-  const float* from = buffer.data() + c.from * stride;
-  float* to = buffer.data() + c.to * stride;
-  for (int64_t d = 0; d < stride; d += kKeyBlock) std::memcpy(to + d, from + d, sizeof(float) * size_t(c.lanes));
-}
-void copy_lanes(KvStore::Layer& kv, const AttentionSpec& a, const TailCopy& c) {
-  int32_t G = a.kv_heads, value_row = a.latent ? a.key_dim() : a.value_dim();
-  for (int32_t g = 0; g < G; ++g) {
-    TailCopy head{c.from * G + g, c.to * G + g, c.lanes};
-    copy_columns(kv.keys, kKeyBlock * a.key_dim(), head);
-    copy_rows(kv.values, kKeyBlock * value_row, value_row, head);
-    copy_rows(kv.key_rows, kKeyBlock * a.key_dim(), a.key_dim(), head);
-    copy_columns(kv.values_t, kKeyBlock * a.value_dim(), head);
-  }
-}
-
-void attention(const Step& st, Buffer& scratch) {
+void attention(const ForwardStep& st, Buffer& scratch) {
   const AttentionSpec& a = st.layer.attention;
   int32_t G = a.kv_heads, heads = a.heads / G;
   int64_t longest = 0;
@@ -191,123 +161,25 @@ void attention(const Step& st, Buffer& scratch) {
                   st.s.attention_T.data(), int64_t(a.heads) * a.value_head_dim, a.value_head_dim);
 }
 
-/// Chooses top_k experts by score + bias among the best groups; ids ascending, weights from the unbiased scores.
-void choose_experts(const MoeSpec& m, const float* scores, const float* bias, int32_t* expert, float* weight) {
-  float biased[kMostExperts];
-  for (int32_t e = 0; e < m.experts; ++e) biased[e] = scores[e] + (bias ? bias[e] : 0.0f);
-  int32_t size = m.experts / m.groups;
-  bool open[kMostGroups];
-  if (m.top_groups < m.groups) {
-    float group_score[kMostGroups];
-    for (int32_t g = 0; g < m.groups; ++g) {
-      float first = -1e30f, second = -1e30f;
-      for (int32_t e = g * size; e < (g + 1) * size; ++e) {
-        if (biased[e] > first)
-          second = first, first = biased[e];
-        else if (biased[e] > second)
-          second = biased[e];
-      }
-      group_score[g] = m.group_by_best ? first : first + second, open[g] = false;
-    }
-    for (int32_t n = 0; n < m.top_groups; ++n) {
-      int32_t best = -1;
-      for (int32_t g = 0; g < m.groups; ++g)
-        if (!open[g] && (best < 0 || group_score[g] > group_score[best])) best = g;
-      open[best] = true;
-    }
-  }
-  bool taken[kMostExperts] = {};
-  for (int32_t k = 0; k < m.top_k; ++k) {  // ties to the lower id
-    int32_t best = -1;
-    for (int32_t e = 0; e < m.experts; ++e)
-      if (!taken[e] && (m.top_groups == m.groups || open[e / size]) && (best < 0 || biased[e] > biased[best])) best = e;
-    taken[best] = true;
-  }
-  float total = 0;
-  for (int32_t e = 0, k = 0; e < m.experts; ++e)
-    if (taken[e]) expert[k] = e, weight[k++] = scores[e], total += scores[e];
-  for (int32_t k = 0; k < m.top_k; ++k) weight[k] = (m.normalize ? weight[k] / (total + 1e-20f) : weight[k]) * m.scale;
-}
-
-void route(const Step& st) {
-  const MoeSpec& m = st.layer.moe;
-  for_rows(st.compute, st.T, [&](int64_t t) {
-    float* scores = st.s.scores_TE.data() + t * m.experts;
-    Gemm g = product(st.model, st.packed.router);
-    g.a = st.s.h2_TD.data() + t * st.model.spec.dim, g.a_row = st.model.spec.dim, g.c = scores, g.c_row = m.experts;
-    for (int64_t block = 0; block < ceil_div(m.experts, kBlock); ++block) st.compute.kernels->gemm_tile(g, 0, 1, block);
-    if (m.sigmoid_scores)
-      st.compute.kernels->sigmoid(scores, m.experts, scores);
-    else
-      st.compute.kernels->softmax(scores, m.experts, scores);
-    const float* bias = m.correction_bias ? st.model.at(st.layer.offsets.router_bias) : nullptr;
-    choose_experts(m, scores, bias, st.s.expert_TK.data() + t * m.top_k, st.s.weight_TK.data() + t * m.top_k);
-  });
-}
-
-/// Counting sort of (row, choice) by expert, rows in order within each.
-void sort_by_expert(const MoeSpec& m, int64_t T, LayerState& s) {
-  s.expert_begin.assign(size_t(m.experts) + 1, 0);
-  for (int64_t i = 0; i < T * m.top_k; ++i) ++s.expert_begin[size_t(s.expert_TK[i]) + 1];
-  for (int32_t e = 0; e < m.experts; ++e) s.expert_begin[size_t(e) + 1] += s.expert_begin[size_t(e)];
-  std::vector<int64_t> next = s.expert_begin;
-  for (int64_t i = 0; i < T * m.top_k; ++i) {
-    int64_t slot = next[size_t(s.expert_TK[i])]++;
-    s.slot_TK[i] = int32_t(slot), s.row_of_slot[slot] = int32_t(i / m.top_k);
-  }
-}
-
-/// One product for each expert over its own slots; `gather` takes A's rows through row_of_slot.
-void project_experts(const Step& st, const std::vector<PackedMatrix>& matrices, const float* a, int64_t a_row,
-                     bool gather, float* c) {
-  int64_t n = matrices[0].n, blocks = ceil_div(n, kBlock), experts = int64_t(matrices.size());
-  st.compute.pool.parallel_for(experts * blocks, [&](int64_t task) {
-    size_t e = size_t(task / blocks);
-    int64_t begin = st.s.expert_begin[e], rows = st.s.expert_begin[e + 1] - begin;
-    if (!rows) return;
-    Gemm g = product(st.model, matrices[e]);
-    g.a = gather ? a : a + begin * a_row, g.a_row = a_row,
-    g.a_rows = gather ? st.s.row_of_slot.data() + begin : nullptr;
-    g.c = c + begin * n, g.c_row = n;
-    st.compute.kernels->gemm_tile(g, 0, rows, task % blocks);
-  });
-}
-
-void experts(const Step& st) {
-  const MoeSpec& m = st.layer.moe;
-  sort_by_expert(m, st.T, st.s);
-  project_experts(st, st.packed.expert_gate_up, st.s.h2_TD.data(), st.model.spec.dim, true, st.s.expert_gate_up.data());
-  for_rows(st.compute, st.T * m.top_k, [&](int64_t slot) {
-    const float* gate = st.s.expert_gate_up.data() + slot * 2 * m.expert_dim;
-    st.compute.kernels->swiglu(gate, gate + m.expert_dim, m.expert_dim, st.s.expert_act.data() + slot * m.expert_dim);
-  });
-  project_experts(st, st.packed.expert_down, st.s.expert_act.data(), m.expert_dim, false, st.s.expert_out.data());
-}
-
 /// Feed-forward of the normed rows into ffn_TD: dense or shared expert first, then the routed ones by ascending id.
-void feed_forward(const Step& st, float* ffn_TD) {
+void feed_forward(const ForwardStep& st, float* ffn_TD) {
   int32_t D = st.model.spec.dim, F = st.layer.ffn_dim();
-  if (!st.layer.dense_dim) route(st), experts(st);
+  if (!st.layer.dense_dim) mixture(st);
   if (F) {
     const LayerOffsets& o = st.layer.offsets;
     reads_next(st, st.packed.down);
-    project(st, st.packed.gate_up, st.s.h2_TD.data(), D, st.s.gate_up_T.data(), 2 * F, bias_at(st, o.gate_up_bias));
+    project(st, st.packed.gate_up, low_rank(st.adapter, &AdapterLayer::gate_up), st.s.h2_TD.data(), D,
+            st.s.gate_up_T.data(), 2 * F, bias_at(st, o.gate_up_bias));
     for_rows(st.compute, st.T, [&](int64_t t) {
       const float* gate = st.s.gate_up_T.data() + t * 2 * F;
       st.compute.kernels->swiglu(gate, gate + F, F, st.s.act_T.data() + t * F);
     });
     reads_next(st, st.after);
-    project(st, st.packed.down, st.s.act_T.data(), F, ffn_TD, D, bias_at(st, o.down_bias));
+    project(st, st.packed.down, low_rank(st.adapter, &AdapterLayer::down), st.s.act_T.data(), F, ffn_TD, D,
+            bias_at(st, o.down_bias));
   } else {
     std::memset(ffn_TD, 0, sizeof(float) * size_t(st.T * D));
   }
-}
-
-void combine_experts(const Step& st, int64_t t, float* ffn) {
-  const MoeSpec& m = st.layer.moe;
-  for (int32_t k = 0; k < m.top_k; ++k)
-    st.compute.kernels->add_scaled(st.s.expert_out.data() + int64_t(st.s.slot_TK[t * m.top_k + k]) * st.model.spec.dim,
-                                   st.s.weight_TK[t * m.top_k + k], st.model.spec.dim, ffn);
 }
 
 void resize(LayerState& s, const ModelSpec& spec, const LayerSpec& layer, int64_t T) {
@@ -332,7 +204,7 @@ void resize(LayerState& s, const ModelSpec& spec, const LayerSpec& layer, int64_
 }
 
 /// One layer: x_TD in; the result goes to next_TD ([T, D], may be the same memory).
-void layer_forward(const Step& st, ForwardState& state, float* next_TD) {
+void layer_forward(const ForwardStep& st, ForwardState& state, float* next_TD) {
   const Kernels& k = *st.compute.kernels;
   int32_t D = st.model.spec.dim;
   const AttentionSpec& a = st.layer.attention;
@@ -342,7 +214,8 @@ void layer_forward(const Step& st, ForwardState& state, float* next_TD) {
                                        st.s.h_TD.data() + t * D);
   });
   reads_next(st, st.packed.o);
-  project(st, st.packed.in, st.s.h_TD.data(), D, st.s.in_T.data(), a.in_rows(), bias_at(st, o.in_bias));
+  project(st, st.packed.in, low_rank(st.adapter, &AdapterLayer::in), st.s.h_TD.data(), D, st.s.in_T.data(), a.in_rows(),
+          bias_at(st, o.in_bias));
   if (a.latent)
     place_latent(st);
   else
@@ -350,8 +223,8 @@ void layer_forward(const Step& st, ForwardState& state, float* next_TD) {
   for (const TailCopy& copy : st.rows.copies) copy_lanes(st.kv, a, copy);
   attention(st, state.scores);
   if (st.layer.ffn_dim()) reads_next(st, st.packed.gate_up);
-  project(st, st.packed.o, st.s.attention_T.data(), int64_t(a.heads) * a.value_head_dim, st.s.mid_TD.data(), D,
-          bias_at(st, o.o_bias));
+  project(st, st.packed.o, low_rank(st.adapter, &AdapterLayer::o), st.s.attention_T.data(),
+          int64_t(a.heads) * a.value_head_dim, st.s.mid_TD.data(), D, bias_at(st, o.o_bias));
   for_rows(st.compute, st.T, [&](int64_t t) {
     float* mid = st.s.mid_TD.data() + t * D;
     k.add(st.x_TD + t * D, mid, D, mid);
@@ -408,53 +281,23 @@ Attend attend_row(const AttentionSpec& a, const Rows& rows, const KvStore::Layer
           .sum = s.sum_TH.data() + head};
 }
 
-KvStore::KvStore(std::span<const LayerSpec> specs, int64_t count, bool training, bool cleared)
-    : num_blocks(count), for_training(training) {
-  for (const LayerSpec& layer : specs) {
-    const AttentionSpec& a = layer.attention;
-    int64_t lanes = count * a.kv_heads * kKeyBlock;
-    Layer& kv = layers.emplace_back();
-    kv.keys.resize(lanes * a.key_dim());
-    kv.values.resize(lanes * (a.latent ? a.key_dim() : a.value_dim()));
-    if (training && !a.latent) kv.key_rows.resize(lanes * a.key_dim()), kv.values_t.resize(lanes * a.value_dim());
-    // Lanes beyond a sequence's end enter products whose results are masked: they must be finite.
-    for (Buffer* b : {&kv.keys, &kv.values, &kv.key_rows, &kv.values_t})
-      if (cleared) std::fill_n(b->data(), b->size(), 0.0f);
-  }
-}
-
-void KvStore::clear_block(int32_t block) {
-  for (Layer& kv : layers)
-    for (Buffer* b : {&kv.keys, &kv.values, &kv.key_rows, &kv.values_t})
-      std::fill_n(b->data() + b->size() / num_blocks * block, b->size() / num_blocks, 0.0f);
-}
-
-int64_t KvStore::bytes() const {
-  int64_t total = 0;
-  for (const Layer& kv : layers)
-    total += kv.keys.bytes() + kv.values.bytes() + kv.key_rows.bytes() + kv.values_t.bytes();
-  return total;
-}
-
-void copy_lanes(KvStore& store, const ModelSpec& spec, const TailCopy& copy) {
-  for (size_t l = 0; l < store.layers.size(); ++l) copy_lanes(store.layers[l], spec.layers[l].attention, copy);
-}
-
-static Step step_of(const CausalLM& model, const Compute& compute, const Rows& rows, KvStore& kv, size_t l,
-                    ForwardState& state) {
+static ForwardStep step_of(const CausalLM& model, const Compute& compute, const Rows& rows, KvStore& kv, size_t l,
+                           ForwardState& state) {
   const bool is_last = l + 1 == model.spec.layers.size();
   return {model,
           compute,
           rows,
           model.spec.layers[l],
           model.layers[l],
-          kv.layers[l],
+          kv.of(l),
           state.layers[state.kept == Activations::all ? l : 0],
           state.inputs_TD[state.kept == Activations::none ? 0 : l].data(),
           state.position_T.data(),
           state.sequence_T.data(),
           int64_t(rows.tokens.size()),
-          is_last ? model.head : model.layers[l + 1].in};
+          is_last ? model.head : model.layers[l + 1].in,
+          model.adapter ? &model.adapter->layers[l] : nullptr,
+          state.low_rank};
 }
 
 int64_t activation_bytes(const ModelSpec& spec, Activations kept, int64_t rows) {
@@ -536,19 +379,21 @@ void forward_mtp(const CausalLM& model, const Compute& compute, const Rows& rows
     mtp.hidden_inverse_T[t] =
         k.rms_norm(state.hidden_TD.data() + t * D, model.at(m.hidden_norm), int32_t(D), epsilon, both + D);
   });
-  const Step st{model,
-                compute,
-                rows,
-                m.layer,
-                model.mtp.layer,
-                kv.layers[0],
-                mtp.layer,
-                mtp.input_TD.data(),
-                state.position_T.data(),
-                state.sequence_T.data(),
-                T,
-                model.head};
-  project(st, model.mtp.projection, mtp.both_T2D.data(), 2 * D, mtp.input_TD.data(), D);
+  const ForwardStep st{model,
+                       compute,
+                       rows,
+                       m.layer,
+                       model.mtp.layer,
+                       kv.layers[0],
+                       mtp.layer,
+                       mtp.input_TD.data(),
+                       state.position_T.data(),
+                       state.sequence_T.data(),
+                       T,
+                       model.head,
+                       nullptr,
+                       state.low_rank};
+  project(st, model.mtp.projection, nullptr, mtp.both_T2D.data(), 2 * D, mtp.input_TD.data(), D);
   layer_forward(st, state, mtp.x_TD.data());
   for_rows(compute, T, [&](int64_t t) {
     mtp.inverse_rms_T[t] =

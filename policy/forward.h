@@ -5,34 +5,9 @@
 #pragma once
 #include <span>
 
-#include "policy/model.h"
-#include "policy/rows.h"
+#include "policy/kv_store.h"
 
 namespace cohort {
-
-/// Keys and values of every layer in blocks of 16 positions, blocks numbered from 0.
-class KvStore {
- public:
-  /// `for_training` keeps the transposed copies that the backward pass reads as well. Blocks that are not
-  /// `cleared` hold anything, and take no memory, until clear_block.
-  KvStore(std::span<const LayerSpec> layers, int64_t num_blocks, bool for_training, bool cleared = true);
-  KvStore(const ModelSpec& spec, int64_t num_blocks, bool for_training, bool cleared = true)
-      : KvStore(std::span(spec.layers), num_blocks, for_training, cleared) {}
-
-  struct Layer {
-    Buffer keys;      // [block, G, key_dim, 16]
-    Buffer values;    // [block, G, 16, value_row]; latent attention: [16, key_dim], the latent first
-    Buffer key_rows;  // training, grouped-query: [block, G, 16, key_dim]
-    Buffer values_t;  // training, grouped-query: [block, G, value_dim, 16]
-  };
-  std::vector<Layer> layers;
-  int64_t num_blocks = 0;
-  bool for_training = false;
-  int64_t bytes() const;
-  void clear_block(int32_t block);
-};
-
-void copy_lanes(KvStore& store, const ModelSpec& spec, const TailCopy& copy);  // all layers
 
 /// What a forward leaves for the backward pass: nothing, what each layer took in (from which the backward computes the
 /// rest again, to the same bits: gradient checkpointing, arXiv 1604.06174), or all.
@@ -58,11 +33,11 @@ struct LayerState {
 
 struct ForwardState {
   Activations kept = Activations::none;
-  std::vector<Buffer> inputs_TD;   // of each layer; none: one for all layers in turn
-  std::vector<LayerState> layers;  // all: of each layer; else one for all in turn
-  Buffer x_TD, inverse_rms_T;      // after the last layer, before the final norm
-  Buffer hidden_TD;                // after the final norm
-  Buffer ffn_TD, scores;           // scratch
+  std::vector<Buffer> inputs_TD;    // of each layer; none: one for all layers in turn
+  std::vector<LayerState> layers;   // all: of each layer; else one for all in turn
+  Buffer x_TD, inverse_rms_T;       // after the last layer, before the final norm
+  Buffer hidden_TD;                 // after the final norm
+  Buffer ffn_TD, scores, low_rank;  // scratch; x·Aᵀ of an adapter
   BufferOf<int32_t> position_T, sequence_T;
   std::vector<double> expert_load;  // [moe layers · E] tokens each expert received in this forward
 };

@@ -15,6 +15,7 @@
 #include "policy/load_gguf.h"
 #include "policy/load_parameters.h"
 #include "policy/models/families.h"
+#include "policy/peft.h"
 
 namespace cohort {
 namespace {
@@ -22,7 +23,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Reference {
-  enum class Kind { folder, gguf, init } kind;
+  enum class Kind { folder, gguf, init, adapter } kind;
   fs::path path;
   uint64_t seed = 0;
 };
@@ -42,7 +43,7 @@ Reference parse_reference(const std::string& reference) {
     return r;
   }
   if (reference.ends_with(".gguf")) return {Reference::Kind::gguf, reference};
-  return {Reference::Kind::folder, reference};
+  return {is_adapter_folder(reference) ? Reference::Kind::adapter : Reference::Kind::folder, reference};
 }
 
 void expect_exists(const fs::path& path, const std::string& what) {
@@ -148,6 +149,24 @@ bool holds_mtp(const fs::path& folder, const ModelSpec& spec) {
   return open_safetensors(folder).find("model.layers." + std::to_string(spec.layers.size()) + ".enorm.weight");
 }
 
+/// Frozen weights with the folder's adapter beside them; where the parameters are in memory it is merged into them.
+LoadedModel load_adapted(const fs::path& folder, const Compute& compute, bool bf16, Weights weights) {
+  const std::string base = adapter_base(folder);
+  if (is_adapter_folder(base))
+    throw UsageError(folder.string() + ": its base model " + base + " is an adapter itself: export that one first");
+  LoadedModel loaded = load_model(base, compute, bf16, weights);
+  Adapter adapter = read_adapter(folder, loaded.model.spec);
+  if (weights == Weights::packed) {
+    repack(adapter, compute);
+    loaded.model.adapter = std::move(adapter);
+  } else {
+    merge(loaded.model, adapter, compute);
+    if (weights == Weights::all) repack(loaded.model, compute);
+  }
+  if (has_tokenizer(folder)) loaded.tokenizer = tokenizer_of(folder.string());
+  return loaded;
+}
+
 [[noreturn]] void refuse_without_tokenizer(const std::string& reference) {
   throw UsageError("model " + reference + " has no tokenizer (tokenizer.json, say), which is needed here");
 }
@@ -196,6 +215,7 @@ ModelSpec load_spec(const std::string& reference) {
   Reference r = parse_reference(reference);
   expect_exists(r.path, "model");
   if (r.kind == Reference::Kind::gguf) return gguf_spec(open_gguf(r.path), r.path);
+  if (r.kind == Reference::Kind::adapter) return load_spec(adapter_base(r.path));
   fs::path file = r.kind == Reference::Kind::init ? r.path : r.path / "config.json";
   expect_exists(file, "model config");
   Json config = read_object(file);
@@ -210,10 +230,18 @@ ModelSpec load_spec(const std::string& reference) {
   return spec;
 }
 
+bool is_bf16(const std::string& reference) {
+  const Reference r = parse_reference(reference);
+  if (r.kind == Reference::Kind::adapter) return is_bf16(adapter_base(r.path));
+  return r.kind == Reference::Kind::folder &&
+         are_bf16(find_weights(load_spec(reference), open_safetensors(r.path), r.path));
+}
+
 std::unique_ptr<Tokenizer> tokenizer_of(const std::string& reference) {
   Reference r = parse_reference(reference);
   if (r.kind == Reference::Kind::gguf) return gguf_tokenizer(open_gguf(r.path), r.path);
-  if (r.kind == Reference::Kind::folder) {
+  if (r.kind == Reference::Kind::adapter && !has_tokenizer(r.path)) return tokenizer_of(adapter_base(r.path));
+  if (r.kind != Reference::Kind::init) {
     if (!has_tokenizer(r.path)) return nullptr;
     return std::make_unique<Tokenizer>(load_tokenizer(r.path));
   }
@@ -232,9 +260,10 @@ Tokenizer expect_tokenizer(const std::string& reference) {
 
 LoadedModel load_model(const std::string& reference, const Compute& compute, bool bf16, Weights weights) {
   const Reference r = parse_reference(reference);
-  LoadedModel loaded = r.kind == Reference::Kind::gguf     ? load_gguf(r.path, compute, bf16, weights)
-                       : r.kind == Reference::Kind::folder ? load_folder(r.path, compute, bf16, weights)
-                                                           : draw_model(reference, r.seed, compute, bf16, weights);
+  LoadedModel loaded = r.kind == Reference::Kind::gguf      ? load_gguf(r.path, compute, bf16, weights)
+                       : r.kind == Reference::Kind::adapter ? load_adapted(r.path, compute, bf16, weights)
+                       : r.kind == Reference::Kind::folder  ? load_folder(r.path, compute, bf16, weights)
+                                                            : draw_model(reference, r.seed, compute, bf16, weights);
   finish_loading(loaded, reference);
   return loaded;
 }
@@ -246,6 +275,13 @@ LoadedModel load_with_tokenizer(const std::string& reference, const Compute& com
 }
 
 void load_parameters(CausalLM& model, const fs::path& folder, const Compute& compute) {
+  if (model.adapter) {
+    Adapter stored = read_adapter(folder, model.spec);
+    if (stored.values.size() != model.adapter->values.size())
+      throw UsageError(folder.string() + ": its adapters are not those of this run");
+    model.adapter->values = std::move(stored.values);
+    return repack(model, compute);
+  }
   const SafetensorsFolder files = open_safetensors(folder);
   warn_of_unused(model.spec, files, folder, model.weights);
   read_weights(model, find_weights(model.spec, files, folder), compute);

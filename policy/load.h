@@ -1,4 +1,5 @@
-// Models out of files. A model reference is an HF folder, a .gguf file, or init:CONFIG.json[?seed=N].
+// Models out of files. A model reference is an HF folder, a .gguf file, init:CONFIG.json[?seed=N], or a PEFT folder,
+// which names the model that it adapts.
 #pragma once
 #include <filesystem>
 #include <memory>
@@ -30,7 +31,11 @@ ModelSpec load_spec(const std::string& reference);
 std::unique_ptr<Tokenizer> tokenizer_of(const std::string& reference);
 Tokenizer expect_tokenizer(const std::string& reference);  // UsageError where there is none
 
-/// Reads the parameters of `folder`/model.safetensors into a model of the same shape, and packs them.
+/// Whether the files' matrices are bfloat16, so that Weights::packed keeps them so.
+bool is_bf16(const std::string& reference);
+
+/// Reads the parameters of `folder`/model.safetensors (the adapter's, where the model has one) into a model of the same
+/// shape, and packs them.
 void load_parameters(CausalLM& model, const std::filesystem::path& folder, const Compute& compute);
 
 }  // namespace cohort

@@ -146,6 +146,7 @@ void repack_mtp(CausalLM& model, const Compute& compute) {
 }
 
 void repack(CausalLM& model, const Compute& compute) {
+  if (model.adapter) return repack(*model.adapter, compute);
   for (size_t l = 0; l < model.layers.size(); ++l) repack_layer(model, compute, l);
   repack_head(model, compute);
   repack_mtp(model, compute);

@@ -2,11 +2,10 @@
 // training alike. Whoever changes the parameters repacks them; the version tells which weights sampled a token.
 #pragma once
 #include <filesystem>
+#include <optional>
 #include <span>
 
-#include "policy/kernels/buffer.h"
-#include "policy/kernels/kernels.h"
-#include "policy/model_spec.h"
+#include "policy/adapter.h"
 
 namespace cohort {
 
@@ -43,6 +42,7 @@ struct CausalLM {
   std::vector<PackedLayer> layers;
   PackedMtp mtp;                          // where spec.mtp is
   PackedMatrix head;                      // [vocab, dim]; also the embedding when tied
+  std::optional<Adapter> adapter;         // what learning changes, where it is there
   int64_t version = 0;                    // optimizer steps since the run began
   int64_t rope_positions = 0;             // rows of the table below
   std::vector<float> rope_cos, rope_sin;  // [rope_positions, rope.dim/2]
@@ -58,7 +58,7 @@ CausalLM make_model(ModelSpec spec, bool bf16, Weights weights);
 void initialize(CausalLM& model, uint64_t seed);
 /// Values first … first + out.size() − 1 of that parameter.
 void initial_values(const ModelSpec& spec, const ParameterSpec& p, uint64_t seed, int64_t first, std::span<float> out);
-/// Rewrites the packed store from the parameters.
+/// Rewrites what forwards read of what learning changes: the packed store, or the adapter's part.
 void repack(CausalLM& model, const Compute& compute);
 void repack_layer(CausalLM& model, const Compute& compute, size_t layer);
 void repack_head(CausalLM& model, const Compute& compute);

@@ -12,6 +12,7 @@
 #include "configs/error.h"
 #include "policy/files/safetensors.h"
 #include "policy/models/families.h"
+#include "policy/peft.h"
 
 namespace cohort {
 namespace {
@@ -136,6 +137,7 @@ Json config_of_layers(const ModelSpec& spec, const std::vector<int32_t>& kept) {
 }  // namespace
 
 void save_model(const CausalLM& model, const Tokenizer* tokenizer, const fs::path& folder, const SaveOptions& options) {
+  if (model.adapter) return save_adapter(model, tokenizer, folder);
   if (model.weights == Weights::packed) throw std::logic_error("save_model: the parameters were given back");
   save_configs(model.spec, options.dtype, folder);
   save_parameters(model, options, folder);

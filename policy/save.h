@@ -15,7 +15,7 @@ struct SaveOptions {
 };
 
 /// Writes an HF folder's files into `folder` (which exists): config.json, generation_config.json, model.safetensors or
-/// its shards, tokenizer files.
+/// its shards, tokenizer files. Of a model with an adapter the adapter alone, as PEFT does.
 void save_model(const CausalLM& model, const Tokenizer* tokenizer, const std::filesystem::path& folder,
                 const SaveOptions& options = {});
 

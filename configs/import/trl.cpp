@@ -50,6 +50,7 @@ const Names kSame = {"learning_rate",
                      "vespo_k_neg",
                      "vespo_lambda_neg",
                      "bf16",
+                     "gradient_checkpointing",
                      "seed"};
 
 struct Choice {
@@ -72,9 +73,9 @@ const std::vector<Without> kWithout = {
       "transformers_continuous_batching_config", "ds3_gather_for_generation"},
      {"vllm_"}},
     {"one process; memory follows max_tokens_per_batch and max_slots",
-     {"gradient_checkpointing", "gradient_checkpointing_kwargs", "deepspeed", "local_rank", "auto_find_batch_size",
-      "torch_empty_cache_steps", "per_device_eval_batch_size", "eval_accumulation_steps", "parallelism_config",
-      "accelerator_config", "average_tokens_across_devices", "pad_to_multiple_of", "tp_size"},
+     {"gradient_checkpointing_kwargs", "deepspeed", "local_rank", "auto_find_batch_size", "torch_empty_cache_steps",
+      "per_device_eval_batch_size", "eval_accumulation_steps", "parallelism_config", "accelerator_config",
+      "average_tokens_across_devices", "pad_to_multiple_of", "tp_size"},
      {"fsdp", "ddp_"}},
     {"kernels are the program's own",
      {"attn_implementation", "torch_compile", "use_liger_kernel", "use_liger_loss", "tf32", "use_cpu", "fp16",
@@ -89,9 +90,7 @@ const std::vector<Without> kWithout = {
     {"nothing is uploaded; final/ is a folder that transformers loads",
      {"push_to_hub", "hub_model_id", "create_pr", "overwrite_hub_revision"},
      {"hub_", "push_to_hub_"}},
-    {"all weights are trained, in full precision",
-     {"use_peft", "use_rslora", "use_dora", "load_in_8bit", "load_in_4bit", "use_bnb_nested_quant"},
-     {"lora_", "bnb_"}},
+    {"frozen weights are kept in fp32 or bfloat16", {"load_in_8bit", "load_in_4bit", "use_bnb_nested_quant"}, {"bnb_"}},
     {"weights come from a folder or file as they are",
      {"model_revision", "trust_remote_code", "model_init_kwargs", "torch_dtype", "dtype", "disable_dropout",
       "ignore_bias_buffers", "router_aux_loss_coef"},
@@ -130,6 +129,30 @@ void put_same(Translation& t) {
   }
   for (const Choice& choice : kChoices)
     if (const auto value = t.choice(choice.name, choice.theirs)) t.put_choice(choice.name, *value, {choice.name});
+}
+
+/// TRL's lists of targets are PEFT's; without one, PEFT goes by the family.
+void put_adapters(Translation& t) {
+  const bool has_adapters = t.boolean("use_peft").value_or(false);
+  const Names own = {"lora_r", "lora_alpha", "use_rslora", "lora_target_modules", "lora_dropout", "use_dora"};
+  if (t.find("use_peft")) t.put("use_peft", has_adapters, {"use_peft"});
+  for (const std::string& name : own)
+    if (!has_adapters) t.tell(name, "use_peft is not set");
+  if (!has_adapters) return;
+  if (const auto rank = t.integer("lora_r", 1)) t.put("lora_r", *rank, {"lora_r"});
+  if (const auto alpha = t.number("lora_alpha")) t.put("lora_alpha", *alpha, {"lora_alpha"});
+  if (const auto by_root = t.boolean("use_rslora")) t.put("use_rslora", *by_root, {"use_rslora"});
+  if (const SourceKey* targets = t.find("lora_target_modules"))
+    t.put("lora_target_modules", targets->value.is_array() ? targets->value : Json::array({targets->value}),
+          {"lora_target_modules"});
+  else
+    t.put("lora_target_modules", {"q_proj", "v_proj"}, {}, "PEFT's default for most families");
+  if (t.number("lora_dropout").value_or(0.05) > 0)
+    t.lose("lora_dropout", "nothing is dropped: sampling and learning compute the same bits");
+  t.tell("lora_dropout", "none");
+  if (t.boolean("use_dora").value_or(false)) t.lose("use_dora", "adapters are added, not rescaled");
+  t.tell("use_dora", "adapters are added");
+  t.lose("lora_modules_to_save", "only adapters are learned");
 }
 
 /// true and false are older TRL's names.
@@ -401,6 +424,7 @@ void translate_trl(Translation& t, int64_t num_processes) {
   put_batch(t, num_processes);
   put_same(t);
   put_scale_rewards(t);
+  put_adapters(t);
   put_schedule(t);
   put_saving(t);
   put_evaluation(t, t.text("dataset_test_split").value_or("test"));

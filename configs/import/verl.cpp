@@ -63,7 +63,7 @@ const std::vector<Section> kSections = {
     {kRollout + "prometheus.", "cohort serve has /metrics"},
     {kRollout + "disaggregation.", kOwnEngine},
     {kRollout + "mtp.", kOwnEngine},
-    {"actor_rollout_ref.model.lora", "all weights are trained"},
+    {"actor_rollout_ref.model.lora", "adapters take rank, alpha and target_modules"},
     {"actor_rollout_ref.model.mtp.", "the multi-token-prediction layer is left as it is"},
     {"actor_rollout_ref.nccl_timeout", kOneProcess},
     {"actor_rollout_ref.hybrid_engine", kOneProcess},
@@ -176,6 +176,23 @@ void put_schedule(Translation& t, int64_t inner) {
   t.put("lr_scheduler_type", ours, {kOptim + name});
   if (course == "cosine" && least > 0 && least != 0.1) t.lose(kOptim + "min_lr_ratio", "a tenth is the least here");
   t.tell(kOptim + "min_lr_ratio", course == "cosine" ? "in lr_scheduler_type" : "unused");
+}
+
+/// A rank of 0 is no adapter, as verl has it.
+void put_adapters(Translation& t) {
+  const std::string model = "actor_rollout_ref.model.", rank = model + "lora_rank", alpha = model + "lora_alpha",
+                    targets = model + "target_modules", checkpointing = model + "enable_gradient_checkpointing";
+  if (const auto kept = t.boolean(checkpointing)) t.put("gradient_checkpointing", *kept, {checkpointing});
+  const int64_t r = t.integer(rank, 0).value_or(0);
+  if (r == 0) {
+    for (const std::string& name : {rank, alpha, targets}) t.tell(name, "lora_rank is 0: all weights are trained");
+    return;
+  }
+  t.put("use_peft", true, {rank});
+  t.put("lora_r", r, {rank});
+  t.put("lora_alpha", t.number(alpha).value_or(16), {alpha});
+  if (const SourceKey* key = t.find(targets))
+    t.put("lora_target_modules", key->value.is_array() ? key->value : Json::array({key->value}), {targets});
 }
 
 void put_optimizer(Translation& t) {
@@ -351,6 +368,7 @@ void translate_verl(Translation& t) {
   const int64_t inner = put_batch(t);
   put_plain(t);
   put_optimizer(t);
+  put_adapters(t);
   put_schedule(t, inner);
   put_clipping(t);
   put_loss(t);

@@ -21,8 +21,15 @@ class BufferOf {
   void resize(int64_t size) {
     size_ = size;
     if (size <= capacity_) return;
-    memory_.reset(static_cast<T*>(allocate_rows(sizeof(T) * size_t(size))));
+    memory_ = Memory(static_cast<T*>(allocate_rows(sizeof(T) * size_t(size))), Free{});
     capacity_ = size;
+  }
+  /// The same elements; `other` keeps and outlives them.
+  static BufferOf view_of(const BufferOf& other) {
+    BufferOf view;
+    view.memory_ = Memory(other.memory_.get(), Free{.is_owner = false});
+    view.size_ = view.capacity_ = other.size_;
+    return view;
   }
   void release() { memory_.reset(), size_ = capacity_ = 0; }
   T* data() { return memory_.get(); }
@@ -34,9 +41,13 @@ class BufferOf {
 
  private:
   struct Free {
-    void operator()(T* p) const { std::free(p); }
+    bool is_owner = true;
+    void operator()(T* p) const {
+      if (is_owner) std::free(p);
+    }
   };
-  std::unique_ptr<T[], Free> memory_;
+  using Memory = std::unique_ptr<T[], Free>;
+  Memory memory_;
   int64_t size_ = 0, capacity_ = 0;
 };
 using Buffer = BufferOf<float>;

@@ -80,6 +80,25 @@ TEST(ConfigImportIntegration, AScriptOfVerlIsRead) {
 }
 
 /// Every line of the source is spoken of, by its key.
+TEST(ConfigImportIntegration, Adapters) {
+  const Imported trl = imported_text(
+      "model_name_or_path: m\nuse_peft: true\nlora_r: 8\nlora_alpha: 24\nlora_target_modules: [q_proj, o_proj]\n"
+      "lora_dropout: 0.1\ngradient_checkpointing: true\n");
+  ASSERT_EQ(trl.exit_code, 0) << trl.told;
+  expect_keys(trl.config, Json::parse(R"({"use_peft": true, "lora_r": 8, "lora_alpha": 24.0,
+    "lora_target_modules": ["q_proj", "o_proj"], "gradient_checkpointing": true})"));
+  EXPECT_TRUE(trl.tells("lora_dropout 0.1: nothing is dropped")) << trl.told;
+  const Imported without = imported_text("model_name_or_path: m\nlora_r: 8\n");
+  EXPECT_FALSE(without.config.contains("lora_r"));
+  EXPECT_TRUE(without.tells("lora_r 8: use_peft is not set")) << without.told;
+  const Imported verl = imported_text(
+      "actor_rollout_ref:\n  model:\n    path: m\n    lora_rank: 64\n    lora_alpha: 32\n    target_modules: "
+      "all-linear\n");
+  ASSERT_EQ(verl.exit_code, 0) << verl.told;
+  expect_keys(verl.config, Json::parse(R"({"use_peft": true, "lora_r": 64, "lora_alpha": 32.0,
+    "lora_target_modules": ["all-linear"]})"));
+}
+
 TEST(ConfigImportIntegration, EveryKeyIsToldOf) {
   for (const std::string file : {"trl.yaml", "verl.yaml", "verl.sh"}) {
     const Imported result = imported(kImported + file);
