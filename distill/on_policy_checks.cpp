@@ -5,6 +5,7 @@
 #include "distill/on_policy_job.h"
 #include "distill/vocabulary.h"
 #include "grpo/train_checks.h"
+#include "policy/adapter.h"
 #include "policy/load.h"
 #include "rollout/evaluate.h"
 #include "rollout/sampling_options.h"
@@ -114,7 +115,9 @@ int64_t prompt_room(const DistillConfig& c, int64_t context) {
 void expect_on_policy_runnable(const DistillConfig& config, const std::string& teacher, const std::string& student) {
   validate(config);
   const Tokenizer tokenizer = expect_tokenizer(student);
-  const int64_t room = prompt_room(config, expect_teacher(config, teacher, tokenizer, load_spec(student)));
+  const ModelSpec spec = load_spec(student);
+  expect_consistent(config.student.lora, config.student.optimizer), expect_targets(spec, config.student.lora);
+  const int64_t room = prompt_room(config, expect_teacher(config, teacher, tokenizer, spec));
   longest_prompt(open_task_set(config.tasks, config.seed).streams(), tokenizer, room);
   for (const Task& task : read_all_tasks(config.on_policy.eval_tasks)) length_of(task, tokenizer, room);
   if (!config.student.tasks.empty()) open_sft_set(config.student.tasks, config.seed);

@@ -4,6 +4,7 @@
 
 #include "grpo/checkpoint.h"
 #include "grpo/train_checks.h"
+#include "policy/peft.h"
 #include "rollout/evaluate.h"
 
 namespace cohort {
@@ -24,7 +25,7 @@ OnPolicyJob::OnPolicyJob(const DistillConfig& c, Run opened)
       eval_tasks(read_all_tasks(c.on_policy.eval_tasks)),
       run(std::move(opened)),
       compute(threads()),
-      student{load_with_tokenizer(c.student.model, compute, c.student.bf16)},
+      student{load_to_learn(c.student.model, compute, c.student.bf16, c.student.lora, c.student.seed)},
       teacher{load_teacher(c, compute)},
       learner(student.loaded.model, compute, c.student.optimizer, c.sampling.temperature) {
   if (!c.student.tasks.empty()) rows.emplace(open_sft_set(c.student.tasks, c.seed));

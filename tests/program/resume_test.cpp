@@ -131,7 +131,9 @@ TEST(ResumeFault, OnPolicyDistillationIsResumed) {
                       {"eval_tasks", "arithmetic:operations=2,split=held_out,limit=6"},
                       {"student", tiny_sft("MODEL")}};
   const Json taught = {{"distillation_mode", "topk_logits"}, {"loss_top_k", 5}, {"lmbda", 0.5}, {"seq_kd", true}};
-  for (const Json& changes : {mixed, taught, Json{{"distillation_mode", "sampled_token"}}}) {
+  Json adapters = {{"student", tiny_sft("MODEL")}};
+  adapters["student"].erase("tasks"), adapters["student"]["use_peft"] = true;
+  for (const Json& changes : {mixed, taught, adapters, Json{{"distillation_mode", "sampled_token"}}}) {
     const Job job("distill", on_policy_config(changes));
     kill_and_resume(job, times(3), {2, 1, 3});
   }
