@@ -4,6 +4,7 @@
 
 #include "configs/error.h"
 #include "configs/interrupts.h"
+#include "distill/on_policy.h"
 #include "distill/openai.h"
 #include "distill/traces.h"
 #include "rollout/evaluate.h"
@@ -12,6 +13,7 @@
 namespace cohort {
 
 void expect_runnable(const DistillConfig& config, const std::string& teacher, const std::string& student) {
+  if (config.mode == "on_policy") return expect_on_policy_runnable(config, teacher, student);
   expect_rewards(config.rewards);
   expect_consistent(config.filters);
   read_all_tasks(config.filters.decontaminate);
@@ -32,6 +34,7 @@ TrainResult distill(const DistillConfig& config, const RunRequest& request) {
   watch_interrupts();
   Run run = open_run(request, dump_config(config));
   expect_runnable(config, config.teacher, config.student.model);  // before the teacher samples
+  if (config.mode == "on_policy") return on_policy(config, std::move(run));
   const SampledTraces sampled = sample_traces(config, run);
   SftConfig student = config.student;
   student.tasks = {TaskSource{.reference = (run.folder / "traces.jsonl").string(), .split = "all"}};

@@ -1,7 +1,8 @@
 // Distillation by traces (R1, arXiv 2501.12948 §2.4): a teacher samples, verifiers keep what is right, a student is
-// tuned on it.
+// tuned on it. Or on-policy (on_policy.h).
 #pragma once
 #include "distill/filters.h"
+#include "distill/on_policy_config.h"
 #include "distill/sft.h"
 
 namespace cohort {
@@ -50,6 +51,7 @@ struct DistillConfig {
   int64_t max_teacher_tokens = 0;
   RemoteConfig remote;
   SamplingConfig sampling;
+  OnPolicyConfig on_policy;
   EngineConfig engine;
   SftConfig student;
   uint64_t seed = 0;
@@ -57,18 +59,26 @@ struct DistillConfig {
 };
 template <class V>
 void visit_fields(V& v, DistillConfig& c) {
-  v.field("mode", c.mode, "traces: off-policy, on the teacher's verified completions", one_of({"traces"}));
+  v.field(
+      "mode", c.mode,
+      "traces: off-policy, on the teacher's verified completions; on_policy: the student samples, and the teacher says "
+      "how likely each token is (GKD, arXiv 2306.13649)",
+      one_of({"traces", "on_policy"}));
   v.field("teacher", c.teacher,
           "an HF folder, a .gguf file, init:CONFIG.json?seed=N, or the http://HOST:PORT/v1 of an OpenAI-compatible "
-          "server",
+          "server; on_policy with sampled_token: of one that tells prompt_logprobs (vLLM, cohort serve)",
           not_empty(), required());
   v.field("tasks", c.tasks, "what the teacher solves: a task reference or a list of them", required());
-  v.field("rewards", c.rewards, "a completion is kept when every one of them calls it correct");
-  v.field("num_prompts", c.num_prompts, "prompts the teacher gets", at_least(1));
+  v.field("rewards", c.rewards,
+          "a completion is kept when every one of them calls it correct; on_policy: what distillation_weight leaves "
+          "room for");
+  v.field("num_prompts", c.num_prompts, "traces: prompts the teacher gets", at_least(1));
   v.field("num_generations", c.num_generations, "completions of each prompt", at_least(1));
-  v.field("prompts_per_step", c.prompts_per_step, "prompts sampled at once; a killed run loses at most these",
+  v.field("prompts_per_step", c.prompts_per_step,
+          "prompts sampled at once; traces: a killed run loses at most these; on_policy: of one optimizer step",
           at_least(1));
-  v.field("max_traces_per_prompt", c.max_traces_per_prompt, "verified completions kept of each prompt", at_least(1));
+  v.field("max_traces_per_prompt", c.max_traces_per_prompt, "traces: verified completions kept of each prompt",
+          at_least(1));
   v.object("filters", c.filters, "which verified completions are dropped");
   v.field("max_traces", c.max_traces, "traces kept in all, taken as difficulty_weights say; 0: all", at_least(0));
   v.field("difficulty_weights", c.difficulty_weights,
@@ -80,9 +90,12 @@ void visit_fields(V& v, DistillConfig& c) {
           "any number",
           at_least(0));
   visit_fields(v, c.remote);
+  visit_fields(v, c.on_policy);
   visit_fields(v, c.sampling);
   visit_fields(v, c.engine);
-  v.object("student", c.student, "the tuning of the student; its tasks are the traces");
+  v.object("student", c.student,
+           "the tuning of the student; its tasks are the traces, on_policy the given completions of steps that the "
+           "student does not sample");
   v.field("seed", c.seed, "of task order and sampling");
   v.field("threads", c.threads, "threads; 0: all usable cores", between(0, 1024));
 }
@@ -90,7 +103,8 @@ void visit_fields(V& v, DistillConfig& c) {
 /// Throws what a run would refuse, weights unread; teacher and student are what the config's models stand for.
 void expect_runnable(const DistillConfig& config, const std::string& teacher, const std::string& student);
 
-/// Samples traces into `out`/traces.jsonl, then tunes the student into `out`. tokens and seconds count both.
+/// Samples traces into `out`/traces.jsonl, then tunes the student into `out`; tokens and seconds count both. Or runs
+/// on_policy().
 TrainResult distill(const DistillConfig& config, const RunRequest& request);
 
 }  // namespace cohort

@@ -155,10 +155,27 @@ void Learner::fill_logprobs(const CausalLM& model, MicroBatch& batch, std::vecto
   spread(statistics(model, head_of(state_, batch)), logprobs, entropies);
 }
 
-/// Adds the gradient of Σ log p · d.logprobs + entropy · d.entropies to d_hidden_TD and to the head's. logits_ holds
-/// what statistics() left.
+Learner::Head Learner::pass_teacher(const CausalLM& teacher, const MicroBatch& batch) {
+  if (!teacher_kv_ || teacher_kv_->num_blocks < batch.num_blocks)
+    teacher_kv_ = std::make_unique<KvStore>(teacher.spec, round_up(batch.num_blocks, 64), false);
+  forward(teacher, compute_, batch.rows(), *teacher_kv_, Activations::none, teacher_state_);
+  return head_of(teacher_state_, batch);
+}
+
+void Learner::fill_teacher_logprobs(const CausalLM& teacher, MicroBatch& batch) {
+  spread(statistics(teacher, pass_teacher(teacher, batch)), batch.loss.ref_logprobs, nullptr);
+}
+
+void Learner::compare(Lesson& lesson, size_t n, int64_t i, std::span<const float> row, std::span<float> gradient) {
+  const float* teacher = teacher_logits_.data() + i * lesson.teaching.teacher.spec.vocab;
+  lesson.values[n] =
+      divergence(lesson.teaching.divergence, *compute_.kernels, {row, {teacher, row.size()}, temperature_}, gradient);
+}
+
+/// Adds the gradient of Σ log p · d.logprobs + entropy · d.entropies, and of a lesson's divergences, to d_hidden_TD and
+/// to the head's. logits_ holds what statistics() left.
 void Learner::head_gradient(const Head& head, std::span<const TokenStatistics> all, const TokenGradient& d,
-                            float* d_hidden_TD) {
+                            float* d_hidden_TD, Lesson* lesson) {
   const int64_t N = int64_t(head.row.size()), V = model_.spec.vocab, D = model_.spec.dim, chunk = chunk_rows(model_);
   if (model_.adapter)
     pack_transposed(model_, compute_, model_.head, 0, head_t_);
@@ -167,14 +184,24 @@ void Learner::head_gradient(const Head& head, std::span<const TokenStatistics> a
   for (int64_t begin = 0; begin < N; begin += chunk) {
     int64_t end = std::min(N, begin + chunk);
     if (N > chunk) forward_logits(model_, head, begin, end);
+    if (lesson) {
+      const CausalLM& teacher = lesson->teaching.teacher;
+      teacher_logits_.resize((end - begin) * teacher.spec.vocab);
+      logits(teacher, compute_, lesson->teacher.hidden_TD, head.row.data() + begin, end - begin,
+             teacher_logits_.data());
+    }
     compute_.pool.parallel_for(end - begin, [&](int64_t i) {
       size_t n = size_t(begin + i);
       float* row = logits_.data() + i * V;
+      std::vector<float> towards_teacher(lesson && lesson->mask[n] != 0 ? size_t(V) : 0);
+      if (!towards_teacher.empty()) compare(*lesson, n, i, {row, size_t(V)}, towards_teacher);
       const std::span<const int32_t> kept = head.kept_of(n);
       const Choices of = choices(V, head.token[n], kept);
       compute_.kernels->logits_gradient(row, of.count, temperature_, of.place, all[n], d.logprobs[n], d.entropies[n],
                                         row);
       if (!kept.empty()) scatter_kept(kept, {row, size_t(V)});
+      if (!towards_teacher.empty())
+        compute_.kernels->add_scaled(towards_teacher.data(), float(lesson->teaching.weight * lesson->mask[n]), V, row);
     });
     d_rows_.resize((end - begin) * D);
     gemm(compute_,
@@ -191,7 +218,7 @@ void Learner::head_gradient(const Head& head, std::span<const TokenStatistics> a
   }
 }
 
-void Learner::accumulate(MicroBatch& batch, const TokenLoss& loss, StepStats& stats) {
+void Learner::accumulate(MicroBatch& batch, const TokenLoss& loss, StepStats& stats, const Teaching* teaching) {
   const int64_t T = int64_t(batch.tokens.size()), D = model_.spec.dim;
   const Activations kept = kept_activations(config_, model_.adapter.has_value());
   KvStore& kv = kv_for(model_, batch, true, kept);
@@ -206,7 +233,15 @@ void Learner::accumulate(MicroBatch& batch, const TokenLoss& loss, StepStats& st
   stats.learner_tokens += T;
   d_hidden_.resize(T * D);
   std::fill_n(d_hidden_.data(), T * D, 0.0f);
-  head_gradient(head, all, d, d_hidden_.data());
+  if (teaching) {
+    Lesson lesson{*teaching, pass_teacher(teaching->teacher, batch), batch.loss.mask, std::vector<double>(all.size())};
+    head_gradient(head, all, d, d_hidden_.data(), &lesson);
+    for (size_t n = 0; n < all.size(); ++n)
+      stats.sums.kl += lesson.mask[n] * lesson.values[n],
+          stats.sums.loss += teaching->weight * lesson.mask[n] * lesson.values[n];
+  } else {
+    head_gradient(head, all, d, d_hidden_.data());
+  }
   if (mtp_loss_weight_ != 0) accumulate_mtp(batch, stats);
   backward(model_, compute_, batch.rows(), kv, state_, scratch_, d_hidden_.data(), gradient.data());
 }
@@ -239,13 +274,14 @@ void Learner::dry_step(MicroBatch& batch) {
       batch, [](const TokenBatch&, const TokenGradient&) { return LossSums{}; }, stats);
 }
 
-StepStats Learner::pass(std::span<MicroBatch> batches, const TokenLoss& loss, int64_t max_steps) {
+StepStats Learner::pass(std::span<MicroBatch> batches, const TokenLoss& loss, int64_t max_steps,
+                        const Teaching* teaching) {
   StepStats stats;
   std::fill_n(gradient.data(), gradient.size(), 0.0f);
   expert_load_.clear(), mtp_load_.clear(), num_mtp_targets_ = 0;
   if (mtp_loss_weight_ != 0)
     for (const MicroBatch& batch : batches) num_mtp_targets_ += double(mtp_targets(batch).row.size());
-  for (MicroBatch& batch : batches) accumulate(batch, loss, stats);
+  for (MicroBatch& batch : batches) accumulate(batch, loss, stats, teaching);
   std::vector<Piece> all = pieces();
   std::vector<double> squares(all.size());
   compute_.pool.parallel_for(int64_t(all.size()), [&](int64_t i) {
@@ -268,8 +304,8 @@ void Learner::update(const StepStats& stats, std::span<const double> expert_load
 }
 
 StepStats Learner::step(std::span<MicroBatch> batches, const TokenLoss& loss, int64_t max_steps,
-                        std::span<const double> expert_load) {
-  const StepStats stats = pass(batches, loss, max_steps);
+                        std::span<const double> expert_load, const Teaching* teaching) {
+  const StepStats stats = pass(batches, loss, max_steps, teaching);
   if (stats.is_skipped)
     throw std::runtime_error("the " + std::string(std::isfinite(stats.grad_norm) ? "loss" : "gradient") + " of step " +
                              std::to_string(step() + 1) +

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "grpo/pack.h"
+#include "grpo/vocab_loss.h"
 #include "policy/backward.h"
 #include "policy/lora_config.h"
 
@@ -51,6 +52,14 @@ double learning_rate_at(const OptimizerConfig& config, int64_t step, int64_t max
 /// added up.
 using TokenLoss = std::function<LossSums(const TokenBatch&, const TokenGradient& gradient)>;
 
+/// A second loss beside the TokenLoss: how far the student's distribution behind every learned token is from that of a
+/// teacher, whose vocabulary begins with the student's. The batches have no kept sets.
+struct Teaching {
+  const CausalLM& teacher;
+  DivergenceConfig divergence;
+  double weight = 1;  // of a token
+};
+
 struct StepStats {
   LossSums sums;
   double grad_norm = 0, learning_rate = 0;
@@ -83,9 +92,10 @@ class Learner {
 
   /// One optimizer step over all micro-batches; `expert_load` (may be empty) moves the routers' biases. A step without
   /// micro-batches still applies AdamW with a zero gradient. Throws std::runtime_error before it changes anything when
-  /// the gradient or the loss is not finite.
+  /// the gradient or the loss is not finite. With `teaching` (may be null) the loss is the sum of both, and sums.kl
+  /// that of the divergences.
   StepStats step(std::span<MicroBatch> batches, const TokenLoss& loss, int64_t max_steps,
-                 std::span<const double> expert_load = {});
+                 std::span<const double> expert_load = {}, const Teaching* teaching = nullptr);
 
   /// The same, but a step that is not finite counts as taken and leaves weights, routers' biases and AdamW's state,
   /// its count of steps too, as they were.
@@ -98,6 +108,8 @@ class Learner {
   /// Log-probabilities and entropies of a micro-batch under `model` (the learner's own, or a reference's), no gradient.
   void fill_logprobs(const CausalLM& model, MicroBatch& batch, std::vector<float>& logprobs,
                      std::vector<float>* entropies = nullptr);
+  /// The same under a teacher, of whatever shape, into ref_logprobs.
+  void fill_teacher_logprobs(const CausalLM& teacher, MicroBatch& batch);
 
   /// Tokens each expert received in the last step's forwards, [moe layers · E].
   const std::vector<double>& expert_load() const { return expert_load_; }
@@ -108,9 +120,10 @@ class Learner {
 
  private:
   /// The gradient of the whole step, its norm and the loss.
-  StepStats pass(std::span<MicroBatch> batches, const TokenLoss& loss, int64_t max_steps);
+  StepStats pass(std::span<MicroBatch> batches, const TokenLoss& loss, int64_t max_steps,
+                 const Teaching* teaching = nullptr);
   void update(const StepStats& stats, std::span<const double> expert_load);
-  void accumulate(MicroBatch& batch, const TokenLoss& loss, StepStats& stats);
+  void accumulate(MicroBatch& batch, const TokenLoss& loss, StepStats& stats, const Teaching* teaching = nullptr);
   struct Piece {  // of a parameter that is learned
     const ParameterSpec* parameter;
     int64_t offset, size;
@@ -123,11 +136,21 @@ class Learner {
     std::span<const int32_t> kept_of(size_t n) const { return kept.empty() ? std::span<const int32_t>() : kept[n]; }
   };
   static Head head_of(const ForwardState& state, const MicroBatch& batch);
+  /// What the gradient of the head takes from a teacher.
+  struct Lesson {
+    const Teaching& teaching;
+    Head teacher;
+    std::span<const float> mask;  // [N]
+    std::vector<double> values;   // [N] divergences
+  };
+  Head pass_teacher(const CausalLM& teacher, const MicroBatch& batch);
+  /// Of target n, whose teacher's logits are the i-th of their chunk; `gradient` [V] becomes the divergence's.
+  void compare(Lesson& lesson, size_t n, int64_t i, std::span<const float> logits, std::span<float> gradient);
   void accumulate_mtp(const MicroBatch& batch, StepStats& stats);
   void forward_logits(const CausalLM& model, const Head& head, int64_t begin, int64_t end);
   std::vector<TokenStatistics> statistics(const CausalLM& model, const Head& head);
-  void head_gradient(const Head& head, std::span<const TokenStatistics> all, const TokenGradient& d,
-                     float* d_hidden_TD);
+  void head_gradient(const Head& head, std::span<const TokenStatistics> all, const TokenGradient& d, float* d_hidden_TD,
+                     Lesson* lesson = nullptr);
   void apply(const StepStats& stats);
   void balance_routers(std::span<const double> load);
   void move_bias(const LayerSpec& layer, std::span<const double> load);
@@ -139,10 +162,11 @@ class Learner {
   OptimizerConfig config_;
   float temperature_;
   double mtp_loss_weight_, num_mtp_targets_ = 0;  // targets: of the whole step
-  ForwardState state_;
+  ForwardState state_, teacher_state_;
   BackwardState scratch_;
+  Buffer teacher_logits_;
   Buffer logits_, d_hidden_, d_rows_, head_t_, panels_;
-  std::unique_ptr<KvStore> kv_, mtp_kv_;
+  std::unique_ptr<KvStore> kv_, mtp_kv_, teacher_kv_;
   MtpState mtp_;
   Buffer d_mtp_;
   std::vector<double> expert_load_, mtp_load_;

@@ -199,4 +199,16 @@ LossSums cross_entropy_loss(const TokenBatch& b, const LossScale& scale, std::sp
   return sums;
 }
 
+LossSums sampled_kl_loss(const TokenBatch& b, const LossScale& scale, std::span<float> d_logprobs) {
+  LossSums sums;
+  const double weight = 1.0 / std::max(1.0, scale.num_tokens);
+  for (size_t n = 0; n < b.logprobs.size(); ++n) {
+    const double d = double(b.mask[n]) * (double(b.logprobs[n]) - b.ref_logprobs[n]);
+    d_logprobs[n] = float(weight * d);
+    sums.loss += weight * d * b.logprobs[n], sums.kl += d;
+    sums.entropy += double(b.mask[n]) * b.entropies[n], sums.tokens += b.mask[n], sums.entropy_tokens += b.mask[n];
+  }
+  return sums;
+}
+
 }  // namespace cohort

@@ -46,4 +46,8 @@ double mean_top_entropy(const LossSums& sums, const LossScale& scale);
 /// −Σ mask · log p / num_tokens.
 LossSums cross_entropy_loss(const TokenBatch& batch, const LossScale& scale, std::span<float> d_logprobs);
 
+/// Σ mask · stopped(d) · log p / num_tokens, d = log p − log p of the teacher, which ref_logprobs holds: its gradient
+/// is, over what the policy samples, that of the reverse KL (sampled_token of TRL's SDPO). `kl` sums the d.
+LossSums sampled_kl_loss(const TokenBatch& batch, const LossScale& scale, std::span<float> d_logprobs);
+
 }  // namespace cohort

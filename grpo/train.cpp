@@ -81,12 +81,6 @@ void sync_reference(TrainJob& job) {
   repack(*job.reference, job.compute);
 }
 
-std::string step_file(int64_t step) {
-  char name[40];
-  std::snprintf(name, sizeof name, "step-%06lld.jsonl", static_cast<long long>(step));
-  return name;
-}
-
 /// pass@1 on the held-out tasks, sampled with a seed that no training step uses, and from the second time on what was
 /// gained since the start.
 Json evaluate(TrainJob& job) {
@@ -101,32 +95,13 @@ Json evaluate(TrainJob& job) {
                                        .step = -1,
                                        .max_steps = c.max_steps,
                                        .earlier = &job.evaluated});
-  Evaluation e = summarize(groups);
-  Json row = {{"eval/pass@1", e.pass_at_1},
-              {"eval/pass@1_low", e.ci_low},
-              {"eval/pass@1_high", e.ci_high},
-              {"eval/mean_length", e.mean_length},
-              {"eval/clipped_ratio", e.truncated}};
-  const fs::path folder = job.run.folder / "evaluations";
-  write_groups(folder / step_file(job.step()), groups);
-  if (job.step() > 0 && fs::exists(folder / step_file(0))) {
-    Gain gain = paired_gain(summarize(read_groups(folder / step_file(0))), e);
-    row.update({{"eval/gain", gain.mean}, {"eval/gain_low", gain.ci_low}, {"eval/gain_high", gain.ci_high}});
-  }
-  return row;
+  return evaluation_metrics(groups, job.run.folder / "evaluations", job.step());
 }
 
 /// The first of equals stays the best.
 void note_best(TrainJob& job, double pass_at_1) {
   if (!job.config.keep_best_checkpoint || (job.best.step > 0 && pass_at_1 <= job.best.pass_at_1)) return;
   job.best = {job.step(), pass_at_1};
-}
-
-/// The evaluation before the first step, where its row has one of its own.
-Json of_the_start(const Json& evaluation) {
-  Json renamed = Json::object();
-  for (const auto& [key, value] : evaluation.items()) renamed["eval_start/" + key.substr(5)] = value;
-  return renamed;
 }
 
 bool out_of_time(const TrainJob& job) {

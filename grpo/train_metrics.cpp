@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstdio>
 #include <numeric>
 
 #include "grpo/advantage.h"
+#include "rollout/evaluate.h"
 
 namespace cohort {
 namespace {
@@ -150,6 +152,33 @@ Json step_metrics(const StepStats& stats, const LossConfig& loss, int64_t num_to
                 {"sampling/importance_sampling_ratio/max", s.correction_max}});
   if (has_kl_term(loss)) row["kl"] = s.kl / tokens;
   return row;
+}
+
+std::string step_file(int64_t step) {
+  char name[40];
+  std::snprintf(name, sizeof name, "step-%06lld.jsonl", static_cast<long long>(step));
+  return name;
+}
+
+Json evaluation_metrics(std::span<const Group> groups, const std::filesystem::path& folder, int64_t step) {
+  const Evaluation e = summarize(groups);
+  Json row = {{"eval/pass@1", e.pass_at_1},
+              {"eval/pass@1_low", e.ci_low},
+              {"eval/pass@1_high", e.ci_high},
+              {"eval/mean_length", e.mean_length},
+              {"eval/clipped_ratio", e.truncated}};
+  write_groups(folder / step_file(step), groups);
+  if (step > 0 && std::filesystem::exists(folder / step_file(0))) {
+    const Gain gain = paired_gain(summarize(read_groups(folder / step_file(0))), e);
+    row.update({{"eval/gain", gain.mean}, {"eval/gain_low", gain.ci_low}, {"eval/gain_high", gain.ci_high}});
+  }
+  return row;
+}
+
+Json of_the_start(const Json& evaluation) {
+  Json renamed = Json::object();
+  for (const auto& [key, value] : evaluation.items()) renamed["eval_start/" + key.substr(5)] = value;
+  return renamed;
 }
 
 }  // namespace cohort

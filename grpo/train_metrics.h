@@ -1,5 +1,6 @@
 // One row of metrics.jsonl for an optimizer step, under TRL's names where TRL has one.
 #pragma once
+#include <filesystem>
 #include <span>
 
 #include "grpo/learner.h"
@@ -33,5 +34,12 @@ void count_dropped(LossSums& sums, std::span<const Group> groups, const LossConf
 /// Loss, KL, clipping, gradient norm, learning rate; with importance_sampling_correction its factors as the sampling's
 /// importance ratio, as TRL logs them.
 Json step_metrics(const StepStats& stats, const LossConfig& loss, int64_t num_tokens);
+
+/// step-000020.jsonl
+std::string step_file(int64_t step);
+/// pass@1 of held-out groups, which go into `folder`, and once there is one of step 0, what was gained since.
+Json evaluation_metrics(std::span<const Group> groups, const std::filesystem::path& folder, int64_t step);
+/// The evaluation before the first step, where its row has one of its own.
+Json of_the_start(const Json& evaluation);
 
 }  // namespace cohort

@@ -177,6 +177,12 @@ at::Tensor reference_logprobs(const ModelSpec& spec, const at::Tensor& parameter
   return target_logprobs(w, hidden_states(w, tokens), tokens.subspan(1), temperature, kept);
 }
 
+at::Tensor reference_distributions(const ModelSpec& spec, const at::Tensor& parameters, std::span<const int32_t> tokens,
+                                   double temperature) {
+  const View w{spec, parameters};
+  return (hidden_states(w, tokens).matmul(w.at(spec.head, {spec.vocab, spec.dim}).t()) / temperature).log_softmax(-1);
+}
+
 at::Tensor reference_mtp_logprobs(const ModelSpec& spec, const at::Tensor& parameters,
                                   std::span<const int32_t> tokens) {
   const View w{spec, parameters};

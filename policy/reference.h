@@ -15,6 +15,10 @@ namespace cohort {
 at::Tensor reference_logprobs(const ModelSpec& spec, const at::Tensor& parameters, std::span<const int32_t> tokens,
                               double temperature = 1.0, std::span<const std::span<const int32_t>> kept = {});
 
+/// log p of every token of the vocabulary behind each of these, [S, V].
+at::Tensor reference_distributions(const ModelSpec& spec, const at::Tensor& parameters, std::span<const int32_t> tokens,
+                                   double temperature = 1.0);
+
 /// A copy of the model's parameters as a leaf that requires a gradient.
 at::Tensor parameter_tensor(const CausalLM& model);
 

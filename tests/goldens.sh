@@ -23,5 +23,6 @@ mv tests/policy/golden/families.json{.part,}
 [ ! -e .deps/tokenizers ] || "$python" tests/text/generate_vocabulary_goldens.py
 "$python" tests/report/golden/make_goldens.py
 "$python" tests/grpo/generate_trl_goldens.py
+TRL_EXPERIMENTAL_SILENCE=1 "$python" tests/grpo/generate_distillation_goldens.py
 "$python" tests/rollout/generate_sampling_goldens.py
 git status --short -- 'tests/*golden*'

@@ -113,6 +113,7 @@ RunFolder read_run(const fs::path& folder, std::string name, std::string kind) {
   if (fs::exists(folder / "config.json")) run.config = read_json(folder / "config.json");
   if (fs::exists(folder / "metrics.jsonl")) run.metrics = read_metrics(folder / "metrics.jsonl");
   read_first_and_last(run, folder / "completions");
+  if (run.kind.empty() && has_key(run.metrics, "on_policy")) run.kind = "distill";
   if (run.kind.empty()) run.kind = has_key(run.metrics, "reward") ? "train" : "sft";
   return run;
 }

@@ -16,11 +16,12 @@ struct Job {
     write_file(folder / "config.json", placed.dump());
   }
 
-  /// Configs name the model "MODEL", whose path is only known here.
+  /// Configs name the model "MODEL", and another with the same vocabulary "TEACHER"; the path is only known here.
   void place_model(Json& value) const {
     if (value.is_structured())
       for (Json& child : value) place_model(child);
     if (value == "MODEL") value = "init:" + (folder / "model.json").string() + "?seed=1";
+    if (value == "TEACHER") value = "init:" + (folder / "model.json").string() + "?seed=2";
   }
 
   fs::path out(const std::string& name) const { return folder / name; }
@@ -67,6 +68,19 @@ inline Json distill_config() {
           {"prompts_per_step", 8},
           {"max_completion_length", 32},
           {"student", student}};
+}
+
+/// Nine steps, three checkpoints; the student samples every completion.
+inline Json on_policy_config(const Json& changes = Json::object()) {
+  Json config = distill_config();
+  config.update({{"mode", "on_policy"},
+                 {"teacher", "TEACHER"},
+                 {"num_generations", 2},
+                 {"prompts_per_step", 4},
+                 {"max_completion_length", 8},
+                 {"log_completions_steps", 1}});
+  config.update(changes);
+  return config;
 }
 
 /// A tiny model and a GRPO config on it, in a folder of their own.

@@ -123,12 +123,45 @@ TEST(ResumeFault, DistillationIsResumed) {
   kill_and_resume(job, times(3), {2, 1});
 }
 
+TEST(ResumeFault, OnPolicyDistillationIsResumed) {
+  const Json mixed = {{"distillation_weight", 0.7},
+                      {"lmbda", 0.6},
+                      {"beta", 0.5},
+                      {"eval_steps", 4},
+                      {"eval_tasks", "arithmetic:operations=2,split=held_out,limit=6"},
+                      {"student", tiny_sft("MODEL")}};
+  const Json taught = {{"distillation_mode", "topk_logits"}, {"loss_top_k", 5}, {"lmbda", 0.5}, {"seq_kd", true}};
+  Json adapters = {{"student", tiny_sft("MODEL")}};
+  adapters["student"].erase("tasks"), adapters["student"]["use_peft"] = true;
+  for (const Json& changes : {mixed, taught, adapters, Json{{"distillation_mode", "sampled_token"}}}) {
+    const Job job("distill", on_policy_config(changes));
+    kill_and_resume(job, times(3), {2, 1, 3});
+  }
+}
+
+TEST(ResumeFault, AnInterruptedOnPolicyDistillationSavesItsStepAndGoesOn) {
+  const Job job("distill", on_policy_config());
+  for (int signal : {SIGINT, SIGTERM}) {
+    const fs::path out = job.out("interrupted " + std::to_string(signal));
+    Process process(job.arguments(out));
+    ASSERT_TRUE(process.wait_until([&] { return num_lines(out / "metrics.jsonl") >= 2; }));
+    process.signal(signal);
+    const Outcome outcome = process.wait();
+    EXPECT_EQ(outcome.exit_code, 130) << outcome.err;
+    EXPECT_NE(outcome.err.find("--resume"), std::string::npos) << outcome.err;
+    EXPECT_FALSE(fs::exists(out / "final"));
+    const Outcome resumed = job.run(out, {"--resume"});
+    EXPECT_EQ(resumed.exit_code, 0) << resumed.err;
+    expect_same_run(job.reference(), out);
+  }
+}
+
 TEST(ResumeFault, AChainIsResumedAtItsStageAndStep) {
-  Json base = tiny_sft("MODEL"), grpo = train_config(), student = distill_config();
+  Json base = tiny_sft("MODEL"), grpo = train_config(), student = distill_config(), on_policy = on_policy_config();
   base.erase("threads"), grpo.erase("threads");
-  grpo["model"] = student["teacher"] = "stage:grpo";
+  student["teacher"] = on_policy["teacher"] = "stage:grpo";
   grpo["model"] = "stage:base";
-  student["student"]["model"] = "stage:base";
+  student["student"]["model"] = "stage:base", on_policy["student"]["model"] = "stage:student";
   const Json eval = {{"tasks", "arithmetic:operations=2,split=held_out,limit=8"},
                      {"rewards", grpo["rewards"]},
                      {"lenient_rewards", {"last_number"}},
@@ -136,6 +169,7 @@ TEST(ResumeFault, AChainIsResumedAtItsStageAndStep) {
   const Json stages = {{{"name", "base"}, {"kind", "sft"}, {"config", base}, {"evaluate", true}},
                        {{"name", "grpo"}, {"kind", "train"}, {"config", grpo}, {"evaluate", true}},
                        {{"name", "student"}, {"kind", "distill"}, {"config", student}, {"seed_offset", 7}},
+                       {{"name", "on_policy"}, {"kind", "distill"}, {"config", on_policy}},
                        {{"name", "measured"},
                         {"kind", "eval"},
                         {"config",
@@ -144,7 +178,7 @@ TEST(ResumeFault, AChainIsResumedAtItsStageAndStep) {
                           {"max_completion_length", 8}}}}};
   const Job job("run", {{"eval", eval}, {"stages", stages}});
   kill_and_resume(job, times(4), {2, 1}, [&, turn = 0](const fs::path& out) mutable {
-    return out / std::vector<std::string>{"base", "grpo", "student"}[size_t(turn++ % 3)];
+    return out / std::vector<std::string>{"base", "grpo", "student", "on_policy"}[size_t(turn++ % 4)];
   });
 }
 

@@ -1,29 +1,10 @@
 // `cohort serve -m` as a process: started, asked by the official openai client, told to stop.
 #include <sys/socket.h>
 
-#include "tests/program/job.h"
+#include "tests/program/serving.h"
 
 namespace cohort {
 namespace {
-
-/// The service on a free port, once it says that it listens.
-struct Serving {
-  explicit Serving(Arguments more = {}) : job("train", train_config()), log(job.folder / "log") {
-    Arguments arguments = {"serve", "-m", "init:" + (job.folder / "model.json").string() + "?seed=1", "--port", "0"};
-    arguments.insert(arguments.end(), more.begin(), more.end());
-    process = std::make_unique<Process>(arguments);
-    const bool listens =
-        process->wait_until([&] { return process->error_text().find(" at http://") != std::string::npos; });
-    EXPECT_TRUE(listens) << process->error_text();
-    const std::string text = process->error_text();
-    const size_t at = text.find(":", text.find("http://") + 7);
-    if (listens) port = std::stoi(text.substr(at + 1));
-  }
-  Job job;
-  fs::path log;
-  std::unique_ptr<Process> process;
-  int port = 0;
-};
 
 int exit_of(const std::string& command) {
   const int status = std::system(command.c_str());
