@@ -41,6 +41,26 @@ void SamplingCheck::add(const MicroBatch& batch) {
 }
 
 Json to_json(const SamplingCheck& c) {
+  return {{"tokens", c.tokens},       {"mismatches", c.bit_mismatches}, {"difference_sum", c.difference_sum},
+          {"ratio_sum", c.ratio_sum}, {"ratio_min", c.ratio_min},       {"difference_max", c.difference_max},
+          {"ratio_max", c.ratio_max}};
+}
+
+SamplingCheck sampling_check_from(const Json& j) {
+  return {j.at("tokens"),    j.at("mismatches"), j.at("difference_sum"), j.at("difference_max"),
+          j.at("ratio_sum"), j.at("ratio_min"),  j.at("ratio_max")};
+}
+
+Json staleness_metrics(std::span<const Group> groups, int64_t step) {
+  Values staleness;
+  for (const Group& group : groups)
+    for (const Rollout& r : group.rollouts)
+      for (size_t t = 0; t < r.completion.tokens.size(); ++t)
+        staleness.add(double(step - (r.completion.versions.empty() ? group.policy_version : r.completion.versions[t])));
+  return {{"staleness/mean", staleness.mean()}, {"staleness/max", staleness.count ? staleness.max : 0}};
+}
+
+Json sampling_metrics(const SamplingCheck& c) {
   double n = double(std::max<int64_t>(1, c.tokens));
   return {{"logprob_bit_mismatches", c.bit_mismatches},
           {"logprob_tokens_checked", c.tokens},
