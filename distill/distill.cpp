@@ -115,7 +115,7 @@ void expect_runnable(const DistillConfig& config, const std::string& teacher, co
 
 TrainResult distill(const DistillConfig& config, const RunRequest& request) {
   watch_interrupts();
-  Run run = open_run(request, dump_config(config));
+  Run run = open_run(request, dump_config(config), read_stored_config<DistillConfig>);
   expect_runnable(config, config.teacher, config.student.model);  // before the teacher samples
   Sampled sampled = sample_traces(config, run);
   SftConfig student = config.student;

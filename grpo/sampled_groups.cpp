@@ -43,7 +43,7 @@ SampledGroups::SampledGroups(const fs::path& run, int64_t version, uint32_t weig
     Json row = Json::parse(line, nullptr, false);
     if (!row.is_object() || row.value("weights", Json()) != weights_ || !row.contains("group")) continue;
     if (row.value("checksum", Json()) != crc32c(text_of(row["group"]))) continue;  // damaged: sampled anew
-    found_[row.at("index")] = group_from_json(row["group"]);
+    if (has_finite_logprobs(row["group"])) found_[row.at("index")] = group_from_json(row["group"]);
   }
 }
 

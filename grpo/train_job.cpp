@@ -31,7 +31,7 @@ TrainJob::TrainJob(const TrainConfig& c, const RunRequest& request)
       eval_scorer(reward_specs(c.eval_rewards.empty() ? std::vector<Json>{c.rewards[0]} : c.eval_rewards), threads()),
       tasks(open_task_set(c.tasks, c.seed)),
       eval_tasks(read_all_tasks(c.eval_tasks)),
-      run(open_run(request, dump_config(c))),
+      run(open_run(request, dump_config(c), read_stored_config<TrainConfig>)),
       compute(threads()),
       loaded(load_with_tokenizer(c.model, compute, c.bf16)),
       reference(c.loss.beta > 0 ? copy_model(loaded.model, compute) : nullptr),
@@ -122,9 +122,9 @@ void checkpoint(TrainJob& job) {
   limit_checkpoints(job.run.folder, job.config.save_total_limit, job.best.step);
 }
 
-void resume(TrainJob& job) {
-  if (!job.run.checkpoint) return;
-  RunState state = load_checkpoint(*job.run.checkpoint, job.learner, job.model(), job.compute, job.reference.get());
+namespace {
+
+void take_state(TrainJob& job, RunState state) {
   job.tasks.restore(state.cursor);
   job.sampled_ahead = take_rollouts(state.counters.value("ahead", Json::array()), state.unused);
   job.groups = std::move(state.unused);
@@ -139,6 +139,18 @@ void resume(TrainJob& job) {
   if (const auto alarms = state.counters.find("alarms"); alarms != state.counters.end())
     job.alarms = alarm_state_from(*alarms);
   job.best = {state.counters.value("best_step", int64_t(0)), state.counters.value("best_pass_at_1", 0.0)};
+}
+
+}  // namespace
+
+void resume(TrainJob& job) {
+  if (!job.run.checkpoint) return;
+  RunState state = load_checkpoint(*job.run.checkpoint, job.learner, job.model(), job.compute, job.reference.get());
+  try {
+    take_state(job, std::move(state));
+  } catch (const Json::exception& error) {
+    refuse_state(*job.run.checkpoint, error);
+  }
   if (job.best.step > 0 && !fs::exists(checkpoint_of(job.run.folder, job.best.step) / "COMPLETE")) {
     std::fprintf(stderr, "cohort: the best checkpoint so far, of step %lld, is not in %s: the best begins anew\n",
                  static_cast<long long>(job.best.step), job.run.folder.c_str());

@@ -47,8 +47,16 @@ Json to_json(const SamplingCheck& c) {
 }
 
 SamplingCheck sampling_check_from(const Json& j) {
-  return {j.at("tokens"),    j.at("mismatches"), j.at("difference_sum"), j.at("difference_max"),
-          j.at("ratio_sum"), j.at("ratio_min"),  j.at("ratio_max")};
+  const auto number = [&](const char* name) {  // which JSON has no word for where it is not finite
+    return j.at(name).is_null() ? std::nan("") : j.at(name).get<double>();
+  };
+  return {.tokens = j.at("tokens"),
+          .bit_mismatches = j.at("mismatches"),
+          .difference_sum = number("difference_sum"),
+          .difference_max = number("difference_max"),
+          .ratio_sum = number("ratio_sum"),
+          .ratio_min = number("ratio_min"),
+          .ratio_max = number("ratio_max")};
 }
 
 Json staleness_metrics(std::span<const Group> groups, int64_t step) {

@@ -13,7 +13,7 @@ struct SamplingCheck {
   void add(const MicroBatch& batch);  // its log-probabilities are filled in
 };
 Json sampling_metrics(const SamplingCheck& check);
-/// Exact both ways.
+/// Exact both ways, but for infinities, which come back as NaN.
 Json to_json(const SamplingCheck& check);
 SamplingCheck sampling_check_from(const Json& saved);
 
