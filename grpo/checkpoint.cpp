@@ -142,7 +142,7 @@ RunState load_checkpoint(const fs::path& checkpoint, Learner& learner, CausalLM&
   Json saved = Json::parse(read_text(checkpoint / "state.json"));
   if (saved.value("format", 0) != 1)
     throw UsageError(checkpoint.string() + " has checkpoint format " + saved.value("format", Json()).dump() +
-                     ", this version reads 1");
+                     ", this version reads 1: " + kInstead);
   load_parameters(model, checkpoint, compute);
   SafetensorsFolder file = open_safetensors(checkpoint / "optimizer.safetensors");
   read_tensor(file, "mean", learner.mean, checkpoint);

@@ -25,9 +25,13 @@ TEST(MemoryPlanIntegration, IsRightWithinATenth) {
                        {"min_tokens", 160},  // every completion has full length
                        {"max_steps", 2},
                        {"dry_step", "always"}};
-  for (bool checkpointing : {false, true}) {
+  const Json ahead = {{"max_staleness", 2},        {"max_steps", 4},
+                      {"eval_steps", 4},           {"eval_tasks", "arithmetic:split=held_out,limit=4"},
+                      {"eval_num_generations", 8}, {"eval_temperature", 1.0}};
+  for (const Json& changes : {Json::object(), Json{{"gradient_checkpointing", true}}, ahead}) {
     Json changed = config;
-    changed["gradient_checkpointing"] = checkpointing;
+    changed.update(changes);
+    const bool checkpointing = changes.contains("gradient_checkpointing");
     const TinyJob job;
     const Outcome outcome = run_program({"train", job.write(changed.dump()), "--out", job.out()});
     ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
