@@ -243,6 +243,14 @@ void validate(const ChainConfig& chain, const fs::path& folder) {
   }
 }
 
+/// The config that a stage's run wrote down.
+Json stored_config(const fs::path& file, const StageConfig& stage) {
+  if (stage.kind == "sft") return read_stored_config<SftConfig>(file);
+  if (stage.kind == "train") return read_stored_config<TrainConfig>(file);
+  if (stage.kind == "distill") return read_stored_config<DistillConfig>(file);
+  return read_stored_config<EvalConfig>(file);
+}
+
 /// Every key of a stage's config, as its run writes it down.
 Json full_config(const Json& config, const StageConfig& stage) {
   if (stage.kind == "sft") return dump_config(read_stage<SftConfig>(config, stage));
@@ -254,7 +262,7 @@ Json full_config(const Json& config, const StageConfig& stage) {
 /// Later stages began where a finished one ended: what it ran with cannot change any more, its length neither.
 void expect_same_stage(const Json& config, const StageConfig& stage, const fs::path& stage_folder) {
   if (!fs::exists(stage_folder / "config.json")) return;
-  const Json saved = parse_config_file(stage_folder / "config.json"), now = full_config(config, stage);
+  const Json saved = stored_config(stage_folder / "config.json", stage), now = full_config(config, stage);
   expect_same_config(saved, now, stage_folder);
   for (const char* key : {"max_steps", "max_seconds"})
     if (now.contains(key) && saved.contains(key) && now[key] != saved[key])
@@ -285,7 +293,7 @@ void run_chain(const ChainConfig& chain, const RunRequest& request) {
     throw UsageError("run goes on in its own folder: give --resume alone, and the folder with --out");
   validate(chain, request.out);  // before anything runs, so that a misspelt key of the last stage costs no time
   watch_interrupts();
-  Run run = open_run(request, dump_config(chain));
+  Run run = open_run(request, dump_config(chain), read_stored_config<ChainConfig>);
   const bool anew = run.overwrite;
   Json finished = anew ? Json::array() : stages_that_stand(chain, request.out);
   for (const StageConfig& stage : chain.stages)

@@ -32,7 +32,7 @@ void expect_runnable(const DistillConfig& config, const std::string& teacher, co
 
 TrainResult distill(const DistillConfig& config, const RunRequest& request) {
   watch_interrupts();
-  Run run = open_run(request, dump_config(config));
+  Run run = open_run(request, dump_config(config), read_stored_config<DistillConfig>);
   expect_runnable(config, config.teacher, config.student.model);  // before the teacher samples
   if (config.mode == "on_policy") return on_policy(config, std::move(run));
   const SampledTraces sampled = sample_traces(config, run);

@@ -66,8 +66,12 @@ struct Job {
 void resume(Job& job) {
   if (!job.run.checkpoint) return;
   RunState state = load_checkpoint(*job.run.checkpoint, job.learner, job.loaded.model, job.compute, nullptr);
-  job.rows.restore(state.cursor);
-  job.num_tokens = state.counters.at("num_tokens"), job.seconds = state.counters.at("seconds");
+  try {
+    job.rows.restore(state.cursor);
+    job.num_tokens = state.counters.at("num_tokens"), job.seconds = state.counters.at("seconds");
+  } catch (const Json::exception& error) {
+    refuse_state(*job.run.checkpoint, error);
+  }
 }
 
 void checkpoint(Job& job) {
@@ -128,7 +132,7 @@ SftSequence encode_row(const Tokenizer& tokenizer, const SftRow& row, int32_t ma
 
 TrainResult sft(const SftConfig& config, const RunRequest& request) {
   watch_interrupts();
-  return sft(config, open_run(request, dump_config(config)));
+  return sft(config, open_run(request, dump_config(config), read_stored_config<SftConfig>));
 }
 
 TrainResult sft(const SftConfig& config, Run run) {

@@ -76,6 +76,15 @@ void read_tensor(const SafetensorsFolder& file, const std::string& name, Buffer&
   dequantize(*tensor, {out.data(), size_t(out.size())});
 }
 
+constexpr const char* kInstead =
+    "go on from an earlier checkpoint with --resume=FOLDER, or start a run with another --out";
+
+std::vector<Group> read_unused_groups(const fs::path& checkpoint) try {
+  return read_groups(checkpoint / "unused_groups.jsonl");
+} catch (const UsageError& error) {
+  throw UsageError(std::string(error.what()) + "; " + kInstead);
+}
+
 }  // namespace
 
 void save_checkpoint(const fs::path& run, const Learner& learner, const CausalLM& model, const Tokenizer* tokenizer,
@@ -136,7 +145,7 @@ RunState load_checkpoint(const fs::path& checkpoint, Learner& learner, CausalLM&
   Json saved = Json::parse(read_text(checkpoint / "state.json"));
   if (saved.value("format", 0) != 1)
     throw UsageError(checkpoint.string() + " has checkpoint format " + saved.value("format", Json()).dump() +
-                     ", this version reads 1");
+                     ", this version reads 1: " + kInstead);
   load_parameters(model, checkpoint, compute);
   SafetensorsFolder file = open_safetensors(checkpoint / "optimizer.safetensors");
   read_tensor(file, "mean", learner.mean, checkpoint);
@@ -145,11 +154,22 @@ RunState load_checkpoint(const fs::path& checkpoint, Learner& learner, CausalLM&
     read_tensor(file, "reference", trained_values(*reference), checkpoint);
     repack(*reference, compute);
   }
-  RunState state{.step = saved.at("step"), .cursor = saved.at("cursor"), .counters = saved.at("counters")};
-  std::ifstream groups(checkpoint / "unused_groups.jsonl");
-  for (std::string line; std::getline(groups, line);) state.unused.push_back(group_from_json(Json::parse(line)));
+  RunState state;
+  try {
+    state = {.step = saved.at("step"), .cursor = saved.at("cursor"), .counters = saved.at("counters")};
+  } catch (const Json::exception& error) {
+    refuse_state(checkpoint, error);
+  }
+  state.unused = read_unused_groups(checkpoint);
   model.version = state.step;
   return state;
+}
+
+void refuse_state(const fs::path& checkpoint, const Json::exception& error) {
+  throw UsageError((checkpoint / "state.json").string() +
+                   " lacks what this version resumes from, or holds null where a "
+                   "number was not finite (" +
+                   error.what() + "): " + kInstead);
 }
 
 void forget_later_checkpoints(const fs::path& run, int64_t step) {

@@ -31,6 +31,9 @@ std::string checkpoint_fault(const std::filesystem::path& checkpoint);
 RunState load_checkpoint(const std::filesystem::path& checkpoint, Learner& learner, CausalLM& model,
                          const Compute& compute, CausalLM* reference);
 
+/// Throws UsageError for counters that are not those of this version.
+[[noreturn]] void refuse_state(const std::filesystem::path& checkpoint, const Json::exception& error);
+
 /// Removes the checkpoints of steps after `step`, which a run that goes on from there will take anew.
 void forget_later_checkpoints(const std::filesystem::path& run, int64_t step);
 

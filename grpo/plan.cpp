@@ -51,17 +51,25 @@ int64_t weights_bytes(const CausalLM& model, bool has_reference) {
   return copies * (model.parameters.bytes() + store);
 }
 
+/// Of what an earlier version of the weights has of its own.
+int64_t version_bytes(const CausalLM& model) {
+  if (model.adapter) return model.adapter->values.bytes() + model.adapter->packed.bytes();
+  const ModelSpec& spec = model.spec;
+  const int64_t embedding = spec.tied_embeddings ? 0 : int64_t(spec.vocab) * spec.dim * int64_t(sizeof(float));
+  return model.packed.bytes() + model.coded.bytes() + embedding;
+}
+
 MemoryPlan memory_of(const TrainConfig& c, const ModelSpec& spec, const Plan& p) {
   const int64_t rows = most_rows(c, p), completion = c.sampling.max_completion_length,
                 blocks = ceil_div(rows, kKeyBlock) + 2 * ceil_div(rows, completion);
   CausalLM model = make_model(spec, c.bf16 || (c.lora.use_peft && is_bf16(c.model)),
                               c.lora.use_peft ? Weights::packed : Weights::all);  // untouched, it takes no memory
   if (c.lora.use_peft) model.adapter = make_adapter(spec, c.lora, "", 0);
-  const int64_t trained = trained_values(model).bytes();
   const Activations kept = kept_activations(c.optimizer, c.lora.use_peft);
-  return {.weights = weights_bytes(model, c.loss.beta > 0),
-          .optimizer = 3 * trained,
-          .rollout = rollout_bytes(c, spec, p),
+  const bool has_two_engines = c.max_staleness > 0 && c.eval_steps > 0;  // one that samples ahead, one that evaluates
+  return {.weights = weights_bytes(model, c.loss.beta > 0) + c.max_staleness * version_bytes(model),
+          .optimizer = 3 * trained_values(model).bytes(),
+          .rollout = rollout_bytes(c, spec, p) * (has_two_engines ? 2 : 1),
           .activations =
               activation_bytes(spec, kept, rows) + KvStore(spec, blocks, true, false, kept != Activations::all).bytes(),
           .backward = backward_bytes(spec, rows, p.prompt_tokens + completion, blocks) +
@@ -75,6 +83,18 @@ std::string gib(int64_t bytes) {
   out.precision(3);
   out << double(bytes) / double(1 << 30) << " GiB";
   return out.str();
+}
+
+/// What max_staleness means for the loss: nobody is to learn off-policy without having read by what.
+std::string staleness_text(const TrainConfig& c) {
+  if (c.max_staleness == 0) return "";
+  const std::string correction = c.loss.importance_sampling_correction,
+                    count = std::to_string(c.max_staleness) + (c.max_staleness == 1 ? " rollout" : " rollouts");
+  return "sampling ahead           " + count + ", by weights up to " +
+         std::to_string((c.max_staleness + 1) * c.steps_per_generation * c.num_iterations - 1) +
+         " optimizer steps old; importance_sampling_correction " + correction +
+         (correction == "none" ? ": ratios are taken to the weights that sampled\n"
+                               : ": ratios are taken to the weights at the start of the rollout\n");
 }
 
 }  // namespace
@@ -95,6 +115,7 @@ Plan plan(const TrainConfig& c, int64_t prompt_tokens) {
       int64_t(c.prompts_per_step) * ceil_div(c.num_generations, std::min<int64_t>(together, c.num_generations));
   p.parameters = spec.num_parameters, p.active_parameters = spec.active_parameters();
   p.memory = memory_of(c, spec, p);
+  p.staleness = staleness_text(c);
   const double flops =
       double(p.active_parameters) *
       (2.0 * double(p.max_tokens_per_rollout) / double(c.steps_per_generation) +
@@ -109,7 +130,7 @@ std::string plan_text(const Plan& p) {
   out << "prompts per rollout      " << p.prompts_per_rollout << " of at most " << p.prompt_tokens << " tokens\n"
       << "completions per rollout  " << p.completions_per_rollout << "\n"
       << "tokens per rollout       at most " << p.max_tokens_per_rollout << " sampled\n"
-      << "micro-batches per step   at most " << p.micro_batches_per_step << "\n"
+      << p.staleness << "micro-batches per step   at most " << p.micro_batches_per_step << "\n"
       << "parameters               " << p.parameters << " (" << p.active_parameters << " active)\n"
       << "memory                   " << gib(m.total()) << " at most: weights " << gib(m.weights) << ", optimizer "
       << gib(m.optimizer) << ", rollout " << gib(m.rollout) << ", activations " << gib(m.activations)

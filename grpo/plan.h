@@ -6,7 +6,7 @@ namespace cohort {
 
 /// Peak bytes of a run, part by part.
 struct MemoryPlan {
-  int64_t weights = 0;      // masters and the packed store; with β > 0 also the reference's
+  int64_t weights = 0;      // masters and the packed store, with β > 0 also the reference's; stores that sample ahead
   int64_t optimizer = 0;    // gradient, its mean and its square
   int64_t rollout = 0;      // key/value cache, as far as completions that run at once fill it, and a step's rows
   int64_t activations = 0;  // of the largest micro-batch, its keys and values included
@@ -19,6 +19,7 @@ struct Plan {
   int64_t prompts_per_rollout = 0, completions_per_rollout = 0, prompt_tokens = 0, max_tokens_per_rollout = 0,
           micro_batches_per_step = 0;
   int64_t parameters = 0, active_parameters = 0;
+  std::string staleness;  // a line on max_staleness; empty strictly on-policy
   MemoryPlan memory;
   double seconds_per_step = 0;  // from this machine's measured arithmetic peak, at full completion length
 };

@@ -88,7 +88,7 @@ fs::path whole_path(const fs::path& folder) {
 }
 
 /// A checkpoint folder as it is given, or the newest of a run folder; config.json stands beside both.
-void resume_run(Run& run, const fs::path& given) {
+void resume_run(Run& run, const fs::path& given, ReadStoredConfig read) {
   const fs::path from = whole_path(given);
   if (!fs::is_directory(from)) throw UsageError("--resume=" + from.string() + " is not a folder");
   const bool is_checkpoint = fs::exists(from / "COMPLETE"), is_elsewhere = !fs::equivalent(from, run.folder);
@@ -97,10 +97,9 @@ void resume_run(Run& run, const fs::path& given) {
   const fs::path home = run_of(from);
   if (!fs::equivalent(home, run.folder)) run.began_in = home;
   for (const fs::path& folder : {home, run.folder})
-    if (fs::exists(folder / "config.json"))
-      expect_same_config(parse_config_file(folder / "config.json"), run.config, "", folder);
+    if (fs::exists(folder / "config.json")) expect_same_config(read(folder / "config.json"), run.config, "", folder);
   if (is_checkpoint)  // which may have been copied away from its run
-    expect_same_config(parse_config_file(from / "run.json"), run.config, "", from);
+    expect_same_config(read(from / "run.json"), run.config, "", from);
 }
 
 /// The rows up to the step that the run goes on from: its own, all of them, or those of the run it began in.
@@ -131,7 +130,13 @@ void expect_same_config(const Json& saved, const Json& now, const fs::path& fold
   expect_same_config(saved, now, "", folder);
 }
 
-Run open_run(const RunRequest& request, const Json& effective_config) {
+void refuse_stored_config(const UsageError& error) {
+  throw UsageError(std::string(error.what()) +
+                   "; another version of cohort wrote it: finish the run with that one, or start a run with another "
+                   "--out, its model being a checkpoint of this one");
+}
+
+Run open_run(const RunRequest& request, const Json& effective_config, ReadStoredConfig read) {
   if (request.resume && request.overwrite)
     throw UsageError("--resume goes on with the run and --overwrite replaces it: give one of them");
   Run run{.folder = request.out, .config = effective_config, .overwrite = request.overwrite};
@@ -142,7 +147,7 @@ Run open_run(const RunRequest& request, const Json& effective_config) {
         run.folder.string() +
         " already holds a run: give --resume to go on with it, --overwrite to replace it, or another --out");
   remove_temporary_names(run.folder);
-  if (request.resume) resume_run(run, request.resume_from.empty() ? run.folder : request.resume_from);
+  if (request.resume) resume_run(run, request.resume_from.empty() ? run.folder : request.resume_from, read);
   run.finished = request.resume && fs::exists(run.folder / "final" / "config.json");
   if (run.finished && !run.checkpoint) {
     const int64_t steps = last_logged_step(run.folder), wanted = effective_config.value("max_steps", steps);

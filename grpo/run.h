@@ -6,6 +6,7 @@
 
 #include "configs/config.h"
 #include "configs/durable_file.h"
+#include "configs/error.h"
 #include "grpo/report/metrics_log.h"
 #include "grpo/report/tensorboard.h"
 
@@ -31,6 +32,22 @@ struct Run {
   std::unique_ptr<RunLock> lock;
 };
 
+[[noreturn]] void refuse_stored_config(const UsageError& error);
+/// A stored config with all keys of today: one that an older version wrote lacks newer keys, whose defaults behave as
+/// that version did. Throws UsageError for a key or value that this version does not know.
+template <class C>
+Json read_stored_config(const std::filesystem::path& file) {
+  C config;
+  const Json stored = parse_config_file(file);
+  try {
+    read_config(stored, config, file.string());
+  } catch (const UsageError& error) {
+    refuse_stored_config(error);
+  }
+  return dump_config(config);
+}
+using ReadStoredConfig = Json (*)(const std::filesystem::path& file);
+
 /// Throws UsageError naming the first key that differs, keys apart that a resumed run may change (max_steps, threads,
 /// …).
 void expect_same_config(const Json& saved, const Json& now, const std::filesystem::path& folder);
@@ -38,7 +55,7 @@ void expect_same_config(const Json& saved, const Json& now, const std::filesyste
 /// Opens or makes the run folder; what a run there holds stays as it is. Throws UsageError when it holds a run and
 /// neither resume nor overwrite is asked for, when another process holds it, or when a key other than those that may
 /// change differs from the run's config.
-Run open_run(const RunRequest& request, const Json& effective_config);
+Run open_run(const RunRequest& request, const Json& effective_config, ReadStoredConfig read);
 
 /// To be called once nothing refuses the input any more, before anything is written: removes what is to be replaced
 /// and what lies after `step`, writes config.json.

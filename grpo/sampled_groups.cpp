@@ -19,9 +19,12 @@ std::string text_of(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-/// CRC-32C of the pieces' CRC-32C.
-uint32_t checksum(const Buffer& parameters, const Compute& compute) {
+}  // namespace
+
+/// Of the pieces' CRC-32C.
+uint32_t parameters_checksum(const CausalLM& model, const Compute& compute) {
   constexpr int64_t piece = 1 << 16;
+  const Buffer& parameters = model.parameters;
   std::vector<uint32_t> sums(static_cast<size_t>(ceil_div(parameters.size(), piece)));
   compute.pool.parallel_for(int64_t(sums.size()), [&](int64_t i) {
     const int64_t count = std::min(piece, parameters.size() - i * piece);
@@ -31,19 +34,16 @@ uint32_t checksum(const Buffer& parameters, const Compute& compute) {
   return crc32c({reinterpret_cast<const char*>(sums.data()), sums.size() * sizeof(uint32_t)});
 }
 
-}  // namespace
-
-SampledGroups::SampledGroups(const fs::path& run, const CausalLM& model, const Compute& compute)
-    : weights_(checksum(model.parameters, compute)) {
+SampledGroups::SampledGroups(const fs::path& run, int64_t version, uint32_t weights) : weights_(weights) {
   fs::create_directories(run / "sampled");
-  fs::path file = file_of(run, model.version);
+  fs::path file = file_of(run, version);
   log_ = std::make_unique<DurableLog>(file);  // cuts off a torn last line
   std::ifstream lines(file);
   for (std::string line; std::getline(lines, line);) {
     Json row = Json::parse(line, nullptr, false);
     if (!row.is_object() || row.value("weights", Json()) != weights_ || !row.contains("group")) continue;
     if (row.value("checksum", Json()) != crc32c(text_of(row["group"]))) continue;  // damaged: sampled anew
-    found_[row.at("index")] = group_from_json(row["group"]);
+    if (has_finite_logprobs(row["group"])) found_[row.at("index")] = group_from_json(row["group"]);
   }
 }
 

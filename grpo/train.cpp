@@ -25,15 +25,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-SamplingCheck check_from(const Json& j) {
-  return {j.at("tokens"),    j.at("mismatches"), j.at("difference_sum"), j.at("difference_max"),
-          j.at("ratio_sum"), j.at("ratio_min"),  j.at("ratio_max")};
-}
-
 /// One optimizer step on its groups; the metrics row without times.
 Json learn(TrainJob& job) {
   const TrainConfig& c = job.config;
-  int64_t inner = job.step() % job.inner_steps();
+  const int64_t step = job.step(), inner = step % job.inner_steps();
   std::span<Group> groups = job.mini_batch(inner);
   std::vector<MicroBatch> batches = pack(groups, c.pack, kept(c));
   if (!job.old_logprobs.empty()) set_old_logprobs(batches, job.old_logprobs[size_t(inner % c.steps_per_generation)]);
@@ -48,7 +43,7 @@ Json learn(TrainJob& job) {
       c.max_steps, load);
   if (!stats.is_skipped) update(c.loss, job.entropy, mean_top_entropy(stats.sums, scale));
   if (kept(c) == Keep::with_signal) count_dropped(stats.sums, groups, c.loss, c.pack, scale);
-  SamplingCheck check = check_from(job.checks[size_t(inner % c.steps_per_generation)]);
+  SamplingCheck& check = job.checks[size_t(inner % c.steps_per_generation)];
   if (inner == 0)
     for (const MicroBatch& batch : batches) check.add(batch);
   for (const Group& group : groups)
@@ -59,7 +54,8 @@ Json learn(TrainJob& job) {
     }
   Json row = {{"step", job.step()}};
   row.update(group_metrics(groups));
-  row.update(to_json(check));
+  row.update(sampling_metrics(check));
+  if (c.groups.empty()) row.update(staleness_metrics(groups, step));
   row.update(step_metrics(stats, c.loss, job.num_tokens));
   row.update(job.refills);
   if (has_entropy_bonus(c.loss)) row["entropy_coef"] = job.entropy.coef;
@@ -87,7 +83,7 @@ Json evaluate(TrainJob& job) {
   const TrainConfig& c = job.config;
   SamplingConfig sampling = c.sampling;
   sampling.temperature = c.eval_temperature, sampling.keep_sampling_mask = false;  // nothing is learned from these
-  std::vector<Group> groups = collect(*job.engine, job.model(), *job.loaded.tokenizer, &job.eval_scorer,
+  std::vector<Group> groups = collect(*job.sampling.engine, job.model(), *job.loaded.tokenizer, &job.eval_scorer,
                                       {.tasks = job.eval_tasks,
                                        .num_generations = c.eval_num_generations,
                                        .sampling = sampling,
@@ -125,6 +121,12 @@ std::string summary_line(const Json& row) {
   return line;
 }
 
+/// Whether the weights at the start of the rollout sampled it: then every log-probability has to be theirs to the bit.
+bool is_on_policy(const TrainJob& job, const Json& row) {
+  const int64_t inner = (job.step() - 1) % job.inner_steps();
+  return job.config.groups.empty() && row.at("staleness/max") == inner;
+}
+
 /// Self-test: with a learning rate of 0 nothing may move, so every ratio of every inner step is exactly 1.
 void expect_ratio_one(const Json& row) {
   for (const char* key :
@@ -137,12 +139,12 @@ void expect_ratio_one(const Json& row) {
 /// Says what is to come, and passes the largest micro-batch that may: memory is to run out now or not at all.
 void announce(TrainJob& job) {
   const TrainConfig& c = job.config;
-  const Plan planned = plan(c, job.longest_prompt);
+  const Plan planned = plan(c, job.sampling.longest_prompt);
   if (job.step() == 0) std::fputs(plan_text(planned).c_str(), stderr);
   const bool is_tight = planned.memory.total() > memory().available_bytes / 2;
   if (c.dry_step == "never" || (c.dry_step == "auto" && !is_tight)) return;
   Clock clock;
-  const std::vector<Group> groups = longest_groups(c, job.longest_prompt);
+  const std::vector<Group> groups = longest_groups(c, job.sampling.longest_prompt);
   std::vector<MicroBatch> batches = pack(groups, c.pack, Keep::all);
   MicroBatch& largest = *std::ranges::max_element(batches, {}, [](const MicroBatch& b) { return b.tokens.size(); });
   job.learner.dry_step(largest);
@@ -180,11 +182,11 @@ Json take_step(TrainJob& job, const std::vector<Group>& frozen, bool self_test, 
   return row;
 }
 
-/// take_step, whose row an alarm that ends it in its middle leaves as well.
-Json take_step_or_log(TrainJob& job, const std::vector<Group>& frozen, bool self_test, Progress& progress,
-                      RunMetrics& metrics) {
+/// `work`, whose row of metrics an alarm that ends it in its middle leaves as well.
+template <class Work>
+auto do_or_log(const TrainJob& job, RunMetrics& metrics, Work work) {
   try {
-    return take_step(job, frozen, self_test, progress);
+    return work();
   } catch (const AlarmStop& stop) {
     metrics.log(stop.row(job.step() + 1));
     throw;
@@ -225,6 +227,7 @@ TrainResult train(const TrainConfig& given, const RunRequest& request, bool self
   if (job.run.is_over || (job.run.finished && is_over(job)))
     return {.seconds = job.seconds, .tokens = job.sampled_tokens, .final_folder = job.run.folder / "final"};
   make_engine(job);
+  if (config.max_staleness > 0) sample_ahead(job);
   warn_of_leaks(job.tasks.streams(), job.eval_tasks);
   if (interrupted())
     throw Interrupted("interrupted before the first step, nothing to save: go on with the same command and --resume");
@@ -234,15 +237,17 @@ TrainResult train(const TrainConfig& given, const RunRequest& request, bool self
   RunMetrics metrics(job.run.folder, job.step());
   Progress progress("training", "steps", config.max_steps, job.step());
   while (!is_over(job)) {
-    Json row = take_step_or_log(job, frozen, self_test, progress, metrics);
-    const AlarmReport alarms = watch(config.alarms, job.alarms, row, self_test || frozen.empty());
+    Json row = do_or_log(job, metrics, [&] { return take_step(job, frozen, self_test, progress); });
+    const AlarmReport alarms = watch(config.alarms, job.alarms, row, self_test || is_on_policy(job, row));
     for (const std::string& message : alarms.messages) progress.message("cohort: " + message);
     metrics.log(row);
     progress.update(job.step(), summary_line(row));
     if (!alarms.stop.empty()) stop_run(job, alarms);
     if (self_test) expect_ratio_one(row);
     const bool stop = interrupted();
-    if (stop || is_over(job) || due(job.step(), config.save_steps) || job.best.step == job.step()) checkpoint(job);
+    if (is_over(job)) job.ahead.reset();  // nobody waits for what it samples
+    if (stop || is_over(job) || due(job.step(), config.save_steps) || job.best.step == job.step())
+      do_or_log(job, metrics, [&] { checkpoint(job); });  // which waits for what is sampled ahead
     if (stop && !is_over(job))
       throw Interrupted("interrupted at step " + std::to_string(job.step()) +
                         ", a checkpoint is written: go on with the same command and --resume");

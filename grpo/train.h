@@ -21,6 +21,7 @@ struct TrainConfig {
   int32_t num_generations = 8;
   int32_t prompts_per_step = 8;
   int32_t steps_per_generation = 1, num_iterations = 1;
+  int64_t max_staleness = 0;
   int64_t max_steps = 100;
   double max_seconds = 0;
   std::optional<int64_t> max_prompt_length;
@@ -64,6 +65,12 @@ void visit_fields(V& v, TrainConfig& c) {
   v.field("steps_per_generation", c.steps_per_generation,
           "optimizer steps that share one rollout, each with its own prompts", between(1, 1024));
   v.field("num_iterations", c.num_iterations, "times each rollout is learned from", at_least(1));
+  v.field(
+      "max_staleness", c.max_staleness,
+      "rollouts that sampling runs ahead of learning, on a copy of the weights: each rollout is sampled by the weights "
+      "that stood so many rollouts before it is learned from (the first ones by the initial weights), while earlier "
+      "ones are learned from; 0: strictly on-policy. See importance_sampling_correction",
+      between(0, 64));
   v.field("max_steps", c.max_steps, "optimizer steps of the run", at_least(0));
   v.field("max_seconds", c.max_seconds, "seconds of rollouts and updates after which the run ends early; 0: no limit",
           at_least(0));

@@ -164,6 +164,8 @@ void validate(const TrainConfig& c) {
                      " at eval_temperature 0, which makes equal completions: set eval_temperature, e.g. to 1");
   if (!c.groups.empty() && c.dynamic_sampling.max_refill_batches > 0)
     throw UsageError("dynamic_sampling samples further prompts, and --groups has nothing sampled: leave one out");
+  if (!c.groups.empty() && c.max_staleness > 0)
+    throw UsageError("max_staleness has further rollouts sampled, and --groups has nothing sampled: leave one out");
   if (!c.groups.empty() && !fs::exists(c.groups)) throw UsageError("--groups " + c.groups + " does not exist");
   expect_consistent(c.loss);
   if (c.loss.kl_in_reward && !c.groups.empty())

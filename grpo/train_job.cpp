@@ -25,17 +25,6 @@ std::unique_ptr<CausalLM> copy_model(const CausalLM& model, const Compute& compu
   return copy;
 }
 
-void make_engine(TrainJob& job, int64_t longest_prompt) {
-  const TrainConfig& c = job.config;
-  job.longest_prompt = round_up(longest_prompt, kKeyBlock);
-  int64_t length =
-      std::min<int64_t>(job.model().spec.max_position, job.longest_prompt + c.sampling.max_completion_length);
-  extend_rope(job.model(), job.model().spec.max_position < 4096 ? job.model().spec.max_position : length);
-  if (job.reference) extend_rope(*job.reference, job.model().rope_positions);
-  job.engine.reset();  // its key/value cache first
-  job.engine = std::make_unique<Engine>(job.model(), job.compute, job.loaded.tokenizer.get(), c.engine, length);
-}
-
 }  // namespace
 
 TrainJob::TrainJob(const TrainConfig& c, const RunRequest& request)
@@ -44,12 +33,13 @@ TrainJob::TrainJob(const TrainConfig& c, const RunRequest& request)
       eval_scorer(reward_specs(c.eval_rewards.empty() ? std::vector<Json>{c.rewards[0]} : c.eval_rewards), threads()),
       tasks(open_task_set(c.tasks, c.seed)),
       eval_tasks(read_all_tasks(c.eval_tasks)),
-      run(open_run(request, dump_config(c))),
+      run(open_run(request, dump_config(c), read_stored_config<TrainConfig>)),
       compute(threads()),
       loaded(load_to_learn(c.model, compute, c.bf16, c.lora, c.seed)),
       reference(c.loss.beta > 0 ? copy_model(loaded.model, compute) : nullptr),
       learner(loaded.model, compute, c.optimizer, c.sampling.temperature),
-      entropy{.coef = c.loss.entropy_coef} {}
+      entropy{.coef = c.loss.entropy_coef},
+      sampling{.model = loaded.model, .compute = compute} {}
 
 void filter_prompts(TrainJob& job) {
   const TrainConfig& c = job.config;
@@ -64,22 +54,55 @@ void make_engine(TrainJob& job) {
   int64_t room = prompt_room(c, job.model().spec),
           longest = longest_prompt(job.tasks.streams(), *job.loaded.tokenizer, room);
   for (const Task& task : job.eval_tasks) longest = std::max(longest, length_of(task, *job.loaded.tokenizer, room));
-  make_engine(job, longest);
-}
-
-void make_room(TrainJob& job, std::span<const Task> tasks) {
-  const int64_t room = prompt_room(job.config, job.model().spec);
-  int64_t longest = 0;
-  for (const Task& task : tasks) longest = std::max(longest, length_of(task, *job.loaded.tokenizer, room));
-  if (longest > job.longest_prompt) make_engine(job, longest);
+  make_room(job.sampling, c, *job.loaded.tokenizer, longest);
+  if (job.reference) extend_rope(*job.reference, job.model().rope_positions);
 }
 
 Keep kept(const TrainConfig& c) {
   return learns_without_advantage(c.loss) ? Keep::all : Keep::with_signal;
 }
 
+namespace {
+
+Json to_json(const SampledRollout& rollout) {
+  return {{"step", rollout.step},
+          {"groups", rollout.groups.size()},
+          {"refills", rollout.refills},
+          {"discarded_tokens", rollout.discarded_tokens}};
+}
+
+/// The rollouts that `saved` lists, whose groups stand at the end of `groups`, in order.
+std::deque<SampledRollout> take_rollouts(const Json& saved, std::vector<Group>& groups) {
+  std::deque<SampledRollout> rollouts;
+  size_t count = 0;
+  for (const Json& rollout : saved) count += rollout.at("groups").get<size_t>();
+  auto next = groups.end() - std::ptrdiff_t(count);
+  for (const Json& rollout : saved) {
+    const auto end = next + rollout.at("groups").get<std::ptrdiff_t>();
+    rollouts.push_back({.step = rollout.at("step"),
+                        .groups = {std::make_move_iterator(next), std::make_move_iterator(end)},
+                        .refills = rollout.at("refills"),
+                        .discarded_tokens = rollout.at("discarded_tokens")});
+    next = end;
+  }
+  groups.resize(groups.size() - count);
+  return rollouts;
+}
+
+/// Adds the rollouts that are sampled ahead; those that are being sampled are waited for, so that whoever resumes needs
+/// no weights of the past.
+void add_ahead(TrainJob& job, RunState& state) {
+  if (!job.ahead) return;
+  for (const SampledRollout& rollout : job.ahead->wait_for_all()) {
+    state.counters["ahead"].push_back(to_json(rollout));
+    state.unused.insert(state.unused.end(), rollout.groups.begin(), rollout.groups.end());
+  }
+}
+
+}  // namespace
+
 void checkpoint(TrainJob& job) {
-  RunState state{.step = job.step(), .cursor = job.tasks.state(), .config = job.run.config};
+  RunState state{.step = job.step(), .config = job.run.config};
   if (job.step() % job.inner_steps()) state.unused = job.groups;
   state.counters = {{"num_tokens", job.num_tokens},
                     {"sampled_tokens", job.sampled_tokens},
@@ -87,25 +110,29 @@ void checkpoint(TrainJob& job) {
                     {"best_step", job.best.step},
                     {"best_pass_at_1", job.best.pass_at_1},
                     {"refills", job.refills},
-                    {"checks", job.checks},
+                    {"checks", Json::array()},
                     {"alarms", to_json(job.alarms)},
                     {"skipped_steps", job.learner.skipped_steps}};
+  for (const SamplingCheck& check : job.checks) state.counters["checks"].push_back(to_json(check));
   if (!state.unused.empty()) state.counters["old_logprobs"] = job.old_logprobs;
   if (job.entropy.last_entropy) state.counters["entropy_control"] = {job.entropy.coef, *job.entropy.last_entropy};
+  add_ahead(job, state);
+  state.cursor = job.tasks.state();
   save_checkpoint(job.run.folder, job.learner, job.model(), job.loaded.tokenizer.get(), state, job.reference.get());
   forget_sampled_groups(job.run.folder, job.step());
   name_best_checkpoint(job.run.folder, job.best);
   limit_checkpoints(job.run.folder, job.config.save_total_limit, job.best.step);
 }
 
-void resume(TrainJob& job) {
-  if (!job.run.checkpoint) return;
-  RunState state = load_checkpoint(*job.run.checkpoint, job.learner, job.model(), job.compute, job.reference.get());
+namespace {
+
+void take_state(TrainJob& job, RunState state) {
   job.tasks.restore(state.cursor);
+  job.sampled_ahead = take_rollouts(state.counters.value("ahead", Json::array()), state.unused);
   job.groups = std::move(state.unused);
   job.num_tokens = state.counters.at("num_tokens"), job.sampled_tokens = state.counters.at("sampled_tokens");
   job.seconds = state.counters.at("seconds");
-  job.checks = state.counters.at("checks").get<std::vector<Json>>();
+  for (const Json& check : state.counters.at("checks")) job.checks.push_back(sampling_check_from(check));
   job.old_logprobs = state.counters.value("old_logprobs", job.old_logprobs);
   if (const auto control = state.counters.find("entropy_control"); control != state.counters.end())
     job.entropy = {control->at(0), control->at(1)};
@@ -114,6 +141,18 @@ void resume(TrainJob& job) {
   if (const auto alarms = state.counters.find("alarms"); alarms != state.counters.end())
     job.alarms = alarm_state_from(*alarms);
   job.best = {state.counters.value("best_step", int64_t(0)), state.counters.value("best_pass_at_1", 0.0)};
+}
+
+}  // namespace
+
+void resume(TrainJob& job) {
+  if (!job.run.checkpoint) return;
+  RunState state = load_checkpoint(*job.run.checkpoint, job.learner, job.model(), job.compute, job.reference.get());
+  try {
+    take_state(job, std::move(state));
+  } catch (const Json::exception& error) {
+    refuse_state(*job.run.checkpoint, error);
+  }
   if (job.best.step > 0 && !fs::exists(checkpoint_of(job.run.folder, job.best.step) / "COMPLETE")) {
     std::fprintf(stderr, "cohort: the best checkpoint so far, of step %lld, is not in %s: the best begins anew\n",
                  static_cast<long long>(job.best.step), job.run.folder.c_str());

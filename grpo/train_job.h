@@ -4,7 +4,9 @@
 
 #include "grpo/checkpoint.h"
 #include "grpo/entropy.h"
+#include "grpo/sample_ahead.h"
 #include "grpo/train.h"
+#include "grpo/train_metrics.h"
 #include "policy/load.h"
 #include "rewards/compose.h"
 #include "rollout/collect.h"
@@ -26,11 +28,10 @@ struct TrainJob {
   std::unique_ptr<CausalLM> reference;  // null without a KL term
   Learner learner;
   EntropyControl entropy;
-  std::unique_ptr<Engine> engine;
+  SamplingEngine sampling;                       // by the learner's own weights
   EarlierCompletions earlier, evaluated;         // of training and of held-out prompts
-  int64_t longest_prompt = 0;                    // that the engine takes
   std::vector<Group> groups;                     // of the rollout being learned from
-  std::vector<Json> checks;                      // of its mini-batches: sampling metrics
+  std::vector<SamplingCheck> checks;             // of its mini-batches
   Json refills = Json::object();                 // of that rollout: metrics of dynamic sampling
   std::vector<std::vector<float>> old_logprobs;  // of its mini-batches at its start, for importance_sampling_correction
   int64_t num_tokens = 0;                        // sampled and prompt tokens so far
@@ -38,6 +39,8 @@ struct TrainJob {
   double seconds = 0;  // of rollouts and updates so far, earlier attempts included
   BestStep best;
   AlarmState alarms;
+  std::deque<SampledRollout> sampled_ahead;  // that the checkpoint had, until `ahead` takes them
+  std::unique_ptr<SampleAhead> ahead;        // with max_staleness; last, as its thread uses what stands above
 
   int threads() const { return config.threads ? config.threads : usable_cores(); }
   int64_t step() const { return learner.step(); }
@@ -54,8 +57,6 @@ struct TrainJob {
 void filter_prompts(TrainJob& job);
 /// The engine for the tasks as far as they are known.
 void make_engine(TrainJob& job);
-/// A longer engine where one of these prompts does not fit; what it samples does not depend on its length.
-void make_room(TrainJob& job, std::span<const Task> tasks);
 
 /// Completions that the learner has to pass.
 Keep kept(const TrainConfig& config);

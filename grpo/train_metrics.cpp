@@ -43,6 +43,34 @@ void SamplingCheck::add(const MicroBatch& batch) {
 }
 
 Json to_json(const SamplingCheck& c) {
+  return {{"tokens", c.tokens},       {"mismatches", c.bit_mismatches}, {"difference_sum", c.difference_sum},
+          {"ratio_sum", c.ratio_sum}, {"ratio_min", c.ratio_min},       {"difference_max", c.difference_max},
+          {"ratio_max", c.ratio_max}};
+}
+
+SamplingCheck sampling_check_from(const Json& j) {
+  const auto number = [&](const char* name) {  // which JSON has no word for where it is not finite
+    return j.at(name).is_null() ? std::nan("") : j.at(name).get<double>();
+  };
+  return {.tokens = j.at("tokens"),
+          .bit_mismatches = j.at("mismatches"),
+          .difference_sum = number("difference_sum"),
+          .difference_max = number("difference_max"),
+          .ratio_sum = number("ratio_sum"),
+          .ratio_min = number("ratio_min"),
+          .ratio_max = number("ratio_max")};
+}
+
+Json staleness_metrics(std::span<const Group> groups, int64_t step) {
+  Values staleness;
+  for (const Group& group : groups)
+    for (const Rollout& r : group.rollouts)
+      for (size_t t = 0; t < r.completion.tokens.size(); ++t)
+        staleness.add(double(step - (r.completion.versions.empty() ? group.policy_version : r.completion.versions[t])));
+  return {{"staleness/mean", staleness.mean()}, {"staleness/max", staleness.count ? staleness.max : 0}};
+}
+
+Json sampling_metrics(const SamplingCheck& c) {
   double n = double(std::max<int64_t>(1, c.tokens));
   return {{"logprob_bit_mismatches", c.bit_mismatches},
           {"logprob_tokens_checked", c.tokens},

@@ -13,7 +13,13 @@ struct SamplingCheck {
   double difference_sum = 0, difference_max = 0, ratio_sum = 0, ratio_min = 1e30, ratio_max = -1e30;
   void add(const MicroBatch& batch);  // its log-probabilities are filled in
 };
+Json sampling_metrics(const SamplingCheck& check);
+/// Exact both ways, but for infinities, which come back as NaN.
 Json to_json(const SamplingCheck& check);
+SamplingCheck sampling_check_from(const Json& saved);
+
+/// How old, in optimizer steps, the weights are that sampled each token of what the step after `step` learns from.
+Json staleness_metrics(std::span<const Group> groups, int64_t step);
 
 /// Lengths, rewards and verdicts of the step's groups.
 Json group_metrics(std::span<const Group> groups);

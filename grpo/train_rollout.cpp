@@ -10,48 +10,83 @@ namespace {
 
 /// What the calls that sample one rollout share.
 struct RolloutState {
+  RolloutOrder order;
   SampledGroups sampled;
   PromptCounts counts;
   int64_t num_tasks = 0;
 };
 
-/// Groups of the next tasks with their scores, in task order.
-std::vector<Group> sample_groups(TrainJob& job, RolloutState& rollout, int64_t count, Progress& progress) {
+using Tell = std::function<void(const std::string& where)>;
+
+/// Groups of the next tasks with their scores, in task order. Of the job nothing that learning changes is used.
+std::vector<Group> sample_groups(TrainJob& job, SamplingEngine& sampling, RolloutState& rollout, int64_t count,
+                                 const Tell& tell) {
   const TrainConfig& c = job.config;
+  const Tokenizer& tokenizer = *job.loaded.tokenizer;
   std::vector<Task> tasks = job.tasks.next(count);
-  make_room(job, tasks);
+  const int64_t room = prompt_room(c, sampling.model.spec);
+  int64_t longest = job.sampling.longest_prompt;
+  for (const Task& task : tasks) longest = std::max(longest, length_of(task, tokenizer, room));
+  make_room(sampling, c, tokenizer, longest);
   CollectJob collect_job{.tasks = tasks,
                          .num_generations = c.num_generations,
                          .sampling = c.sampling,
                          .seed = c.seed,
-                         .step = job.step(),
+                         .step = rollout.order.step,
                          .max_steps = c.max_steps,
                          .earlier = &job.earlier,
                          .first_index = rollout.num_tasks,
                          .counts = &rollout.counts};
   const std::string what = rollout.num_tasks ? "refill " : "rollout ";
   std::vector<Group> groups =
-      collect(*job.engine, job.model(), *job.loaded.tokenizer, &job.scorer, collect_job, rollout.sampled.store(),
-              [&](int64_t done) {
-                progress.update(job.step(), what + std::to_string(done) + "/" + std::to_string(tasks.size()));
-              });
+      collect(*sampling.engine, sampling.model, tokenizer, &job.scorer, collect_job, rollout.sampled.store(),
+              [&](int64_t done) { tell(what + std::to_string(done) + "/" + std::to_string(tasks.size())); });
   rollout.num_tasks += count;
   penalize_length(groups, c.overlong, c.sampling.max_completion_length);
   expect_working_verifiers(c, groups);
   return groups;
 }
 
-/// The next rollout: groups with scores and advantages.
-void sample(TrainJob& job, Progress& progress) {
+SampledRollout sample(TrainJob& job, SamplingEngine& sampling, const RolloutOrder& order, const Tell& tell) {
   const TrainConfig& c = job.config;
-  RolloutState rollout{.sampled = SampledGroups(job.run.folder, job.model(), job.compute)};
-  job.groups = sample_groups(job, rollout, int64_t(c.prompts_per_step) * c.steps_per_generation, progress);
+  RolloutState rollout{.order = order, .sampled = SampledGroups(job.run.folder, order.step, order.weights)};
+  SampledRollout sampled{.step = order.step};
+  sampled.groups = sample_groups(job, sampling, rollout, int64_t(c.prompts_per_step) * c.steps_per_generation, tell);
   if (c.dynamic_sampling.max_refill_batches > 0) {
-    const Refills refills = refill(job.groups, c.dynamic_sampling,
-                                   [&](int64_t count) { return sample_groups(job, rollout, count, progress); });
-    job.refills = to_json(refills);
-    job.num_tokens += refills.discarded_tokens, job.sampled_tokens += refills.discarded_tokens;
+    const Refills refills = refill(sampled.groups, c.dynamic_sampling,
+                                   [&](int64_t count) { return sample_groups(job, sampling, rollout, count, tell); });
+    sampled.refills = to_json(refills), sampled.discarded_tokens = refills.discarded_tokens;
   }
+  return sampled;
+}
+
+RolloutOrder order_of(TrainJob& job, int64_t step) {
+  return {.step = step, .weights = parameters_checksum(job.model(), job.compute)};
+}
+
+/// The rollout that the learner goes on with, while up to max_staleness further ones are sampled: rollout r by the
+/// weights that stand when rollout r - max_staleness begins, whenever that happens.
+SampledRollout next_ahead(TrainJob& job) {
+  const TrainConfig& c = job.config;
+  SampleAhead& ahead = *job.ahead;
+  if (ahead.num_ordered()) ahead.wait_for_oldest();  // its weights give way to those of the next order
+  for (int64_t n = ahead.num_ordered(); n <= c.max_staleness; ++n) {
+    const int64_t step = job.step() + n * job.inner_steps();
+    if (n > 0 && step >= c.max_steps) break;
+    ahead.order(order_of(job, step), job.model(), job.compute);
+  }
+  return ahead.take_oldest();
+}
+
+/// The next rollout: groups with scores and advantages.
+void take_rollout(TrainJob& job, Progress& progress) {
+  const TrainConfig& c = job.config;
+  const Tell tell = [&](const std::string& where) { progress.update(job.step(), where); };
+  SampledRollout rollout = job.ahead ? next_ahead(job) : sample(job, job.sampling, order_of(job, job.step()), tell);
+  job.groups = std::move(rollout.groups), job.refills = std::move(rollout.refills);
+  job.num_tokens += rollout.discarded_tokens, job.sampled_tokens += rollout.discarded_tokens;
+  if (job.ahead) expect_fit(job.groups, job.model());
+  if (job.reference) extend_rope(*job.reference, job.model().rope_positions);
   if (c.loss.kl_in_reward) penalize_kl(job.groups, job.learner, *job.reference, c.loss, c.pack);
   compute_advantages(job.groups, c.advantage, component_weights(c));
 }
@@ -62,9 +97,9 @@ void check_sampling(TrainJob& job) {
   const TrainConfig& c = job.config;
   const int64_t first = job.step() + 1, last = job.step() + job.inner_steps();
   const bool dropped_too = first == 1 || round_up(first, 10) <= last;
-  job.checks.assign(size_t(c.steps_per_generation), Json());
+  job.checks.assign(size_t(c.steps_per_generation), {});
   for (int64_t i = 0; i < c.steps_per_generation; ++i) {
-    SamplingCheck check;
+    SamplingCheck& check = job.checks[size_t(i)];
     auto pass = [&](Keep keep) {
       for (MicroBatch& batch : pack(job.mini_batch(i), c.pack, keep)) {
         job.learner.fill_logprobs(job.model(), batch, batch.loss.logprobs);
@@ -73,19 +108,7 @@ void check_sampling(TrainJob& job) {
     };
     if (i > 0) pass(kept(c));
     if (dropped_too && kept(c) == Keep::with_signal) pass(Keep::without_signal);
-    job.checks[size_t(i)] = {{"tokens", check.tokens},
-                             {"mismatches", check.bit_mismatches},
-                             {"difference_sum", check.difference_sum},
-                             {"difference_max", check.difference_max},
-                             {"ratio_sum", check.ratio_sum},
-                             {"ratio_min", check.ratio_min},
-                             {"ratio_max", check.ratio_max}};
   }
-}
-
-Json empty_check() {
-  return {{"tokens", 0},    {"mismatches", 0},   {"difference_sum", 0}, {"difference_max", 0},
-          {"ratio_sum", 0}, {"ratio_min", 1e30}, {"ratio_max", -1e30}};
 }
 
 /// Ratios are taken to the weights at the start of the rollout where another policy may have sampled it.
@@ -98,16 +121,24 @@ void keep_old_logprobs(TrainJob& job) {
 
 }  // namespace
 
+void sample_ahead(TrainJob& job) {
+  job.ahead = std::make_unique<SampleAhead>(
+      std::move(job.sampled_ahead), job.threads(),
+      [&job](SamplingEngine& sampling, const RolloutOrder& order, const std::function<void()>& expect_wanted) {
+        return sample(job, sampling, order, [&](const std::string&) { expect_wanted(); });
+      });
+}
+
 void begin_rollout(TrainJob& job, const std::vector<Group>& frozen, bool self_test, Progress& progress) {
   if (job.step() % job.inner_steps()) return;
   if (frozen.empty())
-    sample(job, progress);
+    take_rollout(job, progress);
   else
     job.groups = frozen;
   if (self_test || frozen.empty())
     check_sampling(job);
   else
-    job.checks.assign(size_t(job.config.steps_per_generation), empty_check());
+    job.checks.assign(size_t(job.config.steps_per_generation), {});
   keep_old_logprobs(job);
 }
 

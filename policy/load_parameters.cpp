@@ -86,6 +86,29 @@ void read_parameters(CausalLM& model, const Compute& compute, const ReadRows& re
   if (model.weights == Weights::all) repack(model, compute);
 }
 
+void copy_for_decoding(const CausalLM& from, const Compute& compute, CausalLM& to) {
+  if (from.adapter) {  // the frozen weights are the same in all versions
+    to = with_adapter(from, copy_adapter(*from.adapter));
+    return;
+  }
+  if (to.matrices.empty()) {
+    to = make_model(from.spec, from.bf16, Weights::packed);
+    expect_few(to.parameters);
+  }
+  for (const ParameterSpec& p : from.spec.parameters)
+    if (is_kept(from.spec, p)) std::copy_n(from.at(p.offset), p.size(), to.at(p.offset));
+  const auto store = [](auto& model) {
+    return model.bf16 ? model.coded.data() : reinterpret_cast<decltype(model.coded.data())>(model.packed.data());
+  };
+  const std::vector<std::span<const uint8_t>> pieces = stored_pieces(from);
+  compute.pool.parallel_for(int64_t(pieces.size()), [&](int64_t i) {
+    const std::span<const uint8_t> piece = pieces[size_t(i)];
+    std::copy(piece.begin(), piece.end(), store(to) + (piece.data() - store(from)));
+  });
+  extend_rope(to, from.rope_positions);
+  to.version = from.version;
+}
+
 TensorView rows_of(const TensorView& tensor, int64_t first, int64_t count) {
   TensorView rows = tensor;
   const size_t bytes = tensor.bytes.size() / size_t(tensor.shape[0]);

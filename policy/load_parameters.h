@@ -1,4 +1,4 @@
-// Parameters out of files: read in pieces, packed, and given back part by part.
+// Parameters out of files: read in pieces, packed, and given back part by part; and what decoding keeps of them.
 #pragma once
 #include <functional>
 #include <span>
@@ -16,6 +16,10 @@ constexpr int64_t kRowsAtOnce = 128;  // a row of blocks of DeepSeek's FP8 files
 
 /// Reads and packs. For decoding alone, one part after the other: memory holds the weights about once.
 void read_parameters(CausalLM& model, const Compute& compute, const ReadRows& read);
+
+/// Makes `to` a copy of what decoding reads of `from`, packed store and vectors; its memory, where it was such a copy
+/// before, is used again. Frozen weights are not copied: `from` outlives what is adapted.
+void copy_for_decoding(const CausalLM& from, const Compute& compute, CausalLM& to);
 
 /// Elements of a row.
 int64_t row_size(const ParameterSpec& p);

@@ -31,6 +31,7 @@ class Scorer {
   std::vector<Score> judge(std::span<const Judged> batch) const;
 
   const std::vector<RewardSpec>& rewards() const { return rewards_; }
+  int num_workers() const { return num_workers_; }
 
  private:
   std::vector<RewardSpec> rewards_;

@@ -1,7 +1,12 @@
 #include "rollout/collect.h"
 
 #include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <exception>
 #include <map>
+#include <mutex>
+#include <thread>
 
 #include "configs/error.h"
 #include "policy/kernels/philox.h"
@@ -74,6 +79,70 @@ void EarlierCompletions::remember(const Group& group) {
   }
 }
 
+namespace {
+
+/// Finishes what comes on threads of its own, so that decoding goes on while verifiers run; without threads at once.
+class Finishing {
+ public:
+  Finishing(int num_threads, std::function<void(int64_t)> finish) : finish_(std::move(finish)) {
+    for (int t = 0; t < num_threads; ++t) threads_.emplace_back([this] { work(); });
+  }
+  ~Finishing() { close(true); }
+
+  /// Throws what a thread threw.
+  void push(int64_t index) {
+    if (threads_.empty()) return finish_(index);
+    const std::lock_guard lock(mutex_);
+    if (error_) std::rethrow_exception(error_);
+    waiting_.push_back(index);
+    changed_.notify_one();
+  }
+  /// Returns when all is finished. Throws what a thread threw.
+  void wait() {
+    close(false);
+    if (error_) std::rethrow_exception(error_);
+  }
+
+ private:
+  void close(bool gives_up) {
+    {
+      const std::lock_guard lock(mutex_);
+      closed_ = true;
+      if (gives_up) waiting_.clear();
+    }
+    changed_.notify_all();
+    threads_.clear();  // joins
+  }
+  void work() {
+    std::unique_lock lock(mutex_);
+    while (true) {
+      changed_.wait(lock, [&] { return closed_ || !waiting_.empty(); });
+      if (waiting_.empty() || error_) return;
+      const int64_t index = waiting_.front();
+      waiting_.pop_front();
+      lock.unlock();
+      std::exception_ptr error;
+      try {
+        finish_(index);
+      } catch (...) {
+        error = std::current_exception();
+      }
+      lock.lock();
+      if (error && !error_) error_ = error;
+    }
+  }
+
+  std::function<void(int64_t)> finish_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<int64_t> waiting_;
+  std::exception_ptr error_;
+  bool closed_ = false;
+  std::vector<std::jthread> threads_;
+};
+
+}  // namespace
+
 std::vector<Group> collect(Engine& engine, const CausalLM& model, const Tokenizer& tokenizer, const Scorer* scorer,
                            const CollectJob& job, const GroupStore& store,
                            const std::function<void(int64_t)>& progress) {
@@ -109,14 +178,22 @@ std::vector<Group> collect(Engine& engine, const CausalLM& model, const Tokenize
                    .stop_ids = std::move(stop_ids),
                    .drafts = std::move(drafts)});
   }
-  while (std::optional<Finished> finished = engine.next_completed()) {
-    int64_t i = finished->request.id;
-    groups[size_t(i)] = group_of(job.tasks[size_t(i)], std::move(*finished));
-    if (scorer) judge(*scorer, groups[size_t(i)], std::max<int64_t>(0, job.step), job.max_steps);
-    if (store.keep) store.keep(job.first_index + i, groups[size_t(i)]);
-    if (job.earlier) job.earlier->remember(groups[size_t(i)]);
+  std::mutex mutex;
+  const auto finish = [&](int64_t i) {
+    Group& group = groups[size_t(i)];
+    if (scorer) judge(*scorer, group, std::max<int64_t>(0, job.step), job.max_steps);
+    const std::lock_guard lock(mutex);
+    if (store.keep) store.keep(job.first_index + i, group);
+    if (job.earlier) job.earlier->remember(group);
     if (progress) progress(++done);
+  };
+  Finishing finishing(scorer ? scorer->num_workers() : 0, finish);
+  while (std::optional<Finished> finished = engine.next_completed()) {
+    const int64_t i = finished->request.id;
+    groups[size_t(i)] = group_of(job.tasks[size_t(i)], std::move(*finished));
+    finishing.push(i);
   }
+  finishing.wait();
   return groups;
 }
 

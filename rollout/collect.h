@@ -51,8 +51,8 @@ struct GroupStore {
   std::function<void(int64_t index, const Group& group)> keep;
 };
 
-/// One group for each task, in order, scored as they complete (a null scorer: not at all). `progress` sees how many are
-/// done.
+/// One group for each task, in order, scored as they complete, while decoding goes on (a null scorer: not at all).
+/// `store.keep` and `progress`, which sees how many are done, are called by one thread at a time, any.
 std::vector<Group> collect(Engine& engine, const CausalLM& model, const Tokenizer& tokenizer, const Scorer* scorer,
                            const CollectJob& job, const GroupStore& store = {},
                            const std::function<void(int64_t done)>& progress = {});

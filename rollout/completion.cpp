@@ -54,12 +54,21 @@ void expect_chosen_from(const KeptSets& kept, std::span<const int32_t> tokens) {
   }
 }
 
+/// JSON has no NaN and no infinity; null stands where one was written.
+std::vector<float> logprobs_from(const Json& list) {
+  for (size_t i = 0; i < list.size(); ++i)
+    if (list[i].is_null())
+      throw UsageError("[group] logprobs[" + std::to_string(i) +
+                       "] is null, expected a number: the weights that sampled it were not finite");
+  return list.get<std::vector<float>>();
+}
+
 Rollout rollout_from_json(const Json& line) {
   Rollout r;
   r.text = line.value("completion", "");
   Completion& c = r.completion;
   c.tokens = line.at("completion_ids").get<std::vector<int32_t>>();
-  c.logprobs = line.at("logprobs").get<std::vector<float>>();
+  c.logprobs = logprobs_from(line.at("logprobs"));
   c.loss_mask = line.value("loss_mask", std::vector<uint8_t>());
   c.versions = line.value("versions", std::vector<int32_t>());
   for (const Json& set : line.value("kept", Json::array())) c.kept.add(set.get<std::vector<int32_t>>());
@@ -118,6 +127,12 @@ Group group_from_json(const Json& line) {
   return group;
 }
 
+bool has_finite_logprobs(const Json& group) {
+  return std::ranges::none_of(group.at("rollouts"), [](const Json& rollout) {
+    return std::ranges::any_of(rollout.at("logprobs"), [](const Json& logprob) { return logprob.is_null(); });
+  });
+}
+
 std::vector<Group> read_groups(const std::filesystem::path& file) {
   std::ifstream in(file);
   if (!in || std::filesystem::is_directory(file))
@@ -127,8 +142,11 @@ std::vector<Group> read_groups(const std::filesystem::path& file) {
   for (std::string line; std::getline(in, line);) {
     const std::string where = file.string() + ":" + std::to_string(++number);
     if (line.empty()) continue;
+    const Json row = parse_config_text(line, where);
     try {
-      groups.push_back(group_from_json(parse_config_text(line, where)));
+      groups.push_back(group_from_json(row));
+    } catch (const UsageError& error) {
+      throw UsageError(where + ": " + error.what());
     } catch (const Json::exception&) {
       throw UsageError(where +
                        ": no group, expected {\"task\", \"prompt_ids\", \"rollouts\": [{\"completion_ids\", "

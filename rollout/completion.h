@@ -56,6 +56,8 @@ struct Group {
 /// One line of a groups file (cli contract §3); what is constant or empty is left out. Exact both ways.
 Json to_json(const Group& group);
 Group group_from_json(const Json& line);
+/// False for a group whose weights were not finite: it cannot be read back.
+bool has_finite_logprobs(const Json& group);
 
 /// Every group of a groups file. Throws UsageError naming file and line of what is none.
 std::vector<Group> read_groups(const std::filesystem::path& file);

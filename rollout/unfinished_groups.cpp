@@ -42,7 +42,7 @@ UnfinishedGroups::UnfinishedGroups(const fs::path& out, const Json& identity) : 
     const Json row = Json::parse(line, nullptr, false);
     if (!row.is_object() || !row.contains("group") || row.value("checksum", Json()) != crc32c(text_of(row["group"])))
       continue;  // damaged: sampled anew
-    found_[row.at("index")] = group_from_json(row["group"]);
+    if (has_finite_logprobs(row["group"])) found_[row.at("index")] = group_from_json(row["group"]);
   }
 }
 

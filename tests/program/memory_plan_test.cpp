@@ -25,9 +25,13 @@ TEST(MemoryPlanIntegration, IsRightWithinATenth) {
                        {"min_tokens", 160},  // every completion has full length
                        {"max_steps", 2},
                        {"dry_step", "always"}};
+  const Json ahead = {{"max_staleness", 2},        {"max_steps", 4},
+                      {"eval_steps", 4},           {"eval_tasks", "arithmetic:split=held_out,limit=4"},
+                      {"eval_num_generations", 8}, {"eval_temperature", 1.0}};
   const Json variants[] = {{{"gradient_checkpointing", false}},
                            {{"gradient_checkpointing", true}},
-                           {{"use_peft", true}, {"bf16", true}, {"beta", 0.01}}};
+                           {{"use_peft", true}, {"bf16", true}, {"beta", 0.01}},
+                           ahead};
   for (const Json& variant : variants) {
     Json changed = config;
     changed.update(variant);

@@ -113,6 +113,15 @@ TEST(ResumeFault, KeptSetsAreResumed) {
   kill_and_resume(job, times(3), {2, 1});
 }
 
+TEST(ResumeFault, RolloutsSampledAheadAreResumed) {
+  for (const int ahead : {1, 2}) {
+    const Job job("train", train_config_with({{"max_staleness", ahead},
+                                              {"num_iterations", 1},
+                                              {"importance_sampling_correction", "sequence_truncate"}}));
+    kill_and_resume(job, times(5), {2, 1, 3});
+  }
+}
+
 TEST(ResumeFault, SupervisedTuningIsResumed) {
   const Job job("sft", tiny_sft("MODEL"));
   kill_and_resume(job, times(3), {2, 1, 3});
@@ -293,8 +302,9 @@ TEST(ResumeFault, ATornCheckpointDoesNotPushOutWholeOnes) {
 }
 
 TEST(ResumeFault, AnInterruptFinishesTheStepAndSaves) {
-  const Job job("train", train_config_with({{"max_steps", 60}, {"save_steps", 0}}));
   for (int number : {SIGINT, SIGTERM}) {
+    const Job job("train",
+                  train_config_with({{"max_steps", 60}, {"save_steps", 0}, {"max_staleness", int(number == SIGINT)}}));
     const fs::path out = job.out("interrupted");
     fs::remove_all(out);
     Process process(job.arguments(out));

@@ -1,6 +1,7 @@
 // The folder of a run: who may go on in it, from where, and what is refused before anything in it changes.
 #include <gtest/gtest.h>
 
+#include "configs/durable_file.h"
 #include "tests/program/job.h"
 
 namespace cohort {
@@ -122,6 +123,101 @@ TEST(RunFolderFault, ACheckpointCarriesTheConfigItWasMadeWith) {
   EXPECT_EQ(same.exit_code, 0) << same.err;
   EXPECT_TRUE(read_file(job.out("same") / "final" / "model.safetensors") ==
               read_file(job.reference() / "final" / "model.safetensors"));
+}
+
+/// `key` of a JSON file gone, or another value.
+void rewrite(const fs::path& file, const std::string& key, const Json& value = Json()) {
+  Json config = Json::parse(read_file(file));
+  if (value.is_null())
+    config.erase(key);
+  else
+    config[key] = value;
+  write_file(file, config.dump());
+}
+
+/// Options that came later stand at their defaults, which behave as the version did that knew none of them.
+TEST(RunFolderFault, ARunOfAnOlderVersionGoesOn) {
+  const std::map<std::string, Arguments> newer = {{"train", {"max_staleness", "alarms", "keep_best_checkpoint"}},
+                                                  {"sft", {"mtp_loss_weight"}},
+                                                  {"distill", {"min_tokens", "min_p"}}};
+  for (const auto& [verb, keys] : newer) {
+    const Job job(verb, verb == "train" ? train_config() : verb == "sft" ? tiny_sft("MODEL") : distill_config());
+    const fs::path out = job.out("older");
+    fs::copy(job.reference(), out, fs::copy_options::recursive);
+    fs::remove_all(out / "final");
+    for (const std::string& key : keys) rewrite(out / "config.json", key);
+    const Outcome outcome = job.run(out, {"--resume"});
+    ASSERT_EQ(outcome.exit_code, 0) << verb << outcome.err;
+    expect_same_run(job.reference(), out);
+    rewrite(out / "config.json", keys[0]);
+    const Outcome finished = job.run(out, {"--resume"});
+    EXPECT_EQ(finished.exit_code, 0) << verb << finished.err;
+  }
+  const Job chain("run", {{"stages", {{{"name", "base"}, {"kind", "sft"}, {"config", tiny_sft("MODEL")}}}}});
+  rewrite(chain.reference() / "base" / "config.json", "mtp_loss_weight");
+  EXPECT_EQ(chain.run(chain.reference(), {"--resume"}).exit_code, 0);
+}
+
+TEST(RunFolderFault, ARunThatAnotherVersionBeganInAnotherWayIsRefused) {
+  const Job job("train", train_config());
+  const auto refused = [&](const std::string& file, const std::string& key, const Json& value, const Arguments& more) {
+    const fs::path out = job.out("refused-" + key);
+    fs::copy(job.reference(), out, fs::copy_options::recursive);
+    rewrite(out / file, key, value);
+    Arguments all = {"--resume"};
+    all.insert(all.end(), more.begin(), more.end());
+    const Outcome outcome = job.run(out, all);
+    EXPECT_EQ(outcome.exit_code, 2) << key;
+    EXPECT_NE(outcome.err.find(key), std::string::npos) << outcome.err;
+    EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
+    return outcome.err;
+  };
+  refused("config.json", "temperature", Json(), {"--set", "temperature=0.7"});  // a default that this run leaves
+  const std::string gone = refused("config.json", "a_key_that_is_gone", 3, {});
+  EXPECT_NE(gone.find("another version"), std::string::npos) << gone;
+}
+
+/// As a checkpoint's own checksums have it.
+void rewrite_state(const fs::path& checkpoint, const std::function<void(Json& state)>& change) {
+  Json state = Json::parse(read_file(checkpoint / "state.json")),
+       files = Json::parse(read_file(checkpoint / "COMPLETE"));
+  change(state);
+  const std::string text = state.dump();
+  write_file(checkpoint / "state.json", text);
+  files["state.json"] = {{"bytes", text.size()}, {"crc32c", crc32c(text)}};
+  write_file(checkpoint / "COMPLETE", files.dump());
+}
+
+TEST(RunFolderFault, AStateThatThisVersionCannotReadIsRefused) {
+  for (const std::string verb : {"train", "sft"}) {
+    const Job job(verb, verb == "train" ? train_config() : tiny_sft("MODEL"));
+    const fs::path checkpoint = job.reference() / "checkpoints" / "step-000009";
+    fs::remove_all(job.reference() / "final");
+    const auto expect_refused = [&](const std::string& word) {
+      const Outcome outcome = job.run(job.reference(), {"--resume"});
+      EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
+      for (const std::string& named : {word, checkpoint.string(), std::string("--out")})
+        EXPECT_NE(outcome.err.find(named), std::string::npos) << outcome.err;
+    };
+    rewrite_state(checkpoint, [](Json& state) { state["counters"].erase("num_tokens"); });
+    expect_refused("num_tokens");
+    rewrite_state(checkpoint, [](Json& state) { state["format"] = 7; });
+    expect_refused("format 7");
+  }
+}
+
+/// The weights are too large for any log-probability to be finite, and JSON has no word for NaN.
+TEST(RunFolderFault, SampledLogProbabilitiesThatAreNotFiniteAreNamed) {
+  Json model = tiny_model();
+  model["initializer_range"] = 1e38;
+  const Job job("train", train_config(), model);
+  const fs::path out = job.out("wild");
+  ASSERT_EQ(job.run(out).exit_code, 1);
+  ASSERT_TRUE(fs::exists(out / "checkpoints" / "step-000002" / "COMPLETE"));
+  const Outcome outcome = job.run(out, {"--resume"});
+  EXPECT_EQ(outcome.exit_code, 2);
+  for (const char* word : {"step-000002/unused_groups.jsonl:1", "logprobs[0] is null", "--resume=FOLDER"})
+    EXPECT_NE(outcome.err.find(word), std::string::npos) << outcome.err;
 }
 
 TEST(RunFolderFault, AFolderThatHoldsARunIsRefused) {

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <set>
+#include <stdexcept>
+#include <thread>
 
 #include "tests/rollout/byte_models.h"
 
@@ -53,6 +55,23 @@ TEST_F(CollectTest, GroupsComeInTaskOrderWithScores) {
   }
   EXPECT_GT(right, 0);
   EXPECT_LT(right, 12);
+}
+
+/// A group is judged and kept while the engine goes on: its turn never comes on the thread that decodes.
+TEST_F(CollectTest, VerifiersRunWhileDecodingGoesOn) {
+  std::set<std::thread::id> threads;
+  int64_t kept = 0;
+  collect(0, {.find = {}, .keep = [&](int64_t, const Group& group) {
+                ++kept, threads.insert(std::this_thread::get_id());
+                for (const Rollout& r : group.rollouts) EXPECT_TRUE(r.score.value.has_value());
+              }});
+  EXPECT_EQ(kept, 4);
+  EXPECT_FALSE(threads.contains(std::this_thread::get_id()));
+}
+
+TEST_F(CollectTest, WhatFailsBesideDecodingIsThrown) {
+  const GroupStore full = {.find = {}, .keep = [](int64_t, const Group&) { throw std::runtime_error("disk full"); }};
+  EXPECT_THROW(collect(0, full), std::runtime_error);
 }
 
 TEST_F(CollectTest, EqualPromptsOfAStepAreSampledAnewAndSoIsTheNextStep) {
