@@ -78,6 +78,14 @@ SampledRollout next_ahead(TrainJob& job) {
   return ahead.take_oldest();
 }
 
+/// The engine has met prompts that the learner is yet to meet.
+void lengthen_ropes(TrainJob& job) {
+  for (const Group& group : job.groups)
+    for (const Rollout& r : group.rollouts)
+      extend_rope(job.model(), int64_t(group.prompt.size() + r.completion.tokens.size()));
+  if (job.reference) extend_rope(*job.reference, job.model().rope_positions);
+}
+
 /// The next rollout: groups with scores and advantages.
 void take_rollout(TrainJob& job, Progress& progress) {
   const TrainConfig& c = job.config;
@@ -85,8 +93,7 @@ void take_rollout(TrainJob& job, Progress& progress) {
   SampledRollout rollout = job.ahead ? next_ahead(job) : sample(job, job.sampling, order_of(job, job.step()), tell);
   job.groups = std::move(rollout.groups), job.refills = std::move(rollout.refills);
   job.num_tokens += rollout.discarded_tokens, job.sampled_tokens += rollout.discarded_tokens;
-  if (job.ahead) expect_fit(job.groups, job.model());
-  if (job.reference) extend_rope(*job.reference, job.model().rope_positions);
+  lengthen_ropes(job);
   if (c.loss.kl_in_reward) penalize_kl(job.groups, job.learner, *job.reference, c.loss, c.pack);
   compute_advantages(job.groups, c.advantage, component_weights(c));
 }
