@@ -78,10 +78,11 @@ void expect_remote(const DistillConfig& c) {
 /// Throws UsageError where the teacher's vocabulary is another; returns the shorter context.
 int32_t expect_teacher(const DistillConfig& config, const std::string& teacher, const Tokenizer& tokenizer,
                        const ModelSpec& student) {
-  if (is_url(teacher)) {
+  if (openai::is_url(teacher)) {
     expect_remote(config);
-    return std::min(student.max_position,
-                    expect_logprob_server(teacher, tokenizer, probe_texts(config, tokenizer)).max_model_len - 1);
+    return std::min(
+        student.max_position,
+        expect_logprob_server(teacher, config.remote, tokenizer, probe_texts(config, tokenizer)).max_model_len - 1);
   }
   const ModelSpec spec = load_spec(teacher);
   expect_same_vocabulary(expect_tokenizer(teacher), spec.vocab, tokenizer, student.vocab);
@@ -114,6 +115,7 @@ int64_t prompt_room(const DistillConfig& c, int64_t context) {
 
 void expect_on_policy_runnable(const DistillConfig& config, const std::string& teacher, const std::string& student) {
   validate(config);
+  if (!openai::is_url(teacher)) load_spec(teacher);  // first: what is absent is named
   const Tokenizer tokenizer = expect_tokenizer(student);
   const ModelSpec spec = load_spec(student);
   expect_consistent(config.student.lora, config.student.optimizer), expect_targets(spec, config.student.lora);

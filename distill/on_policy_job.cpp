@@ -11,7 +11,7 @@ namespace cohort {
 namespace {
 
 LoadedModel load_teacher(const DistillConfig& c, const Compute& compute) {
-  if (is_url(c.teacher)) return {};
+  if (openai::is_url(c.teacher)) return {};
   return load_with_tokenizer(c.teacher, compute, c.student.bf16, Weights::packed);
 }
 
@@ -29,7 +29,8 @@ OnPolicyJob::OnPolicyJob(const DistillConfig& c, Run opened)
       teacher{load_teacher(c, compute)},
       learner(student.loaded.model, compute, c.student.optimizer, c.sampling.temperature) {
   if (!c.student.tasks.empty()) rows.emplace(open_sft_set(c.student.tasks, c.seed));
-  if (is_url(c.teacher)) server = expect_logprob_server(c.teacher, tokenizer(), probe_texts(c, tokenizer()));
+  if (openai::is_url(c.teacher))
+    server = expect_logprob_server(c.teacher, c.remote, tokenizer(), probe_texts(c, tokenizer()));
 }
 
 std::vector<std::string> probe_texts(const DistillConfig& config, const Tokenizer& student) {

@@ -1,51 +1,42 @@
 #include "distill/remote_logprobs.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
-#include <optional>
-#include <thread>
+#include <chrono>
+#include <cstdio>
 
 #include "configs/error.h"
 #include "configs/interrupts.h"
+#include "rewards/http/server.h"
 #include "rewards/rules.h"
 
 namespace cohort {
 namespace {
 
 constexpr size_t kSequencesPerRequest = 32;
-constexpr std::chrono::duration<double> kTimeout{600};
 
-std::string place_of(const HttpUrl& url) {
-  return "http://" + url.host + ":" + url.port + url.target;
+Json ask(const openai::Server& server, const RemoteConfig& remote, Json body) {
+  if (!remote.teacher_model.empty()) body["model"] = remote.teacher_model;
+  const auto tell = [](const std::string& why, double pause) {
+    std::fprintf(stderr, "cohort: the teacher: %s; asked again in %.1f s\n", why.c_str(), pause);
+  };
+  const std::optional<Json> answer = openai::ask(
+      server, remote, body, 0, [] { return interrupted(); }, tell);
+  if (!answer) throw Interrupted("interrupted while the teacher was asked: go on with the same command and --resume");
+  return *answer;
 }
 
-/// The answer, or none with the reason why it is worth another try.
-std::optional<HttpAnswer> try_post(const HttpUrl& url, const std::string& body, std::string& reason) {
-  try {
-    HttpAnswer answer = post_json(url, body, kTimeout);
-    if (answer.status != 429 && answer.status < 500) return answer;
-    reason = "status " + std::to_string(answer.status) + ": " + excerpt(answer.body, 200);
-  } catch (const std::runtime_error& error) {
-    reason = error.what();
-  }
-  return std::nullopt;
-}
-
-/// Pauses from half a second on, doubling, as long as `longest_pause`; at 0 there is one try.
-Json ask(const HttpUrl& url, const Json& body, double longest_pause) {
-  std::string reason;
-  for (double pause = 0.5;; pause *= 2) {
-    if (const std::optional<HttpAnswer> answer =
-            try_post(url, body.dump(-1, ' ', false, Json::error_handler_t::replace), reason)) {
-      const Json parsed = Json::parse(answer->body, nullptr, false);
-      if (answer->status == 200 && parsed.is_object()) return parsed;
-      throw std::runtime_error("the teacher " + place_of(url) + " answered status " + std::to_string(answer->status) +
-                               ": " + excerpt(answer->body, 200));
-    }
-    if (interrupted() || pause > longest_pause) break;
-    std::this_thread::sleep_for(std::chrono::duration<double>(pause));
-  }
-  throw std::runtime_error("the teacher " + place_of(url) + " does not answer: " + reason);
+/// In one try: who is not there at the start is named at once.
+Json tokenized(const LogprobServer& server, const std::string& text) {
+  Json body = {{"prompt", text}, {"add_special_tokens", false}};
+  if (!server.remote.teacher_model.empty()) body["model"] = server.remote.teacher_model;
+  const std::chrono::duration<double> timeout(server.remote.request_timeout);
+  const HttpAnswer answer =
+      post_json(server.tokenize, body.dump(-1, ' ', false, Json::error_handler_t::replace), timeout, server.scores.key);
+  const Json parsed = Json::parse(answer.body, nullptr, false);
+  if (answer.status == 200 && parsed.contains("tokens") && parsed.contains("max_model_len")) return parsed;
+  throw std::runtime_error("the teacher at " + server.tokenize.host + ":" + server.tokenize.port + " answered status " +
+                           std::to_string(answer.status) + " to " + server.tokenize.target + ": " +
+                           excerpt(answer.body, 200));
 }
 
 void expect_same_tokens(const std::vector<int32_t>& theirs, const std::vector<int32_t>& ours,
@@ -75,21 +66,19 @@ void append_logprobs(const Json& choice, std::span<const int32_t> ids, size_t fi
 
 }  // namespace
 
-bool is_url(const std::string& teacher) {
-  return teacher.starts_with("http://") || teacher.starts_with("https://");
-}
-
-LogprobServer expect_logprob_server(const std::string& url, const Tokenizer& student,
+LogprobServer expect_logprob_server(const std::string& url, const RemoteConfig& remote, const Tokenizer& student,
                                     std::span<const std::string> texts) {
   std::string base = url.ends_with('/') ? url.substr(0, url.size() - 1) : url;
   if (!base.ends_with("/v1"))
     throw UsageError("the teacher " + url +
                      " is no address of an OpenAI-compatible server, expected "
                      "http://HOST:PORT/v1");
-  LogprobServer server{.completions = parse_http_url(base + "/completions"),
-                       .tokenize = parse_http_url(base.substr(0, base.size() - 3) + "/tokenize")};
+  LogprobServer server{.remote = remote};
+  server.scores.completions = parse_http_url(base + "/completions");
+  server.tokenize = parse_http_url(base.substr(0, base.size() - 3) + "/tokenize");
+  if (!remote.api_key_file.empty()) server.scores.key = http::read_keys(remote.api_key_file).front();
   for (const std::string& text : texts) {
-    const Json answer = ask(server.tokenize, {{"prompt", text}, {"add_special_tokens", false}}, 0);
+    const Json answer = tokenized(server, text);
     expect_same_tokens(answer.at("tokens"), student.encode(text), student);
     server.max_model_len = answer.at("max_model_len");
   }
@@ -112,8 +101,8 @@ std::vector<float> remote_logprobs(const LogprobServer& server, std::span<const 
     const size_t count = std::min(kSequencesPerRequest, sequences.size() - begin);
     Json prompts = Json::array();
     for (size_t i = 0; i < count; ++i) prompts.push_back(sequences[begin + i].ids);
-    const Json answer = ask(server.completions,
-                            {{"prompt", prompts}, {"max_tokens", 1}, {"temperature", 0}, {"prompt_logprobs", 0}}, 16);
+    const Json answer = ask(server.scores, server.remote,
+                            {{"prompt", prompts}, {"max_tokens", 1}, {"temperature", 0}, {"prompt_logprobs", 0}});
     const Json choices = answer.value("choices", Json::array());
     if (choices.size() != count)
       throw std::runtime_error("the teacher answered " + std::to_string(choices.size()) + " choices for " +

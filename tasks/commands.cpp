@@ -43,7 +43,7 @@ Json generator_json(const Generator& generator) {
   const Json schema = generator.schema();
   Json options = Json::array();
   for (const auto& [name, option] : schema["properties"].items())
-    if (name != "$schema")
+    if (!name.starts_with("$"))
       options.push_back({{"name", name}, {"default", option["default"]}, {"description", option["description"]}});
   return {{"name", generator.name},
           {"makes", generator.open_tasks ? "tasks" : "rows for sft"},

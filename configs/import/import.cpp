@@ -27,7 +27,7 @@ bool is_trl(const std::string& name) {
 }
 
 bool is_ours(const std::string& name) {
-  return name == "$schema" || name == "prompts_per_step" || name == "stages" || name == "model";
+  return name.starts_with("$") || name == "prompts_per_step" || name == "stages" || name == "model";
 }
 
 }  // namespace
