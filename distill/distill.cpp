@@ -4,9 +4,9 @@
 
 #include "configs/error.h"
 #include "configs/interrupts.h"
-#include "distill/on_policy.h"
-#include "distill/openai.h"
-#include "distill/traces.h"
+#include "distill/on_policy/on_policy.h"
+#include "distill/teachers/openai.h"
+#include "distill/traces/traces.h"
 #include "rollout/evaluate.h"
 #include "tasks/task_set.h"
 

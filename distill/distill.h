@@ -1,9 +1,9 @@
 // Distillation by traces (R1, arXiv 2501.12948 §2.4): a teacher samples, verifiers keep what is right, a student is
-// tuned on it. Or on-policy (on_policy.h).
+// tuned on it. Or on-policy (distill/on_policy).
 #pragma once
-#include "distill/filters.h"
-#include "distill/on_policy_config.h"
+#include "distill/on_policy/on_policy_config.h"
 #include "distill/sft.h"
+#include "distill/traces/filters.h"
 
 namespace cohort {
 

@@ -1,6 +1,6 @@
 // Each filter drops what it is for and nothing beside it; the choice among traces by hand-counted cases and by brute
 // force.
-#include "distill/filters.h"
+#include "distill/traces/filters.h"
 
 #include <gtest/gtest.h>
 

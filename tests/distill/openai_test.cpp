@@ -1,5 +1,5 @@
 // What is asked of a server, what its answers say, and how long it is waited for.
-#include "distill/openai.h"
+#include "distill/teachers/openai.h"
 
 #include <gtest/gtest.h>
 

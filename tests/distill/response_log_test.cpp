@@ -1,5 +1,5 @@
 // Answers are found again by what was asked, whatever ended the process that wrote them.
-#include "distill/response_log.h"
+#include "distill/teachers/response_log.h"
 
 #include <gtest/gtest.h>
 

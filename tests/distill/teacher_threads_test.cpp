@@ -4,8 +4,8 @@
 
 #include <filesystem>
 
-#include "distill/openai.h"
-#include "distill/teacher.h"
+#include "distill/teachers/openai.h"
+#include "distill/teachers/teacher.h"
 #include "tests/distill/fake_server.h"
 
 namespace cohort {

@@ -2,7 +2,7 @@
 #include <fstream>
 
 #include "configs/durable_file.h"
-#include "distill/traces.h"
+#include "distill/traces/traces.h"
 #include "rollout/evaluate.h"
 
 namespace cohort {

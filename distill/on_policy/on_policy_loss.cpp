@@ -1,4 +1,4 @@
-#include "distill/on_policy_loss.h"
+#include "distill/on_policy/on_policy_loss.h"
 
 #include <algorithm>
 

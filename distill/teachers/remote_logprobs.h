@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "distill/openai.h"
+#include "distill/teachers/openai.h"
 #include "policy/text/tokenizer.h"
 
 namespace cohort {

@@ -1,4 +1,4 @@
-#include "distill/traces.h"
+#include "distill/traces/traces.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -8,7 +8,7 @@
 #include "configs/error.h"
 #include "configs/interrupts.h"
 #include "configs/progress.h"
-#include "distill/openai.h"
+#include "distill/teachers/openai.h"
 #include "policy/load.h"
 #include "rollout/evaluate.h"
 #include "tasks/task_json.h"

@@ -1,4 +1,4 @@
-#include "distill/remote_logprobs.h"
+#include "distill/teachers/remote_logprobs.h"
 
 #include <algorithm>
 #include <chrono>

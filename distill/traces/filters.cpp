@@ -1,4 +1,4 @@
-#include "distill/filters.h"
+#include "distill/traces/filters.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,4 +1,4 @@
-#include "distill/on_policy_job.h"
+#include "distill/on_policy/on_policy_job.h"
 
 #include <algorithm>
 

@@ -9,9 +9,9 @@
 
 #include "configs/error.h"
 #include "configs/interrupts.h"
-#include "distill/openai.h"
-#include "distill/response_log.h"
-#include "distill/teacher.h"
+#include "distill/teachers/openai.h"
+#include "distill/teachers/response_log.h"
+#include "distill/teachers/teacher.h"
 #include "tasks/random.h"
 
 namespace cohort {

@@ -1,12 +1,12 @@
-#include "distill/on_policy.h"
+#include "distill/on_policy/on_policy.h"
 
 #include <algorithm>
 
 #include "configs/error.h"
 #include "configs/interrupts.h"
 #include "configs/progress.h"
-#include "distill/on_policy_job.h"
-#include "distill/on_policy_loss.h"
+#include "distill/on_policy/on_policy_job.h"
+#include "distill/on_policy/on_policy_loss.h"
 #include "grpo/checkpoint.h"
 #include "grpo/report/report.h"
 #include "grpo/train_checks.h"

@@ -1,4 +1,4 @@
-#include "distill/teacher.h"
+#include "distill/teachers/teacher.h"
 #include "policy/load.h"
 #include "rollout/evaluate.h"
 

@@ -1,4 +1,4 @@
-#include "distill/vocabulary.h"
+#include "distill/on_policy/vocabulary.h"
 
 #include <algorithm>
 #include <nlohmann/json.hpp>

@@ -2,8 +2,8 @@
 #include <algorithm>
 
 #include "configs/error.h"
-#include "distill/on_policy_job.h"
-#include "distill/vocabulary.h"
+#include "distill/on_policy/on_policy_job.h"
+#include "distill/on_policy/vocabulary.h"
 #include "grpo/train_checks.h"
 #include "policy/adapter.h"
 #include "policy/load.h"

@@ -1,4 +1,4 @@
-#include "distill/openai.h"
+#include "distill/teachers/openai.h"
 
 #include <algorithm>
 #include <chrono>

@@ -4,7 +4,7 @@
 // provenance; traces.jsonl, those of them that filters and balance leave, line for line; sampling.json, counts. A
 // server's answers stand in responses.jsonl (remote_teacher.h).
 #pragma once
-#include "distill/teacher.h"
+#include "distill/teachers/teacher.h"
 
 namespace cohort {
 

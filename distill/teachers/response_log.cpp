@@ -1,4 +1,4 @@
-#include "distill/response_log.h"
+#include "distill/teachers/response_log.h"
 
 #include <fstream>
 

@@ -3,8 +3,8 @@
 #include <memory>
 #include <optional>
 
-#include "distill/on_policy.h"
-#include "distill/remote_logprobs.h"
+#include "distill/on_policy/on_policy.h"
+#include "distill/teachers/remote_logprobs.h"
 #include "policy/load.h"
 #include "rewards/compose.h"
 #include "rollout/collect.h"
