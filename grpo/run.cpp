@@ -23,7 +23,9 @@ const std::vector<std::string> kMayChange = {"max_steps",
                                              "log_completions_steps",
                                              "max_verifier_error_rate",
                                              "alarms",
-                                             "api_key_file",  // how a teacher is asked, not what
+                                             "dry_step",
+                                             "gradient_checkpointing",  // the same bits
+                                             "api_key_file",            // how a teacher is asked, not what
                                              "max_concurrent_requests",
                                              "request_timeout",
                                              "max_retries",

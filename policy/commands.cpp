@@ -231,7 +231,7 @@ void run_export(const ExportOptions& o) {
     write_folder_durably(out, [&](const std::filesystem::path& folder) {
       save_model(loaded.model, loaded.tokenizer.get(), folder, {.dtype = dtype, .shard_bytes = o.shard_bytes});
     });
-  std::cerr << "exported " << loaded.model.spec.num_parameters << " parameters as " << o.dtype << " to " << o.out
+  std::cerr << "exported " << trained_values(loaded.model).size() << " parameters as " << o.dtype << " to " << o.out
             << "\n";
 }
 
