@@ -6,20 +6,12 @@
 #include "configs/error.h"
 #include "policy/kernels/philox.h"
 #include "rollout/collect.h"
+#include "tasks/reference_solution.h"
 
 namespace cohort {
 namespace {
 
 constexpr int64_t kLogitRows = 32;  // rows whose logits are in memory at once
-
-std::string text_in(const Task& task, const char* column) {
-  const auto found = task.extra.find(column);
-  return found != task.extra.end() && found->is_string() ? found->get<std::string>() : "";
-}
-
-std::string fenced(const std::string& language, const std::string& program) {
-  return "```" + language + "\n" + program + (program.ends_with("\n") ? "" : "\n") + "```";
-}
 
 /// Σ nll / Σ tokens of a resample of the tasks.
 double resampled(std::span<const Likelihood> all, uint32_t resample) {
@@ -33,31 +25,14 @@ double resampled(std::span<const Likelihood> all, uint32_t resample) {
 
 }  // namespace
 
-std::string reference_solution(const Task& task) {
-  const std::string continuation = text_in(task, "canonical_solution"), code = text_in(task, "code"),
-                    language = text_in(task, "language").empty() ? "python" : text_in(task, "language");
-  if (!continuation.empty())
-    return is_chat(task.prompt) ? fenced(language, text_in(task, "raw_prompt") + continuation) : continuation;
-  if (!code.empty()) return is_chat(task.prompt) ? fenced("python", code) : code;
-  for (const char* column : {"solution", "completion"})
-    if (std::string text = text_in(task, column); !text.empty()) return text;
-  if (task.answer.empty())
-    throw UsageError("--nll: the task " + task.id +
-                     " has no reference solution, expected solution, canonical_solution, code, completion or answer");
-  return task.answer;
-}
-
 SolvedPrompt encode_solved(const Task& task, const Tokenizer& tokenizer, int64_t context) {
-  std::string solution = reference_solution(task);
-  const std::string& before = task.prompt.back().content;
-  const bool is_open =
-      !is_chat(task.prompt) && !before.empty() && !std::isspace(static_cast<unsigned char>(before.back()));
+  const std::string solution = reference_solution(task);
   SolvedPrompt solved{.prompt = encode_prompt(tokenizer, task.prompt),
-                      .solution = tokenizer.encode((is_open ? "\n" : "") + solution),
+                      .solution = tokenizer.encode(continuation(task.prompt, solution)),
                       .bytes = int64_t(solution.size())};
   const size_t length = solved.prompt.size() + solved.solution.size();
   if (solved.solution.empty() || solved.prompt.empty() || int64_t(length) > context)
-    throw UsageError("--nll: prompt and reference solution of the task " + task.id + " have " +
+    throw UsageError("prompt and reference solution of the task " + task.id + " have " +
                      std::to_string(solved.prompt.size()) + " and " + std::to_string(solved.solution.size()) +
                      " tokens, expected some of each and at most the model's context of " + std::to_string(context));
   return solved;

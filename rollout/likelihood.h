@@ -14,11 +14,6 @@ struct Likelihood {
   int64_t tokens = 0, bytes = 0;  // of the solution
 };
 
-/// The worked solution of a row where it has one (solution, canonical_solution, code, completion), else its answer. A
-/// program in a chat stands in a fenced block, whole, as the usual instructions ask for it. Throws UsageError naming a
-/// task that has none.
-std::string reference_solution(const Task& task);
-
 /// Ids of a prompt and of its reference solution.
 struct SolvedPrompt {
   std::vector<int32_t> prompt, solution;

@@ -6,7 +6,10 @@
 #include <utility>
 
 #include "configs/error.h"
+#include "tasks/formats.h"
 #include "tasks/generators.h"
+#include "tasks/readers.h"
+#include "tasks/reference_solution.h"
 #include "tasks/rows.h"
 #include "tasks/task_json.h"
 
@@ -95,6 +98,33 @@ void apply_row_template(const TaskSource& source, SftRow& row) {
   row.prompt.clear();
 }
 
+bool is_empty(const Json& row, const char* column) {
+  return !row.contains(column) || row[column].is_null();
+}
+
+/// Whether the first row that can be read is a task and no row of sft.
+bool holds_tasks(const TaskSource& source) {
+  if (source.reference == "-") return false;  // it can be read only once
+  const std::string bytes = read_bytes(source.reference);
+  for (const RawRow& raw : split_rows(bytes)) {
+    Json row;
+    if (raw.problem || parse_row(raw.text, row)) continue;
+    const bool is_row = !is_empty(row, "messages") || (!is_empty(row, "prompt") && !is_empty(row, "completion"));
+    return !is_row && recognise_format(row);
+  }
+  return false;
+}
+
+Stream<SftRow> open_solved_tasks(const TaskSource& source) {
+  const Stream<Task> tasks = open_tasks(source);
+  Stream<SftRow> stream;
+  stream.format = tasks.format, stream.size = tasks.size, stream.digest = tasks.digest;
+  stream.at = [at = tasks.at](int64_t index) { return solved_row(at(index)); };
+  for (int64_t i = 0; i < *tasks.size; ++i)
+    reference_solution(tasks.at(i));  // refuses one without before the first step
+  return stream;
+}
+
 Stream<SftRow> open_file(const ParsedSource& parsed) {
   const TaskSource& source = parsed.source;
   const std::string bytes = read_bytes(source.reference);
@@ -159,9 +189,10 @@ Json to_json(const SftRow& row) {
 
 Stream<SftRow> open_sft_rows(const TaskSource& source) {
   const ParsedSource parsed = parse_source(source);
-  if (!parsed.source.format.empty())
-    throw UsageError(source.reference + ": format is for tasks; rows of sft have one form");
-  Stream<SftRow> stream = parsed.is_generator ? open_generator(parsed) : open_file(parsed);
+  const bool are_tasks = !parsed.source.format.empty() || (!parsed.is_generator && holds_tasks(parsed.source));
+  Stream<SftRow> stream = parsed.is_generator ? open_generator(parsed)
+                          : are_tasks         ? open_solved_tasks(source)
+                                              : open_file(parsed);
   stream.name = source.reference;
   stream.weight = parsed.source.weight;
   if (parsed.source.limit > 0) stream.size = std::min(stream.size.value_or(INT64_MAX), parsed.source.limit);

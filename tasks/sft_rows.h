@@ -1,5 +1,6 @@
 // Reading rows of supervised tuning: {"messages": […]}, {"prompt": "…", "completion": "…"}, or TRL's conversational
-// pair of two message lists, of which only the completion is learned. Errors as in readers.h.
+// pair of two message lists, of which only the completion is learned. A file of tasks (formats.h) gives their reference
+// solutions. Errors as in readers.h.
 #pragma once
 #include <string>
 #include <vector>

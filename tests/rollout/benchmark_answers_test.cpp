@@ -6,9 +6,9 @@
 
 #include "configs/error.h"
 #include "rewards/compose.h"
-#include "rollout/likelihood.h"
 #include "tasks/benchmarks.h"
 #include "tasks/readers.h"
+#include "tasks/reference_solution.h"
 
 namespace cohort {
 namespace {

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "configs/error.h"
+#include "tasks/reference_solution.h"
 #include "tests/rollout/byte_models.h"
 
 namespace cohort {

@@ -47,6 +47,23 @@ TEST(SftRows, ARecordOfARowIsTheSameRow) {
   EXPECT_EQ(again, lines);
 }
 
+TEST(SftRows, AFileOfTasksGivesTheirSolutions) {
+  const std::string tasks =
+      "{\"question\":\"1+1?\",\"answer\":\"1+1=2\\n#### 2\"}\n"
+      "{\"question\":\"2+2?\",\"answer\":\"2+2=4\\n#### 4\"}\n";
+  std::vector<SftRow> rows = read_text(tasks);
+  ASSERT_EQ(rows.size(), 2U);
+  EXPECT_EQ(rows[1].prompt, "2+2?");
+  EXPECT_EQ(rows[1].completion, "\n2+2=4\n#### 4");  // on a line of its own, as eval --nll has it
+  rows = read_text(tasks, ":chat=true,system_prompt=Be brief.,limit=1");
+  ASSERT_EQ(rows.size(), 1U);
+  ASSERT_EQ(rows[0].messages.size(), 3U);
+  EXPECT_EQ(rows[0].messages[2].content, "1+1=2\n#### 2");
+  EXPECT_EQ(rows[0].first_loss_message, 2U);
+  const std::string message = MESSAGE_OF(UsageError, read_text("{\"id\":\"x\",\"prompt\":\"1+1?\"}\n"));
+  EXPECT_NE(message.find("the task x has no reference solution"), message.npos) << message;
+}
+
 TEST(SftRows, ErrorsNameFileLineAndReason) {
   const std::pair<const char*, const char*> rows[] = {
       {R"({"prompt":"a"})", "neither messages nor prompt and completion"},
