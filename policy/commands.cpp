@@ -163,7 +163,7 @@ void run_inspect(const InspectOptions& o) {
 struct ExportOptions {
   std::string model, out, dtype = "f32", format = "hf";
   std::vector<int32_t> layers;
-  int32_t intermediate_size = 0, num_attention_heads = 0;  // 0: all
+  int32_t hidden_size = 0, intermediate_size = 0, num_attention_heads = 0;  // 0: all
   std::optional<int32_t> dense_experts;
   std::string texts;
   int64_t shard_bytes = SaveOptions().shard_bytes;
@@ -180,7 +180,8 @@ void expect_export_options(const ExportOptions& o) {
     throw UsageError("--out " + o.out + " is one file with --format gguf: name it " + o.out + ".gguf");
   if (o.dense_experts && o.texts.empty())
     throw UsageError("--dense-experts keeps the experts that texts use most: name a file of some with --texts");
-  const bool is_smaller = !o.layers.empty() || o.num_attention_heads || o.intermediate_size || o.dense_experts;
+  const bool is_smaller =
+      !o.layers.empty() || o.hidden_size || o.num_attention_heads || o.intermediate_size || o.dense_experts;
   if (o.format == "peft" && (is_smaller || o.dtype != "f32"))
     throw UsageError("--format peft writes adapters as they are: leave out --dtype and what makes a model smaller");
   if (!is_gguf && o.dtype == "q8_0") throw UsageError("--dtype q8_0 is a type of GGUF files: add --format gguf");
@@ -223,6 +224,7 @@ void run_export(const ExportOptions& o) {
   if (o.dense_experts) loaded.model = dense_export(o, compute, loaded);
   if (!o.layers.empty()) loaded.model = keep_layers(loaded.model, o.layers);
   if (o.num_attention_heads) loaded.model = keep_heads(loaded.model, o.num_attention_heads);
+  if (o.hidden_size) loaded.model = keep_residual(loaded.model, o.hidden_size);
   if (o.intermediate_size) loaded.model = keep_channels(loaded.model, o.intermediate_size);
   const DType dtype = kExportTypes.at(o.dtype);
   if (o.format == "gguf")
@@ -271,6 +273,9 @@ void add_policy_commands(CLI::App& app) {
   exporting
       ->add_option("--num-attention-heads", e->num_attention_heads,
                    "so many heads of each layer, those of largest weights, in whole groups that share a key")
+      ->check(CLI::PositiveNumber);
+  exporting
+      ->add_option("--hidden-size", e->hidden_size, "so many channels of the residual stream, those of largest weights")
       ->check(CLI::PositiveNumber);
   exporting
       ->add_option("--intermediate-size", e->intermediate_size,

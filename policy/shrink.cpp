@@ -209,6 +209,91 @@ CausalLM keep_heads(const CausalLM& model, int32_t num_attention_heads) {
   return left;
 }
 
+// ---- Residual stream
+
+namespace {
+
+/// A parameter as a matrix, and which of its axes is the residual stream: 0 is written to it, 1 reads it.
+struct ResidualMatrix {
+  const ParameterSpec *from, *to;
+  int64_t rows, columns;  // of `from`
+  int axis;
+};
+
+/// All parameters that have another size in a model of another width.
+std::vector<ResidualMatrix> residual_matrices(const ModelSpec& from, const ModelSpec& to) {
+  std::map<std::string, const ParameterSpec*> sources;
+  for (const ParameterSpec& p : from.parameters) sources[p.name] = &p;
+  std::vector<ResidualMatrix> all;
+  for (const ParameterSpec& p : to.parameters) {
+    const ParameterSpec& source = *sources.at(p.name);
+    if (source.shape == p.shape) continue;
+    const int64_t rows = source.shape[0];
+    all.push_back({&source, &p, rows, source.size() / rows, p.shape[0] != rows ? 0 : 1});
+  }
+  return all;
+}
+
+/// [dim] share of each channel in the squares of a matrix.
+void add_shares(const CausalLM& model, const ResidualMatrix& m, std::vector<double>& shares) {
+  const float* values = model.at(m.from->offset);
+  std::vector<double> squares;
+  for (int64_t c = 0; c < model.spec.dim; ++c) {
+    const double n = m.axis == 0 ? norm(values + c * m.columns, m.columns) : norm(values + c, m.rows, m.columns);
+    squares.push_back(n * n);
+  }
+  const double total = std::accumulate(squares.begin(), squares.end(), 0.0);
+  for (size_t c = 0; total > 0 && c < squares.size(); ++c) shares[c] += squares[c] / total;
+}
+
+/// A norm over a row of the residual stream.
+bool is_residual_norm(const ModelSpec& spec, const ParameterSpec& p) {
+  if (p.offset == spec.final_norm) return true;
+  return std::ranges::any_of(spec.layers, [&](const LayerSpec& layer) {
+    return p.offset == layer.offsets.attention_norm || p.offset == layer.offsets.ffn_norm;
+  });
+}
+
+std::vector<double> weights_of_residual(const CausalLM& model, std::span<const ResidualMatrix> matrices) {
+  std::vector<double> written(size_t(model.spec.dim)), read = written;
+  for (const ResidualMatrix& m : matrices) {
+    if (is_residual_norm(model.spec, *m.from)) continue;
+    const bool is_embedding = m.from->offset == model.spec.embedding;
+    if (m.axis == 0 || is_embedding) add_shares(model, m, written);
+    if (m.axis == 1 && (!is_embedding || model.spec.tied_embeddings)) add_shares(model, m, read);
+  }
+  for (size_t c = 0; c < written.size(); ++c) written[c] *= read[c];
+  return written;
+}
+
+}  // namespace
+
+CausalLM keep_residual(const CausalLM& model, int32_t hidden_size) {
+  if (hidden_size < 1 || hidden_size >= model.spec.dim)
+    throw UsageError("hidden size " + std::to_string(hidden_size) + ": the model has " +
+                     std::to_string(model.spec.dim) + ", expected fewer and at least 1");
+  Json config = model.spec.config;
+  config["hidden_size"] = hidden_size;
+  const AttentionSpec& a = model.spec.layers[0].attention;
+  if (!a.latent) config["head_dim"] = a.head_dim, config["num_key_value_heads"] = a.kv_heads;
+  CausalLM left = with_same_parameters(model, config);
+  const std::vector<ResidualMatrix> matrices = residual_matrices(model.spec, left.spec);
+  const Kept kept = largest(weights_of_residual(model, matrices), hidden_size);
+  // A sum of squares stays the same without channels of 0, its mean does not.
+  const float norm_scale = std::sqrt(float(model.spec.dim) / float(hidden_size));
+  for (const ResidualMatrix& m : matrices) {
+    const float* from = model.at(m.from->offset);
+    float* to = left.at(m.to->offset);
+    if (m.axis == 0)
+      gather_rows(from, kept, m.columns, to);
+    else
+      gather_columns(from, m.rows, m.columns, kept, to);
+    if (is_residual_norm(model.spec, *m.from))
+      for (int32_t c = 0; c < hidden_size; ++c) to[c] *= norm_scale;
+  }
+  return left;
+}
+
 // ---- Dense start
 
 ExpertUsage count_experts(CausalLM& model, const Compute& compute, std::span<const std::vector<int32_t>> texts) {

@@ -18,6 +18,11 @@ CausalLM keep_channels(const CausalLM& model, int32_t intermediate_size);
 /// the latent, output). Throws UsageError where these are no whole groups, or no fewer.
 CausalLM keep_heads(const CausalLM& model, int32_t num_attention_heads);
 
+/// Of the residual stream the `hidden_size` channels that weigh most: the product of how much is written to them
+/// (embedding, attention outputs, down projections) and read from them, each matrix for its share. The norms' weights
+/// make up for channels that held nothing. Throws UsageError where there are no more than those.
+CausalLM keep_residual(const CausalLM& model, int32_t hidden_size);
+
 /// What the tokens of some texts ask of the experts, by mixture layer.
 struct ExpertUsage {
   int64_t tokens = 0;

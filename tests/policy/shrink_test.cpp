@@ -111,6 +111,37 @@ TEST(Shrink, HeadsThatSayNothingAreTheFirstToGo) {
   }
 }
 
+/// Nothing is written to the channel.
+void silence(CausalLM& model, int64_t channel) {
+  const int64_t dim = model.spec.dim;
+  for (const ParameterSpec& p : model.spec.parameters) {
+    const int64_t columns = p.size() / p.shape[0];
+    if (p.offset == model.spec.embedding)
+      for (int64_t r = 0; r < p.shape[0]; ++r) model.at(p.offset)[r * dim + channel] = 0;
+    else if (p.name.ends_with("o_proj.weight") || p.name.ends_with("down_proj.weight") ||
+             p.name.ends_with("o_proj.bias") || p.name.ends_with("down_proj.bias"))
+      std::fill_n(model.at(p.offset) + channel * columns, columns, 0.0f);
+  }
+}
+
+TEST(Shrink, ResidualChannelsThatHoldNothingAreTheFirstToGo) {
+  auto families = dense_families();
+  families.emplace_back("deepseek mixture", tiny_deepseek());
+  families.emplace_back("qwen3 mixture", tiny_family("qwen3_moe", tiny_mixture({{"mlp_only_layers", {0}}})));
+  for (const auto& [name, config] : families) {
+    CausalLM model = random_model(config, Compute(1));
+    model.spec.norm_epsilon = 1e-12f;  // a mean of squares that grows must not meet it
+    for (int64_t c : {0, 5, 6, 31}) silence(model, c);
+    CausalLM small = keep_residual(model, model.spec.dim - 4);
+    EXPECT_EQ(small.spec.config["hidden_size"], model.spec.dim - 4);
+    EXPECT_EQ(small.spec.layers[0].attention.head_dim, model.spec.layers[0].attention.head_dim);
+    EXPECT_LT(small.spec.num_parameters, model.spec.num_parameters);
+    expect_loadable(small, name);
+    small.spec.norm_epsilon = 1e-12f;
+    expect_same_function(small, model, name);
+  }
+}
+
 TEST(Shrink, MixturesLoseHeadsToo) {
   for (const Json& config : {tiny_deepseek(), tiny_family("minimax_m2", tiny_mixture({{"head_dim", 16}})),
                              tiny_family("qwen3_moe", tiny_mixture({{"mlp_only_layers", {0}}}))}) {
@@ -129,6 +160,7 @@ TEST(Shrink, WhatCannotBeIsSaid) {
   for (int32_t heads : {0, 6, 7, 1, 4}) EXPECT_THROW(keep_heads(llama, heads), UsageError) << heads;
   for (int32_t channels : {0, 80, 100}) EXPECT_THROW(keep_channels(llama, channels), UsageError) << channels;
   EXPECT_THROW(keep_channels(mixtral, 8), UsageError);
+  for (int32_t size : {0, 48, 100}) EXPECT_THROW(keep_residual(llama, size), UsageError) << size;
   EXPECT_THROW(dense_start(llama, {.tokens = 1}, 1), UsageError);
   EXPECT_THROW(dense_start(mixtral, {}, 1), UsageError);
   CausalLM minimax = random_model(tiny_family("minimax_m2", tiny_mixture({{"head_dim", 16}})), compute);

@@ -23,7 +23,8 @@ TEST(ExportIntegration, SmallerModelsAreTheSameInTransformers) {
   const std::vector<std::tuple<std::string, Json, Arguments>> cases = {
       {"llama", tiny_dense("llama"), {"--num-attention-heads", "2", "--intermediate-size", "24"}},
       {"qwen3", tiny_dense("qwen3"), {"--num-attention-heads", "2", "--intermediate-size", "24"}},
-      {"deepseek", tiny_model(), {"--num-attention-heads", "1", "--intermediate-size", "24"}},
+      {"qwen2", tiny_dense("qwen2"), {"--hidden-size", "24"}},
+      {"deepseek", tiny_model(), {"--num-attention-heads", "1", "--intermediate-size", "24", "--hidden-size", "24"}},
       {"dense", tiny_model(), {"--dense-experts", "2", "--texts", texts}},
       {"smaller still",
        tiny_model(),
