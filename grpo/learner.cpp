@@ -218,7 +218,7 @@ void Learner::head_gradient(const Head& head, std::span<const TokenStatistics> a
   }
 }
 
-void Learner::accumulate(MicroBatch& batch, const TokenLoss& loss, StepStats& stats, const Teaching* teaching) {
+void Learner::accumulate(MicroBatch& batch, const TokenLoss& loss, const Teaching* teaching) {
   const int64_t T = int64_t(batch.tokens.size()), D = model_.spec.dim;
   const Activations kept = kept_activations(config_, model_.adapter.has_value());
   KvStore& kv = kv_for(model_, batch, true, kept);
@@ -229,25 +229,25 @@ void Learner::accumulate(MicroBatch& batch, const TokenLoss& loss, StepStats& st
   spread(all, batch.loss.logprobs, &batch.loss.entropies);
   std::vector<float> d_logprobs(all.size()), d_entropies(all.size());
   const TokenGradient d{d_logprobs, d_entropies};
-  stats.sums.add(loss(batch.loss, d));
-  stats.learner_tokens += T;
+  stats_.sums.add(loss(batch.loss, d));
+  stats_.learner_tokens += T;
   d_hidden_.resize(T * D);
   std::fill_n(d_hidden_.data(), T * D, 0.0f);
   if (teaching) {
     Lesson lesson{*teaching, pass_teacher(teaching->teacher, batch), batch.loss.mask, std::vector<double>(all.size())};
     head_gradient(head, all, d, d_hidden_.data(), &lesson);
     for (size_t n = 0; n < all.size(); ++n)
-      stats.sums.kl += lesson.mask[n] * lesson.values[n],
-          stats.sums.loss += teaching->weight * lesson.mask[n] * lesson.values[n];
+      stats_.sums.kl += lesson.mask[n] * lesson.values[n],
+          stats_.sums.loss += teaching->weight * lesson.mask[n] * lesson.values[n];
   } else {
     head_gradient(head, all, d, d_hidden_.data());
   }
-  if (mtp_loss_weight_ != 0) accumulate_mtp(batch, stats);
+  if (mtp_loss_weight_ != 0) accumulate_mtp(batch);
   backward(model_, compute_, batch.rows(), kv, state_, scratch_, d_hidden_.data(), gradient.data());
 }
 
 /// λ times the mean cross-entropy of the tokens after the next one; its gradient of hidden states joins d_hidden_.
-void Learner::accumulate_mtp(const MicroBatch& batch, StepStats& stats) {
+void Learner::accumulate_mtp(const MicroBatch& batch) {
   const int64_t T = int64_t(batch.tokens.size()), D = model_.spec.dim;
   if (!mtp_kv_ || mtp_kv_->num_blocks < batch.num_blocks)
     mtp_kv_ = std::make_unique<KvStore>(std::span(&model_.spec.mtp->layer, 1), round_up(batch.num_blocks, 64), true);
@@ -259,7 +259,7 @@ void Learner::accumulate_mtp(const MicroBatch& batch, StepStats& stats) {
   const Targets targets = mtp_targets(batch);
   const Head head{mtp_.hidden_TD.data(), targets.row, targets.token};
   const std::vector<TokenStatistics> all = statistics(model_, head);
-  for (const TokenStatistics& s : all) stats.mtp_loss -= s.logprob / num_mtp_targets_;
+  for (const TokenStatistics& s : all) stats_.mtp_loss -= s.logprob / num_mtp_targets_;
   std::vector<float> d_logprobs(all.size(), float(-mtp_loss_weight_ / num_mtp_targets_)), d_entropies(all.size());
   d_mtp_.resize(T * D);
   std::fill_n(d_mtp_.data(), T * D, 0.0f);
@@ -269,30 +269,37 @@ void Learner::accumulate_mtp(const MicroBatch& batch, StepStats& stats) {
 }
 
 void Learner::dry_step(MicroBatch& batch) {
-  StepStats stats;
-  accumulate(
-      batch, [](const TokenBatch&, const TokenGradient&) { return LossSums{}; }, stats);
+  stats_ = {};
+  accumulate(batch, [](const TokenBatch&, const TokenGradient&) { return LossSums{}; });
 }
 
-StepStats Learner::pass(std::span<MicroBatch> batches, const TokenLoss& loss, int64_t max_steps,
-                        const Teaching* teaching) {
-  StepStats stats;
+void Learner::begin_step() {
+  stats_ = {};
   std::fill_n(gradient.data(), gradient.size(), 0.0f);
   expert_load_.clear(), mtp_load_.clear(), num_mtp_targets_ = 0;
-  if (mtp_loss_weight_ != 0)
-    for (const MicroBatch& batch : batches) num_mtp_targets_ += double(mtp_targets(batch).row.size());
-  for (MicroBatch& batch : batches) accumulate(batch, loss, stats, teaching);
+}
+
+void Learner::pass(MicroBatch& batch, const TokenLoss& loss) {
+  accumulate(batch, loss);
+}
+
+/// Its norm, and that of the loss.
+void Learner::finish_gradient(int64_t max_steps, double divisor) {
   std::vector<Piece> all = pieces();
   std::vector<double> squares(all.size());
   compute_.pool.parallel_for(int64_t(all.size()), [&](int64_t i) {
-    squares[size_t(i)] = compute_.kernels->sum_of_squares(gradient.data() + all[size_t(i)].offset, all[size_t(i)].size);
+    float* values = gradient.data() + all[size_t(i)].offset;
+    const int64_t size = all[size_t(i)].size;
+    if (divisor != 1)
+      for (int64_t j = 0; j < size; ++j) values[j] *= float(1 / divisor);
+    squares[size_t(i)] = compute_.kernels->sum_of_squares(values, size);
   });
   double total = 0;
   for (double s : squares) total += s;
-  stats.grad_norm = std::sqrt(total);
-  stats.learning_rate = learning_rate_at(config_, model_.version, max_steps);
-  stats.is_skipped = !std::isfinite(stats.grad_norm) || !std::isfinite(stats.sums.loss);
-  return stats;
+  stats_.sums.loss /= divisor, stats_.sums.policy_loss /= divisor;
+  stats_.grad_norm = std::sqrt(total);
+  stats_.learning_rate = learning_rate_at(config_, model_.version, max_steps);
+  stats_.is_skipped = !std::isfinite(stats_.grad_norm) || !std::isfinite(stats_.sums.loss);
 }
 
 void Learner::update(const StepStats& stats, std::span<const double> expert_load) {
@@ -305,24 +312,27 @@ void Learner::update(const StepStats& stats, std::span<const double> expert_load
 
 StepStats Learner::step(std::span<MicroBatch> batches, const TokenLoss& loss, int64_t max_steps,
                         std::span<const double> expert_load, const Teaching* teaching) {
-  const StepStats stats = pass(batches, loss, max_steps, teaching);
-  if (stats.is_skipped)
-    throw std::runtime_error("the " + std::string(std::isfinite(stats.grad_norm) ? "loss" : "gradient") + " of step " +
+  begin_step();
+  if (mtp_loss_weight_ != 0)
+    for (const MicroBatch& batch : batches) num_mtp_targets_ += double(mtp_targets(batch).row.size());
+  for (MicroBatch& batch : batches) accumulate(batch, loss, teaching);
+  finish_gradient(max_steps, 1);
+  if (stats_.is_skipped)
+    throw std::runtime_error("the " + std::string(std::isfinite(stats_.grad_norm) ? "loss" : "gradient") + " of step " +
                              std::to_string(step() + 1) +
                              " is not finite: lower learning_rate, and start a run whose model is a checkpoint from "
                              "before the weights ran away");
-  update(stats, expert_load);
-  return stats;
+  update(stats_, expert_load);
+  return stats_;
 }
 
-StepStats Learner::step_or_skip(std::span<MicroBatch> batches, const TokenLoss& loss, int64_t max_steps,
-                                std::span<const double> expert_load) {
-  const StepStats stats = pass(batches, loss, max_steps);
-  if (stats.is_skipped)
+StepStats Learner::end_step(int64_t max_steps, std::span<const double> expert_load, double divisor) {
+  finish_gradient(max_steps, divisor);
+  if (stats_.is_skipped)
     ++model_.version, ++skipped_steps;
   else
-    update(stats, expert_load);
-  return stats;
+    update(stats_, expert_load);
+  return stats_;
 }
 
 /// Decoupled AdamW (arXiv 1711.05101) over the flat parameters, gradients scaled down to max_grad_norm.

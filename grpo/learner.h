@@ -65,7 +65,7 @@ struct StepStats {
   double grad_norm = 0, learning_rate = 0;
   double mtp_loss = 0;         // mean cross-entropy of the multi-token-prediction layer, where its weight is not 0
   int64_t learner_tokens = 0;  // rows passed forward and back
-  bool is_skipped = false;     // nothing was learned, see step_or_skip()
+  bool is_skipped = false;     // nothing was learned, see end_step()
 };
 
 /// Throws UsageError for settings that adapters have no part in.
@@ -97,10 +97,12 @@ class Learner {
   StepStats step(std::span<MicroBatch> batches, const TokenLoss& loss, int64_t max_steps,
                  std::span<const double> expert_load = {}, const Teaching* teaching = nullptr);
 
-  /// The same, but a step that is not finite counts as taken and leaves weights, routers' biases and AdamW's state,
-  /// its count of steps too, as they were.
-  StepStats step_or_skip(std::span<MicroBatch> batches, const TokenLoss& loss, int64_t max_steps,
-                         std::span<const double> expert_load = {});
+  /// A step in parts: micro-batches in their order, then the update by their gradient over `divisor`. One that is not
+  /// finite counts as taken and leaves weights, routers' biases and AdamW's state, its count of steps too, as they
+  /// were.
+  void begin_step();
+  void pass(MicroBatch& batch, const TokenLoss& loss);
+  StepStats end_step(int64_t max_steps, std::span<const double> expert_load = {}, double divisor = 1);
 
   /// Forward and backward of a micro-batch with a zero gradient, which takes all the memory that a step over it will.
   void dry_step(MicroBatch& batch);
@@ -119,11 +121,9 @@ class Learner {
   int64_t skipped_steps = 0;  // of step(): AdamW has taken so many fewer
 
  private:
-  /// The gradient of the whole step, its norm and the loss.
-  StepStats pass(std::span<MicroBatch> batches, const TokenLoss& loss, int64_t max_steps,
-                 const Teaching* teaching = nullptr);
+  void finish_gradient(int64_t max_steps, double divisor);
   void update(const StepStats& stats, std::span<const double> expert_load);
-  void accumulate(MicroBatch& batch, const TokenLoss& loss, StepStats& stats, const Teaching* teaching = nullptr);
+  void accumulate(MicroBatch& batch, const TokenLoss& loss, const Teaching* teaching = nullptr);
   struct Piece {  // of a parameter that is learned
     const ParameterSpec* parameter;
     int64_t offset, size;
@@ -146,7 +146,7 @@ class Learner {
   Head pass_teacher(const CausalLM& teacher, const MicroBatch& batch);
   /// Of target n, whose teacher's logits are the i-th of their chunk; `gradient` [V] becomes the divergence's.
   void compare(Lesson& lesson, size_t n, int64_t i, std::span<const float> logits, std::span<float> gradient);
-  void accumulate_mtp(const MicroBatch& batch, StepStats& stats);
+  void accumulate_mtp(const MicroBatch& batch);
   void forward_logits(const CausalLM& model, const Head& head, int64_t begin, int64_t end);
   std::vector<TokenStatistics> statistics(const CausalLM& model, const Head& head);
   void head_gradient(const Head& head, std::span<const TokenStatistics> all, const TokenGradient& d, float* d_hidden_TD,
@@ -170,6 +170,7 @@ class Learner {
   MtpState mtp_;
   Buffer d_mtp_;
   std::vector<double> expert_load_, mtp_load_;
+  StepStats stats_;  // of the step that was begun
 };
 
 }  // namespace cohort

@@ -95,6 +95,10 @@ bool is_clipped(const LossType& type) {
   return type.surrogate == clipped;
 }
 
+bool is_mean_of_tokens(const LossType& type) {
+  return type.weight == mean_of_tokens;
+}
+
 double gamma_weight(const LossConfig& c, double sequence_ratio, double advantage) {
   const bool positive = advantage >= 0;
   const double k = positive ? c.vespo_k_pos : c.vespo_k_neg,

@@ -41,6 +41,8 @@ const LossType& loss_type(std::string_view name);
 double gamma_weight(const LossConfig& config, double sequence_ratio, double advantage);
 
 bool is_clipped(const LossType& type);
+/// Whether all tokens of the step weigh the same.
+bool is_mean_of_tokens(const LossType& type);
 
 /// An estimate of a token's KL from the reference, and its derivative with respect to log p.
 struct Kl {

@@ -19,12 +19,14 @@ const std::vector<std::string> kMayChange = {"max_steps",
                                              "eval_steps",
                                              "out",
                                              "threads",
+                                             "sampling_threads",
+                                             "learn_while_sampling",  // the same bits
                                              "save_total_limit",
                                              "log_completions_steps",
                                              "max_verifier_error_rate",
                                              "alarms",
                                              "dry_step",
-                                             "gradient_checkpointing",  // the same bits
+                                             "gradient_checkpointing",  // here too
                                              "api_key_file",            // how a teacher is asked, not what
                                              "max_concurrent_requests",
                                              "request_timeout",

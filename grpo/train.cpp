@@ -9,14 +9,13 @@
 #include "configs/machine.h"
 #include "configs/progress.h"
 #include "grpo/checkpoint.h"
-#include "grpo/entropy.h"
-#include "grpo/loss_inputs.h"
 #include "grpo/plan.h"
 #include "grpo/report/report.h"
 #include "grpo/train_checks.h"
 #include "grpo/train_metrics.h"
 #include "grpo/train_options.h"
 #include "grpo/train_rollout.h"
+#include "grpo/train_step.h"
 #include "policy/save.h"
 #include "rollout/evaluate.h"
 
@@ -24,48 +23,6 @@ namespace cohort {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// One optimizer step on its groups; the metrics row without times.
-Json learn(TrainJob& job) {
-  const TrainConfig& c = job.config;
-  const int64_t step = job.step(), inner = step % job.inner_steps();
-  std::span<Group> groups = job.mini_batch(inner);
-  std::vector<MicroBatch> batches = pack(groups, c.pack, kept(c));
-  if (!job.old_logprobs.empty()) set_old_logprobs(batches, job.old_logprobs[size_t(inner % c.steps_per_generation)]);
-  if (has_kl_term(c.loss))
-    for (MicroBatch& batch : batches) job.learner.fill_logprobs(*job.reference, batch, batch.loss.ref_logprobs);
-  LossScale scale = loss_scale(groups, c.pack, c.sampling.max_completion_length);
-  scale.entropy_coef = acting_coef(c.loss, job.entropy);
-  if (c.loss.top_entropy_quantile < 1) keep_top_entropies(c.loss.top_entropy_quantile, batches, job.learner, scale);
-  std::vector<double> load = expert_load(groups);
-  StepStats stats = job.learner.step_or_skip(
-      batches, [&](const TokenBatch& batch, const TokenGradient& d) { return grpo_loss(c.loss, batch, scale, d); },
-      c.max_steps, load);
-  if (!stats.is_skipped) update(c.loss, job.entropy, mean_top_entropy(stats.sums, scale));
-  if (kept(c) == Keep::with_signal) count_dropped(stats.sums, groups, c.loss, c.pack, scale);
-  SamplingCheck& check = job.checks[size_t(inner % c.steps_per_generation)];
-  if (inner == 0)
-    for (const MicroBatch& batch : batches) check.add(batch);
-  for (const Group& group : groups)
-    for (const Rollout& r : group.rollouts) {
-      if (inner < c.steps_per_generation)
-        job.num_tokens += int64_t(group.prompt.size() + r.completion.tokens.size()),
-            job.sampled_tokens += int64_t(r.completion.tokens.size());
-    }
-  Json row = {{"step", job.step()}};
-  row.update(group_metrics(groups));
-  row.update(sampling_metrics(check));
-  if (c.groups.empty()) row.update(staleness_metrics(groups, step));
-  row.update(step_metrics(stats, c.loss, job.num_tokens));
-  row.update(job.refills);
-  if (has_entropy_bonus(c.loss)) row["entropy_coef"] = job.entropy.coef;
-  if (!load.empty()) {
-    const MoeSpec& moe = job.model().spec.layers.back().moe;
-    row["max_vio/mean"] = max_violation(load, size_t(moe.experts));
-    row["expert_load/max_share"] = max_expert_share(load, size_t(moe.experts), moe.top_k);
-  }
-  return row;
-}
 
 void sync_reference(TrainJob& job) {
   const TrainConfig& c = job.config;

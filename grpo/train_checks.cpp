@@ -141,6 +141,28 @@ int64_t expect_runnable(const TrainConfig& config, const std::string& model) {
   return longest;
 }
 
+namespace {
+
+/// What needs the whole rollout before anything of it can be learned from.
+void expect_early(const TrainConfig& c) {
+  const bool by_batch = c.advantage.scale_rewards == "batch" ||
+                        c.advantage.multi_objective_aggregation == "normalize_then_sum",
+             counts_tokens = has_entropy_bonus(c.loss) && !is_mean_of_tokens(loss_type(c.loss.loss_type));
+  const std::pair<bool, std::string> reasons[] = {
+      {!c.groups.empty(), "--groups has nothing sampled"},
+      {c.max_staleness > 0, "max_staleness learns from rollouts that were sampled before"},
+      {c.dynamic_sampling.max_refill_batches > 0, "dynamic_sampling chooses groups when all are there"},
+      {by_batch, "advantages divided by the std of the batch need all of its rewards"},
+      {c.loss.kl_in_reward, "kl_in_reward lowers scores when all are there"},
+      {c.loss.importance_sampling_correction != "none", "importance_sampling_correction takes ratios over the rollout"},
+      {c.loss.top_entropy_quantile < 1, "top_entropy_quantile needs the entropies of all tokens"},
+      {counts_tokens, "an entropy bonus beside loss_type " + c.loss.loss_type + " needs the number of all tokens"}};
+  for (const auto& [is_so, why] : reasons)
+    if (is_so) throw UsageError("learn_while_sampling cannot be: " + why + "; leave one of them out");
+}
+
+}  // namespace
+
 void validate(const TrainConfig& c) {
   if (c.rewards.empty()) throw UsageError("rewards is empty: name at least one (cohort score --list shows them)");
   if (c.num_generations < 2 && c.advantage.scale_rewards != "none")
@@ -168,6 +190,7 @@ void validate(const TrainConfig& c) {
     throw UsageError("max_staleness has further rollouts sampled, and --groups has nothing sampled: leave one out");
   if (!c.groups.empty() && !fs::exists(c.groups)) throw UsageError("--groups " + c.groups + " does not exist");
   expect_consistent(c.loss);
+  if (c.learn_while_sampling) expect_early(c);
   if (c.loss.kl_in_reward && !c.groups.empty())
     throw UsageError("kl_in_reward lowers scores where completions are sampled, and those of --groups " + c.groups +
                      " are: leave it out, so that beta weighs a KL term of the loss");

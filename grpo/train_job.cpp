@@ -35,11 +35,12 @@ TrainJob::TrainJob(const TrainConfig& c, const RunRequest& request)
       eval_tasks(read_all_tasks(c.eval_tasks)),
       run(open_run(request, dump_config(c), read_stored_config<TrainConfig>)),
       compute(threads()),
+      sampling_compute(c.learn_while_sampling ? std::make_unique<Compute>(sampling_threads()) : nullptr),
       loaded(load_to_learn(c.model, compute, c.bf16, c.lora, c.seed)),
       reference(c.loss.beta > 0 ? copy_model(loaded.model, compute) : nullptr),
       learner(loaded.model, compute, c.optimizer, c.sampling.temperature),
       entropy{.coef = c.loss.entropy_coef},
-      sampling{.model = loaded.model, .compute = compute} {}
+      sampling{.model = loaded.model, .compute = sampling_compute ? *sampling_compute : compute} {}
 
 void filter_prompts(TrainJob& job) {
   const TrainConfig& c = job.config;

@@ -14,6 +14,13 @@
 
 namespace cohort {
 
+/// What learn_early() has passed of an optimizer step.
+struct EarlyStep {
+  bool begun = false;
+  std::vector<Group> groups;  // the first of the rollout
+  std::vector<MicroBatch> batches;
+};
+
 /// Everything a run holds between two steps. What may refuse its input comes before the model is loaded.
 struct TrainJob {
   TrainJob(const TrainConfig& config, const RunRequest& request);
@@ -24,6 +31,7 @@ struct TrainJob {
   std::vector<Task> eval_tasks;
   Run run;
   Compute compute;
+  std::unique_ptr<Compute> sampling_compute;  // with learn_while_sampling, else null
   LoadedModel loaded;
   std::unique_ptr<CausalLM> reference;  // null without a KL term
   Learner learner;
@@ -32,6 +40,7 @@ struct TrainJob {
   EarlierCompletions earlier, evaluated;         // of training and of held-out prompts
   std::vector<Group> groups;                     // of the rollout being learned from
   std::vector<SamplingCheck> checks;             // of its mini-batches
+  EarlyStep early;                               // of the optimizer step at hand, with learn_while_sampling
   Json refills = Json::object();                 // of that rollout: metrics of dynamic sampling
   std::vector<std::vector<float>> old_logprobs;  // of its mini-batches at its start, for importance_sampling_correction
   int64_t num_tokens = 0;                        // sampled and prompt tokens so far
@@ -43,6 +52,7 @@ struct TrainJob {
   std::unique_ptr<SampleAhead> ahead;        // with max_staleness; last, as its thread uses what stands above
 
   int threads() const { return config.threads ? config.threads : usable_cores(); }
+  int sampling_threads() const { return config.sampling_threads ? config.sampling_threads : threads(); }
   int64_t step() const { return learner.step(); }
   int64_t inner_steps() const { return int64_t(config.steps_per_generation) * config.num_iterations; }
   CausalLM& model() { return loaded.model; }

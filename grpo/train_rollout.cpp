@@ -1,9 +1,12 @@
 #include "grpo/train_rollout.h"
 
+#include <future>
+
 #include "grpo/loss_inputs.h"
 #include "grpo/sampled_groups.h"
 #include "grpo/train_checks.h"
 #include "grpo/train_metrics.h"
+#include "grpo/train_step.h"
 
 namespace cohort {
 namespace {
@@ -14,6 +17,7 @@ struct RolloutState {
   SampledGroups sampled;
   PromptCounts counts;
   int64_t num_tasks = 0;
+  CompleteGroups* complete = nullptr;  // told of each group, where there is one
 };
 
 using Tell = std::function<void(const std::string& where)>;
@@ -37,6 +41,8 @@ std::vector<Group> sample_groups(TrainJob& job, SamplingEngine& sampling, Rollou
                          .earlier = &job.earlier,
                          .first_index = rollout.num_tasks,
                          .counts = &rollout.counts};
+  if (rollout.complete)
+    collect_job.complete = [&](int64_t index, const Group& group) { rollout.complete->put(index, group); };
   const std::string what = rollout.num_tasks ? "refill " : "rollout ";
   std::vector<Group> groups =
       collect(*sampling.engine, sampling.model, tokenizer, &job.scorer, collect_job, rollout.sampled.store(),
@@ -47,9 +53,11 @@ std::vector<Group> sample_groups(TrainJob& job, SamplingEngine& sampling, Rollou
   return groups;
 }
 
-SampledRollout sample(TrainJob& job, SamplingEngine& sampling, const RolloutOrder& order, const Tell& tell) {
+SampledRollout sample(TrainJob& job, SamplingEngine& sampling, const RolloutOrder& order, const Tell& tell,
+                      CompleteGroups* complete = nullptr) {
   const TrainConfig& c = job.config;
-  RolloutState rollout{.order = order, .sampled = SampledGroups(job.run.folder, order.step, order.weights)};
+  RolloutState rollout{
+      .order = order, .sampled = SampledGroups(job.run.folder, order.step, order.weights), .complete = complete};
   SampledRollout sampled{.step = order.step};
   sampled.groups = sample_groups(job, sampling, rollout, int64_t(c.prompts_per_step) * c.steps_per_generation, tell);
   if (c.dynamic_sampling.max_refill_batches > 0) {
@@ -78,6 +86,27 @@ SampledRollout next_ahead(TrainJob& job) {
   return ahead.take_oldest();
 }
 
+/// Samples on a thread of its own, and learns from what is complete.
+SampledRollout sample_and_learn(TrainJob& job, const Tell& tell) {
+  CompleteGroups complete;
+  const RolloutOrder order = order_of(job, job.step());
+  std::future<SampledRollout> sampled = std::async(std::launch::async, [&] {
+    struct Closing {
+      CompleteGroups& groups;
+      ~Closing() { groups.close(); }
+    } closing{complete};
+    return sample(job, job.sampling, order, tell, &complete);
+  });
+  learn_early(job, complete);
+  return sampled.get();
+}
+
+SampledRollout next_rollout(TrainJob& job, const Tell& tell) {
+  if (job.ahead) return next_ahead(job);
+  if (job.config.learn_while_sampling) return sample_and_learn(job, tell);
+  return sample(job, job.sampling, order_of(job, job.step()), tell);
+}
+
 /// The engine has met prompts that the learner is yet to meet.
 void lengthen_ropes(TrainJob& job) {
   for (const Group& group : job.groups)
@@ -90,7 +119,7 @@ void lengthen_ropes(TrainJob& job) {
 void take_rollout(TrainJob& job, Progress& progress) {
   const TrainConfig& c = job.config;
   const Tell tell = [&](const std::string& where) { progress.update(job.step(), where); };
-  SampledRollout rollout = job.ahead ? next_ahead(job) : sample(job, job.sampling, order_of(job, job.step()), tell);
+  SampledRollout rollout = next_rollout(job, tell);
   job.groups = std::move(rollout.groups), job.refills = std::move(rollout.refills);
   job.num_tokens += rollout.discarded_tokens, job.sampled_tokens += rollout.discarded_tokens;
   lengthen_ropes(job);
@@ -130,7 +159,7 @@ void keep_old_logprobs(TrainJob& job) {
 
 void sample_ahead(TrainJob& job) {
   job.ahead = std::make_unique<SampleAhead>(
-      std::move(job.sampled_ahead), job.threads(),
+      std::move(job.sampled_ahead), job.sampling_threads(),
       [&job](SamplingEngine& sampling, const RolloutOrder& order, const std::function<void()>& expect_wanted) {
         return sample(job, sampling, order, [&](const std::string&) { expect_wanted(); });
       });

@@ -162,6 +162,7 @@ std::vector<Group> collect(Engine& engine, const CausalLM& model, const Tokenize
           store.keep(job.first_index + int64_t(i), *kept);
         }
         groups[i] = std::move(*kept);
+        if (job.complete) job.complete(job.first_index + int64_t(i), groups[i]);
         ++done;
         continue;
       }
@@ -185,6 +186,7 @@ std::vector<Group> collect(Engine& engine, const CausalLM& model, const Tokenize
     const std::lock_guard lock(mutex);
     if (store.keep) store.keep(job.first_index + i, group);
     if (job.earlier) job.earlier->remember(group);
+    if (job.complete) job.complete(job.first_index + i, group);
     if (progress) progress(++done);
   };
   Finishing finishing(scorer ? scorer->num_workers() : 0, finish);

@@ -43,6 +43,8 @@ struct CollectJob {
   // A rollout that goes on, with tasks behind those before:
   int64_t first_index = 0;         // of the first task, where groups are stored
   PromptCounts* counts = nullptr;  // read, and added to: an equal prompt has another seed each time; null: none before
+  // Each group once it is scored; called as progress is. May be empty.
+  std::function<void(int64_t index, const Group& group)> complete;
 };
 
 /// Groups that an earlier, killed attempt at the same rollout left behind, and where new ones are kept.
