@@ -41,6 +41,11 @@ const SourceKey* Translation::find(const std::string& name) const {
   return text == "???" || text.starts_with("${oc.") ? nullptr : key;
 }
 
+bool Translation::is_null(const std::string& name) const {
+  const SourceKey* key = any(name);
+  return key && key->value.is_null();
+}
+
 void Translation::refuse(const std::string& name, const std::string& expected) const {
   const SourceKey* key = any(name);
   throw UsageError(place({name}) + ": " + name + " is " + (key ? shown(*key) : "not given") + ", expected " + expected);

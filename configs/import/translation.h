@@ -25,6 +25,7 @@ class Translation {
 
   /// A key of the source that has a value. Typed: throw UsageError, naming file, line and key, for another type.
   const SourceKey* find(const std::string& name) const;
+  bool is_null(const std::string& name) const;  // given, as null
   std::optional<bool> boolean(const std::string& name) const;
   std::optional<int64_t> integer(const std::string& name, int64_t least) const;
   std::optional<double> number(const std::string& name) const;
@@ -73,7 +74,9 @@ class Translation {
 };
 
 void translate_trl(Translation& translation, int64_t num_processes);
+void translate_trl_rewards(Translation& translation);
 void translate_verl(Translation& translation);
+void translate_verl_loss(Translation& translation);
 
 /// The whole of `cohort config import`: throws UsageError, or returns what is to be written.
 struct Imported {

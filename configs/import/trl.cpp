@@ -50,7 +50,6 @@ const Names kSame = {"learning_rate",
                      "vespo_k_neg",
                      "vespo_lambda_neg",
                      "bf16",
-                     "gradient_checkpointing",
                      "seed"};
 
 struct Choice {
@@ -68,42 +67,58 @@ struct Without {
   Names prefixes;  // or beginnings
 };
 const std::vector<Without> kWithout = {
+    {"completions are sampled freely: a reward (regex, format) can judge their form",
+     {"vllm_structured_outputs_regex"},
+     {}},
+    {"AdamW is the only optimizer", {"optim_args", "optim_target_modules"}, {}},
+    {"nothing is dropped and no noise added: sampling and learning compute the same bits",
+     {"neftune_noise_alpha", "disable_dropout", "full_determinism"},
+     {}},
+    {"experts are balanced by router_bias_update_rate, not by a loss", {"router_aux_loss_coef"}, {}},
+    {"seed is that of the prompts' order, each epoch is shuffled, and a resumed run goes on with the next prompts",
+     {"data_seed", "ignore_data_skip", "train_sampling_strategy"},
+     {}},
     {"sampling runs inside the program, on the weights that learn",
      {"use_vllm", "cache_implementation", "use_transformers_paged", "use_transformers_continuous_batching",
       "transformers_continuous_batching_config", "ds3_gather_for_generation"},
      {"vllm_"}},
     {"one process; memory follows max_tokens_per_batch and max_slots",
-     {"gradient_checkpointing_kwargs", "deepspeed", "local_rank", "auto_find_batch_size", "torch_empty_cache_steps",
-      "per_device_eval_batch_size", "eval_accumulation_steps", "parallelism_config", "accelerator_config",
-      "average_tokens_across_devices", "pad_to_multiple_of", "tp_size"},
+     {"gradient_checkpointing_kwargs", "activation_checkpointing_kwargs", "deepspeed", "local_rank",
+      "auto_find_batch_size", "torch_empty_cache_steps", "per_device_eval_batch_size", "eval_accumulation_steps",
+      "parallelism_config", "accelerator_config", "average_tokens_across_devices", "pad_to_multiple_of", "tp_size"},
      {"fsdp", "ddp_"}},
     {"kernels are the program's own",
-     {"attn_implementation", "torch_compile", "use_liger_kernel", "use_liger_loss", "tf32", "use_cpu", "fp16",
-      "torch_compile_backend", "torch_compile_mode", "liger_kernel_config", "cast_lm_head_to_fp32", "optim_args",
-      "optim_target_modules", "use_mps_device", "neftune_noise_alpha", "half_precision_backend", "full_determinism"},
+     {"attn_implementation", "torch_compile", "use_liger_kernel", "use_liger_loss", "tf32", "use_cpu",
+      "torch_compile_backend", "torch_compile_mode", "liger_kernel_config", "cast_lm_head_to_fp32", "use_mps_device",
+      "half_precision_backend", "use_cache", "debug"},
      {}},
+    {"forwards read fp32 or bfloat16, an evaluation's too", {"bf16_full_eval", "fp16_full_eval"}, {}},
     {"metrics.jsonl, TensorBoard events and report.html have every step",
-     {"report_to", "run_name", "project", "trackio_space_id", "log_multimodal", "num_completions_to_print",
-      "log_unique_prompts", "log_completions_hub_repo", "disable_tqdm", "log_level", "log_level_replica",
-      "log_on_each_node", "include_num_input_tokens_seen", "include_tokens_per_second", "skip_memory_metrics"},
-     {"logging_", "wandb_"}},
+     {"report_to", "run_name", "project", "log_multimodal", "num_completions_to_print", "log_unique_prompts",
+      "log_completions_hub_repo", "disable_tqdm", "log_level", "log_level_replica", "log_on_each_node",
+      "include_num_input_tokens_seen", "include_tokens_per_second", "skip_memory_metrics"},
+     {"logging_", "wandb_", "trackio_"}},
     {"nothing is uploaded; final/ is a folder that transformers loads",
      {"push_to_hub", "hub_model_id", "create_pr", "overwrite_hub_revision"},
      {"hub_", "push_to_hub_"}},
     {"frozen weights are kept in fp32 or bfloat16", {"load_in_8bit", "load_in_4bit", "use_bnb_nested_quant"}, {"bnb_"}},
     {"weights come from a folder or file as they are",
-     {"model_revision", "trust_remote_code", "model_init_kwargs", "torch_dtype", "dtype", "disable_dropout",
-      "ignore_bias_buffers", "router_aux_loss_coef"},
+     {"model_revision", "trust_remote_code", "model_init_kwargs", "torch_dtype", "dtype", "ignore_bias_buffers"},
      {}},
     {"prompts are read whole before the run, in the formats that cohort tasks list shows",
      {"dataset_config", "dataset_streaming", "streaming", "test_split_size", "remove_unused_columns", "group_by_length",
-      "dataset_prompt_column", "label_names", "data_seed", "ignore_data_skip", "train_sampling_strategy"},
+      "dataset_prompt_column", "label_names"},
      {"dataloader_", "length_column"}},
     {"a checkpoint has all that a run needs to go on",
      {"save_only_model", "save_safetensors", "save_on_each_node", "restore_callback_states_from_checkpoint",
       "enable_jit_checkpoint"},
      {}},
     {"no model that judges is run: name a reward that answers over HTTP", {"reward_model_name_or_path"}, {}},
+    {"an evaluation samples and judges",
+     {"eval_do_concat_batches", "eval_use_gather_object", "include_for_metrics", "batch_eval_metrics", "do_predict"},
+     {}},
+    {"the loss of GRPO has no labels", {"label_smoothing_factor"}, {}},
+    {"set them where the run is started", {"env"}, {}},
     {"no tools are called while sampling", {"max_tool_calling_iterations", "tools"}, {}},
     {"the chat template is the model's own", {"chat_template", "chat_template_kwargs", "chat_template_path"}, {}},
     {"the best is that of eval/pass@1", {"metric_for_best_model", "greater_is_better"}, {}},
@@ -111,10 +126,6 @@ const std::vector<Without> kWithout = {
      {"code_language", "code_provider", "parallel_code_exec_per_proc", "e2b_router_url", "morph_router_url",
       "enforce_same_language", "code_eval_test_batch_size", "code_eval_scoring_mode"},
      {}}};
-
-std::string words_of(const Json& value) {
-  return value.is_string() ? value.get<std::string>() : value.dump();
-}
 
 void put_same(Translation& t) {
   for (const std::string& name : kSame) {
@@ -134,7 +145,8 @@ void put_same(Translation& t) {
 /// TRL's lists of targets are PEFT's; without one, PEFT goes by the family.
 void put_adapters(Translation& t) {
   const bool has_adapters = t.boolean("use_peft").value_or(false);
-  const Names own = {"lora_r", "lora_alpha", "use_rslora", "lora_target_modules", "lora_dropout", "use_dora"};
+  const Names own = {"lora_r",   "lora_alpha",     "use_rslora",           "lora_target_modules",   "lora_dropout",
+                     "use_dora", "lora_task_type", "lora_modules_to_save", "lora_target_parameters"};
   if (t.find("use_peft")) t.put("use_peft", has_adapters, {"use_peft"});
   for (const std::string& name : own)
     if (!has_adapters) t.tell(name, "use_peft is not set");
@@ -153,6 +165,31 @@ void put_adapters(Translation& t) {
   if (t.boolean("use_dora").value_or(false)) t.lose("use_dora", "adapters are added, not rescaled");
   t.tell("use_dora", "adapters are added");
   t.lose("lora_modules_to_save", "only adapters are learned");
+  t.lose("lora_target_parameters", "adapters stand at modules: routed experts are lora_target_modules [\"experts\"]");
+  if (t.text("lora_task_type").value_or("CAUSAL_LM") == "CAUSAL_LM") t.tell("lora_task_type", "the one there is");
+  t.lose("lora_task_type", "models of language alone");
+}
+
+/// TRL corrects completions of vLLM alone. Here factors differ from 1 only where sampling runs ahead of learning, so
+/// its default is set where a file speaks of it.
+void put_correction(Translation& t) {
+  const std::string prefix = "vllm_importance_sampling_", on = prefix + "correction", mode = prefix + "mode",
+                    most = prefix + "clip_max", least = prefix + "clip_min", cap = prefix + "cap";
+  const Names own = {on, mode, most, least, cap};
+  const bool uses_vllm = t.boolean("use_vllm").value_or(false), corrects = t.boolean(on).value_or(true);
+  const std::string how =
+      t.choice(mode, {"token_truncate", "token_mask", "sequence_truncate", "sequence_mask"}).value_or("sequence_mask");
+  const bool is_given = std::any_of(own.begin(), own.end(), [&](const std::string& name) { return t.find(name); });
+  if (is_given && uses_vllm && corrects) {
+    t.put("importance_sampling_correction", how, {on, mode},
+          "its factors are 1 while max_staleness is 0: none then saves a forward");
+    const std::string high = t.find(cap) ? cap : most;
+    if (t.find(high)) t.put("importance_sampling_clip_max", *t.number(high), {high});
+    if (high == most && t.is_null(most)) t.put("importance_sampling_clip_max", nullptr, {most});
+    if (t.find(least)) t.put("importance_sampling_clip_min", *t.number(least), {least});
+  }
+  for (const std::string& name : own)
+    if (t.find(name)) t.tell(name, !uses_vllm ? "acts with use_vllm" : corrects ? "cap counts" : "no correction");
 }
 
 /// true and false are older TRL's names.
@@ -163,6 +200,18 @@ void put_scale_rewards(Translation& t) {
     t.put("scale_rewards", key->value.get<bool>() ? "group" : "none", {"scale_rewards"});
   else
     t.put("scale_rewards", *t.choice("scale_rewards", {"group", "batch", "none"}), {"scale_rewards"});
+}
+
+/// bfloat16 unless fp16 is set; transformers' newer name of checkpointing counts before the older.
+void put_precision(Translation& t) {
+  const bool is_half = t.boolean("fp16").value_or(false);
+  if (!t.find("bf16") && !is_half) t.put_default("bf16", true);
+  if (is_half) t.lose("fp16", "forwards read fp32 or bfloat16");
+  t.tell("fp16", "nor here");
+  const std::string newer = "activation_checkpointing", older = "gradient_checkpointing";
+  const std::string name = t.find(newer) ? newer : older;
+  if (const auto keeps = t.boolean(name)) t.put("gradient_checkpointing", *keeps, {name});
+  t.tell(older, newer + " counts");
 }
 
 /// TRL counts completions of one device's pass, we count prompts of an optimizer step.
@@ -277,7 +326,7 @@ Json dataset(Translation& t) {
 
 /// An evaluation needs tasks of its own, which TRL takes from the other split of the same name.
 void put_evaluation(Translation& t, const std::string& test_split) {
-  const std::string strategy = t.find("eval_strategy") ? "eval_strategy" : "evaluation_strategy";
+  const std::string strategy = t.find("evaluation_strategy") ? "evaluation_strategy" : "eval_strategy";
   const auto steps = steps_of(t, strategy, "eval_steps", "no", 10);
   const bool evaluates = steps.value_or(1) > 0;
   t.tell("do_eval", "eval_steps decides");
@@ -326,82 +375,6 @@ void put_tasks(Translation& t) {
     t.lose("shuffle_dataset", "each epoch is shuffled in any case");
 }
 
-double number_or(Translation& t, const std::string& name, double otherwise) {
-  return t.number(name).value_or(otherwise);
-}
-
-/// A reward of TRL's registry or open-r1's under our name; null where there is none.
-Json reward_named(Translation& t, const std::string& name) {
-  if (name == "accuracy_reward" || name == "reasoning_accuracy_reward" || name == "accuracy") return "accuracy";
-  if (name == "think_format_reward")
-    return {{"name", "regex"}, {"options", {{"pattern", R"((?s)\A<think>(?!.*<think>).*?</think>)"}}}};
-  if (name == "format" || name == "tag_count" || name == "code" || name == "binary_code") return name;
-  if (name == "get_soft_overlong_punishment")  // the values of trl's script
-    return {{"name", "soft_overlong"}, {"options", {{"max_completion_length", 1280}, {"cache", 256}}}};
-  if (name == "soft_overlong_punishment")
-    return {{"name", "soft_overlong"},
-            {"options",
-             {{"max_completion_length", t.integer("max_completion_len", 1).value_or(16384)},
-              {"cache", t.integer("soft_punish_cache", 1).value_or(4096)}}}};
-  if (name == "repetition_penalty")
-    return {{"name", "repetition"},
-            {"options",
-             {{"ngram", t.integer("repetition_n_grams", 1).value_or(3)},
-              {"max_penalty", number_or(t, "repetition_max_penalty", -1)}}}};
-  if (name == "cosine")
-    return {{"name", "cosine"},
-            {"options",
-             {{"min_value_wrong", number_or(t, "cosine_min_value_wrong", 0)},
-              {"max_value_wrong", number_or(t, "cosine_max_value_wrong", -0.5)},
-              {"min_value_correct", number_or(t, "cosine_min_value_correct", 0.5)},
-              {"max_value_correct", number_or(t, "cosine_max_value_correct", 1)},
-              {"max_len", t.integer("cosine_max_len", 1).value_or(1000)},
-              {"unit", "characters"}}}};
-  const size_t dot = name.rfind('.');
-  if (dot == name.npos || dot == 0 || dot + 1 == name.size()) return nullptr;
-  std::string path = name.substr(0, dot);
-  std::replace(path.begin(), path.end(), '.', '/');
-  return "python:" + path + ".py:" + name.substr(dot + 1);
-}
-
-void put_rewards(Translation& t) {
-  const SourceKey* functions = t.find("reward_funcs");
-  const SourceKey* weights = t.find("reward_weights");
-  if (functions) {
-    const Json names = functions->value.is_array() ? functions->value : Json::array({functions->value});
-    if (weights && (!weights->value.is_array() || weights->value.size() != names.size()))
-      t.refuse("reward_weights",
-               "a list of " + std::to_string(names.size()) + " numbers, one for each of reward_funcs");
-    Json rewards = Json::array();
-    std::string without;
-    for (size_t i = 0; i < names.size(); ++i) {
-      if (!names[i].is_string()) t.refuse("reward_funcs", "a list of names");
-      Json reward = reward_named(t, names[i]);
-      if (reward.is_null()) {
-        without += (without.empty() ? "" : ", ") + words_of(names[i]);
-        continue;
-      }
-      if (weights) {
-        if (!weights->value[i].is_number()) t.refuse("reward_weights", "a list of numbers");
-        if (reward.is_string()) reward = {{"name", reward}};
-        reward["weight"] = weights->value[i];
-      }
-      rewards.push_back(reward);
-    }
-    const std::string note =
-        without.empty() ? "" : "without " + without + ", which has no counterpart: cohort score --list";
-    if (rewards.empty())
-      t.lose("reward_funcs", "none of them is known: cohort score --list shows what is");
-    else
-      t.put("rewards", rewards, {"reward_funcs", "reward_weights"}, note);
-  }
-  t.lose("reward_weights", "there are no rewards to weigh");
-  for (const char* option : {"max_completion_len", "soft_punish_cache", "repetition_n_grams", "repetition_max_penalty",
-                             "cosine_min_value_wrong", "cosine_max_value_wrong", "cosine_min_value_correct",
-                             "cosine_max_value_correct", "cosine_max_len"})
-    t.tell(option, "an option of its reward");
-}
-
 void lose_what_has_no_counterpart(Translation& t) {
   for (const Without& without : kWithout) {
     for (const std::string& name : without.names) {
@@ -420,10 +393,12 @@ void translate_trl(Translation& t, int64_t num_processes) {
   if (const auto model = t.text("model_name_or_path"))
     t.put("model", *model, {"model_name_or_path"}, "a folder or file stands here: nothing is downloaded");
   put_tasks(t);
-  put_rewards(t);
+  translate_trl_rewards(t);
   put_batch(t, num_processes);
   put_same(t);
   put_scale_rewards(t);
+  put_precision(t);
+  put_correction(t);
   put_adapters(t);
   put_schedule(t);
   put_saving(t);
@@ -448,6 +423,11 @@ void translate_trl(Translation& t, int64_t num_processes) {
                            "dataset_name",
                            "reward_funcs",
                            "reward_weights",
+                           "gradient_checkpointing",
+                           "vllm_importance_sampling_correction",
+                           "vllm_importance_sampling_mode",
+                           "vllm_importance_sampling_clip_max",
+                           "vllm_importance_sampling_clip_min",
                            "per_device_train_batch_size",
                            "gradient_accumulation_steps",
                            "steps_per_generation",

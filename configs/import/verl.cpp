@@ -31,8 +31,6 @@ const std::vector<Plain> kPlain = {{"data.max_prompt_length", "max_prompt_length
                                    {kRollout + "top_p", "top_p"},
                                    {kRollout + "min_p", "min_p"},
                                    {kRollout + "max_num_seqs", "max_slots"},
-                                   {kActor + "clip_ratio_c", "dual_clip"},
-                                   {kActor + "entropy_coeff", "entropy_coef"},
                                    {kActor + "tau_pos", "sapo_temperature_pos"},
                                    {kActor + "tau_neg", "sapo_temperature_neg"},
                                    {kRollout + "val_kwargs.n", "eval_num_generations"}};
@@ -46,6 +44,53 @@ const char* const kOneProcess = "one process; memory follows max_tokens_per_batc
 const char* const kNoCritic = "there is no critic: advantages are relative to the group";
 const char* const kOwnEngine = "sampling runs inside the program, on the weights that learn";
 const char* const kNoProfiler = "cohort bench measures";
+const char* const kRouting =
+    "on-policy the experts are those of sampling, bit for bit; after that they are chosen anew";
+const char* const kOwnKernels = "kernels are the program's own";
+const char* const kMetrics = "metrics.jsonl, completions/, TensorBoard events and report.html have every step";
+const char* const kTokenizer = "the tokenizer and the chat template are the model's own";
+const std::map<std::string, const char*> kReasons = {
+    {kActor + "rollout_n", "rollout.n counts"},
+    {kActor + "shuffle", "prompts are shuffled once for each epoch"},
+    {kActor + "data_loader_seed", "data.seed counts"},
+    {kActor + "calculate_entropy", kMetrics},
+    {kActor + "calculate_sum_pi_squared", kNoCritic},
+    {kActor + "freeze_vision_tower", "models are of text alone"},
+    {kActor + "use_torch_compile", kOwnKernels},
+    {kActor + "use_fused_kernels", kOwnKernels},
+    {kActor + "use_remove_padding", "nothing is padded: completions are packed behind one prompt for each group"},
+    {kActor + "use_prefix_grouper", "nothing is padded: completions are packed behind one prompt for each group"},
+    {kActor + "pad_to_length", "nothing is padded: completions are packed behind one prompt for each group"},
+    {kActor + "entropy_from_logits_with_chunking", kOwnKernels},
+    {kActor + "entropy_from_logits_chunk_size", kOwnKernels},
+    {kActor + "entropy_checkpointing", kOwnKernels},
+    {kRollout + "ignore_eos", "a completion ends where the model ends it, at the latest at max_completion_length"},
+    {kRollout + "seed", "data.seed counts"},
+    {kRollout + "prompt_length", "data.max_prompt_length counts"},
+    {kRollout + "response_length", "data.max_response_length counts"},
+    {kRollout + "max_model_len", "data.max_prompt_length and max_response_length count"},
+    {kRollout + "calculate_log_probs", "they are kept in any case"},
+    {kRollout + "logprobs_mode", "log-probabilities are those that tokens are drawn by"},
+    {kRollout + "moe_load_balance_metrics_interval", kMetrics},
+    {kRollout + "enable_rollout_routing_replay", kRouting},
+    {"algorithm.use_pf_ppo", "groups are not weighed again"},
+    {"data.tokenizer", kTokenizer},
+    {"data.trust_remote_code", kTokenizer},
+    {"data.shuffle", "each epoch is shuffled in any case"},
+    {"data.reward_fn_key", "rewards are named in rewards (cohort score --list)"},
+    {"trainer.critic_warmup", kNoCritic},
+    {"trainer.max_critic_ckpt_to_keep", kNoCritic},
+    {"trainer.val_only", "cohort eval does it"},
+    {"trainer.default_hdfs_dir", "a run is a folder of this machine, --out"},
+    {"trainer.del_local_ckpt_after_load", "a checkpoint stays until save_total_limit newer ones are there"},
+    {"trainer.esi_redundant_time",
+     "a run that was ended goes on from its last checkpoint; max_seconds ends it in time"},
+    {"trainer.logger", kMetrics},
+    {"trainer.project_name", kMetrics},
+    {"trainer.experiment_name", kMetrics},
+    {"trainer.log_val_generations", kMetrics},
+    {"trainer.rollout_data_dir", kMetrics},
+    {"trainer.validation_data_dir", kMetrics}};
 const std::vector<Section> kSections = {
     {"critic.", kNoCritic},
     {kActor + "fsdp_config.", kOneProcess},
@@ -53,6 +98,7 @@ const std::vector<Section> kSections = {
     {kActor + "profiler.", kNoProfiler},
     {kActor + "checkpoint.", "a checkpoint has all that a run needs to go on"},
     {kActor + "qat.", "training keeps fp32 masters"},
+    {kActor + "router_replay.", kRouting},
     {"actor_rollout_ref.ref.", "the reference model is a copy of the policy as it began, where beta is above 0"},
     {kRollout + "profiler.", kNoProfiler},
     {kRollout + "engine_kwargs.", kOwnEngine},
@@ -67,12 +113,11 @@ const std::vector<Section> kSections = {
     {"actor_rollout_ref.model.mtp.", "the multi-token-prediction layer is left as it is"},
     {"actor_rollout_ref.nccl_timeout", kOneProcess},
     {"actor_rollout_ref.hybrid_engine", kOneProcess},
-    {"algorithm.rollout_correction.", "sampling and learning compute the same bits: there is nothing to correct"},
     {"algorithm.pf_ppo.", "groups are not weighed again"},
     {"algorithm.kl_ctrl.", "the weight of the KL is constant: beta"},
     {"distillation.", "cohort distill does it, with a config of its own"},
     {"transfer_queue.", kOneProcess},
-    {"trainer.v1.", kOneProcess},
+    {"trainer.v1.", "one process; how far sampling may run ahead of learning is max_staleness"},
     {"global_profiler.", kNoProfiler},
     {"skip.", "a run that stopped keeps its samples"},
     {"ray_kwargs.", kOneProcess},
@@ -209,74 +254,13 @@ void put_optimizer(Translation& t) {
   t.tell(kActor + "grad_clip", "clip_grad of the optimizer counts");
 }
 
-void put_clipping(Translation& t) {
-  const std::string low = kActor + "clip_ratio_low", high = kActor + "clip_ratio_high";
-  const bool is_given = t.find(low) || t.find(high);
-  t.put("epsilon", t.number(low).value_or(0.2), {low});
-  t.put("epsilon_high", t.number(high).value_or(0.2), {high});
-  t.tell(kActor + "clip_ratio", is_given ? "clip_ratio_low and clip_ratio_high count"
-                                         : "without effect in verl too, whose clip_ratio_low and clip_ratio_high are "
-                                           "0.2 until they are set");
-}
-
-void put_loss(Translation& t) {
-  const std::string mode = kActor + "policy_loss.loss_mode", sum = kActor + "loss_agg_mode";
-  const std::string loss = t.text(mode).value_or("vanilla");
-  const std::string aggregation =
-      t.choice(sum, {"token-mean", "token-sum", "seq-mean-token-sum", "seq-mean-token-sum-norm", "seq-mean-token-mean"})
-          .value_or("token-mean");
-  if (loss == "cispo" || loss == "sapo")
-    t.put_choice("loss_type", loss, {mode}, "summed over tokens, whatever loss_agg_mode says");
-  if (loss == "cispo" && t.knows("cispo_clip")) t.put("cispo_clip", "band", {}, "verl clips on both sides");
-  if (loss == "gspo") t.put("importance_sampling_level", "sequence", {mode});
-  if (loss == "vanilla") t.tell(mode, "the clipped ratio");
-  t.lose(mode, "taken as vanilla, the clipped ratio");
-  t.lose_section(kActor + "policy_loss.", "parameters of losses that are not here");
-  if (loss == "cispo" || loss == "sapo") return t.tell(sum, "see loss_mode");
-  const std::map<std::string, std::string> types = {
-      {"token-mean", "dapo"}, {"seq-mean-token-mean", "grpo"}, {"seq-mean-token-sum-norm", "dr_grpo"}};
-  if (types.contains(aggregation))
-    t.put("loss_type", types.at(aggregation), {sum});
-  else
-    t.lose(sum, "taken as token-mean: loss_type dapo");
-  if (const auto factor = t.number(kActor + "loss_scale_factor"))
-    t.lose(kActor + "loss_scale_factor", "dr_grpo divides by max_completion_length");
-}
-
-void put_kl(Translation& t) {
-  const std::string use = kActor + "use_kl_loss", weight = kActor + "kl_loss_coef", type = kActor + "kl_loss_type";
-  const bool has_kl = t.boolean(use).value_or(false);
-  t.put("beta", has_kl ? t.number(weight).value_or(0.001) : 0.0, has_kl ? Names{weight, use} : Names{use});
-  t.tell(weight, "use_kl_loss is not set");
-  const std::map<std::string, std::string> estimators = {{"low_var_kl", "k3"}, {"k3", "k3"},  {"kl", "k1"},
-                                                         {"k1", "k1"},         {"mse", "k2"}, {"k2", "k2"}};
-  const std::string estimator = t.text(type).value_or("low_var_kl");
-  if (!has_kl)
-    t.tell(type, "use_kl_loss is not set");
-  else if (!estimators.contains(estimator))
-    t.lose(type, "taken as k3");
-  else if (!t.knows("kl_estimator") && estimators.at(estimator) == "k3")
-    t.tell(type, "the estimator here");
-  else
-    t.put_choice("kl_estimator", estimators.at(estimator), {type});
-  if (has_kl) t.put("use_bias_correction_kl", false, {}, "verl's KL is not weighed by the ratio");
-}
-
-/// verl's other place for the KL; here it is the one or the other.
-void put_kl_in_reward(Translation& t) {
-  const std::string use = "algorithm.use_kl_in_reward", weight = "algorithm.kl_ctrl.kl_coef";
-  if (!t.boolean(use).value_or(false)) {
-    t.tell(use, "nor here");
-    return t.tell("algorithm.kl_penalty", "of the KL in the reward, see use_kl_in_reward");
-  }
-  if (t.boolean(kActor + "use_kl_loss").value_or(false))
-    return t.lose(use, "the KL stands in the loss or in the reward: use_kl_loss counts");
-  t.put("kl_in_reward", true, {use});
-  t.put("beta", t.number(weight).value_or(0.001), {weight});
-  const std::string penalty = t.text("algorithm.kl_penalty").value_or("kl");
-  const std::map<std::string, std::string> estimators = {{"kl", "k1"}, {"k1", "k1"},         {"mse", "k2"},
-                                                         {"k2", "k2"}, {"low_var_kl", "k3"}, {"k3", "k3"}};
-  if (estimators.contains(penalty)) t.put_choice("kl_estimator", estimators.at(penalty), {"algorithm.kl_penalty"});
+/// Forwards there read bfloat16 until one of these says otherwise.
+void put_precision(Translation& t) {
+  const std::string engine = kActor + "fsdp_config.", mixed = engine + "mixed_precision.param_dtype";
+  const std::string name = t.find(mixed) ? mixed : engine + "dtype";
+  const std::string type = t.text(name).value_or("bfloat16");
+  if (type == "float16" || type == "fp16") return t.lose(name, "forwards read fp32 or bfloat16");
+  t.put("bf16", type == "bfloat16" || type == "bf16", {name});
 }
 
 void put_advantage(Translation& t) {
@@ -296,7 +280,8 @@ void put_advantage(Translation& t) {
 void put_dynamic_sampling(Translation& t) {
   const std::string filter = "algorithm.filter_groups.", enable = filter + "enable",
                     most = filter + "max_num_gen_batches";
-  if (t.boolean(enable).value_or(false)) {
+  const bool refills_groups = t.boolean(enable).value_or(false);
+  if (refills_groups) {
     const int64_t batches = t.integer(most, 0).value_or(0);
     const int64_t refills = batches > 0 ? batches - 1 : kMostRefills;
     t.put("dynamic_sampling", {{"max_refill_batches", refills}}, {most, enable},
@@ -306,7 +291,7 @@ void put_dynamic_sampling(Translation& t) {
     t.tell(filter + "metric", "groups whose scores are equal are refilled");
   }
   t.tell(enable, "no refills");
-  t.lose_section(filter, "there are no refills");
+  t.lose_section(filter, refills_groups ? "a refill samples as many groups as are wanting" : "there are no refills");
 }
 
 void put_overlong(Translation& t) {
@@ -354,14 +339,13 @@ void put_run(Translation& t, int64_t inner) {
   t.tell("trainer.default_local_dir", "give it as --out");
   t.tell("trainer.resume_mode", "give it as --resume");
   t.tell("trainer.resume_from_path", "give it as --resume=FOLDER");
-  for (const char* name : {"trainer.logger", "trainer.project_name", "trainer.experiment_name",
-                           "trainer.log_val_generations", "trainer.rollout_data_dir", "trainer.validation_data_dir"})
-    t.lose(name, "metrics.jsonl, completions/, TensorBoard events and report.html have every step");
 }
 
 }  // namespace
 
 void translate_verl(Translation& t) {
+  for (const SourceKey& key : t.keys())
+    if (key.name.ends_with("._target_")) t.tell(key.name, "a class of verl");
   if (const auto model = t.text("actor_rollout_ref.model.path"))
     t.put("model", *model, {"actor_rollout_ref.model.path"}, "a folder or file stands here: nothing is downloaded");
   put_files(t, "data.train_files", "tasks", "data.train_max_samples");
@@ -369,11 +353,9 @@ void translate_verl(Translation& t) {
   put_plain(t);
   put_optimizer(t);
   put_adapters(t);
+  put_precision(t);
   put_schedule(t, inner);
-  put_clipping(t);
-  put_loss(t);
-  put_kl(t);
-  put_kl_in_reward(t);
+  translate_verl_loss(t);
   put_advantage(t);
   put_dynamic_sampling(t);
   put_overlong(t);
@@ -386,9 +368,10 @@ void translate_verl(Translation& t) {
     t.tell("data.truncation", "prompts that are too long are refused, or left out by filter_overlong_prompts");
   t.lose("data.truncation", "no prompt is cut: too long ones are refused, or left out by filter_overlong_prompts");
   t.tell(kRollout + "do_sample", "it does, at a temperature above 0");
-  const std::vector<std::pair<std::string, Json>> defaults = {
-      {"num_generations", 1}, {"max_prompt_length", 512}, {"dual_clip", 3.0}};
+  const std::vector<std::pair<std::string, Json>> defaults = {{"num_generations", 1}, {"max_prompt_length", 512}};
   for (const auto& [ours, value] : defaults) t.put_default(ours, value);
+  for (const auto& [name, reason] : kReasons)
+    if (t.find(name)) t.lose(name, reason);
   for (const Section& section : kSections) t.lose_section(section.prefix, section.reason, section.by_name);
   Names known;
   for (const Plain& plain : kPlain) known.push_back(plain.theirs);

@@ -149,18 +149,24 @@ void add_hunyuan_moe(const Source& s, Json& c) {
 
 // ---- to files ----
 
+/// Of a dense start an expert that no layer has: llama.cpp asks for one in each family of mixtures.
+MoeSpec mixture_of(const ModelSpec& spec) {
+  if (spec.moe_layers() > 0) return spec.layers.back().moe;
+  return {.experts = 1,
+          .top_k = 1,
+          .expert_dim = spec.layers[0].dense_dim,
+          .sigmoid_scores = spec.model_type != "deepseek_v2"};
+}
+
 void set_mixture(Metadata& out, const ModelSpec& spec, const std::string& at) {
-  const MoeSpec& m = spec.layers.back().moe;
-  if (m.experts == 0) return;
+  const MoeSpec m = mixture_of(spec);
   out[at + "expert_count"] = m.experts, out[at + "expert_used_count"] = m.top_k;
   out[at + "expert_feed_forward_length"] = m.expert_dim;
   out[at + "expert_gating_func"] = m.sigmoid_scores ? kSigmoid : kSoftmax;
   out[at + "expert_weights_norm"] = m.normalize;
   out[at + "expert_weights_scale"] = m.scale;
-  if (m.shared_dim) {
-    out[at + "expert_shared_count"] = m.shared_dim / m.expert_dim;
-    out[at + "expert_shared_feed_forward_length"] = m.shared_dim;
-  }
+  if (m.shared_dim) out[at + "expert_shared_feed_forward_length"] = m.shared_dim;
+  if (m.shared_dim || spec.moe_layers() == 0) out[at + "expert_shared_count"] = m.shared_dim / m.expert_dim;
   if (m.top_groups < m.groups)
     out[at + "expert_group_count"] = m.groups, out[at + "expert_group_used_count"] = m.top_groups;
   const int32_t dense = int32_t(spec.layers.size()) - spec.moe_layers();
@@ -185,7 +191,8 @@ struct Architecture {
   std::vector<std::string> model_types;  // the first is what files of this name are read as, unless they say more
   void (*add_config)(const Source&, Json& config);
   GgufLayout layout = {};
-  bool all_mixture = false;  // llama.cpp expects experts in every layer
+  bool is_mixture = false;   // llama.cpp reads keys of experts, also where all layers are dense
+  bool all_mixture = false;  // and expects experts in every layer
 };
 
 const std::vector<Architecture>& architectures() {
@@ -193,12 +200,12 @@ const std::vector<Architecture>& architectures() {
       {"llama", {"llama", "mistral", "mixtral"}, add_llama, {.rope_pairs = true}},
       {"qwen2", {"qwen2"}, add_nothing},
       {"qwen3", {"qwen3"}, add_attention_bias},
-      {"qwen3moe", {"qwen3_moe"}, add_qwen3_moe, {}, true},
-      {"deepseek2", {"deepseek_v3", "deepseek_v2", "kimi_k2"}, add_deepseek2},
-      {"glm4moe", {"glm4_moe"}, add_glm4_moe, {.ffn_norm = "post_attention_norm"}},
-      {"minimax-m2", {"minimax_m2"}, add_minimax_m2, {}, true},
+      {"qwen3moe", {"qwen3_moe"}, add_qwen3_moe, {}, true, true},
+      {"deepseek2", {"deepseek_v3", "deepseek_v2", "kimi_k2"}, add_deepseek2, {}, true},
+      {"glm4moe", {"glm4_moe"}, add_glm4_moe, {.ffn_norm = "post_attention_norm"}, true},
+      {"minimax-m2", {"minimax_m2"}, add_minimax_m2, {}, true, true},
       {"hunyuan-dense", {"hunyuan_v1_dense"}, add_attention_bias},
-      {"hunyuan-moe", {"hunyuan_v1_moe"}, add_hunyuan_moe, {}, true},
+      {"hunyuan-moe", {"hunyuan_v1_moe"}, add_hunyuan_moe, {}, true, true},
   };
   return table;
 }
@@ -373,7 +380,7 @@ Metadata gguf_model_metadata(const ModelSpec& spec, const std::string& name, DTy
   out[at + "embedding_length"] = spec.dim, out[at + "block_count"] = spec.layers.size();
   out[at + "feed_forward_length"] = feed_forward_length(spec);
   set_attention(out, spec, at);
-  set_mixture(out, spec, at);
+  if (architecture.is_mixture || spec.moe_layers() > 0) set_mixture(out, spec, at);
   const Metadata rope = gguf_rope_keys(spec);
   for (const auto& [key, value] : rope.items()) out[at + "rope." + key] = value;
   return out;

@@ -179,6 +179,25 @@ TEST_F(GgufModels, AWholeKvBIsRead) {
   expect_same_parameters(load_model(old.string(), compute).model, model, "whole kv_b");
 }
 
+/// Without experts the families of mixtures keep their names: llama.cpp asks for the keys of experts in any case.
+TEST_F(GgufModels, DenseStartsComeBack) {
+  Json v2 = tiny_deepseek(16), glm = tiny_family("glm4_moe", tiny_mixture());
+  v2["model_type"] = "deepseek_v2", v2["topk_method"] = "greedy";
+  for (Json config : {tiny_deepseek(), v2, glm}) {
+    config["first_k_dense_replace"] = config["num_hidden_layers"];
+    const CausalLM model = random_model(config, compute);
+    ASSERT_EQ(model.spec.moe_layers(), 0);
+    const LoadedModel loaded = through_file(model, nullptr, DType::f32);
+    EXPECT_EQ(loaded.model.spec.model_type, model.spec.model_type);
+    expect_same_arithmetic(loaded.model.spec, model.spec, model.spec.model_type);
+    expect_same_parameters(loaded.model, model, model.spec.model_type);
+    const Json metadata = open_gguf(path).metadata;
+    for (const char* key : {"expert_count", "expert_used_count", "expert_feed_forward_length", "expert_weights_scale",
+                            "expert_shared_count", "leading_dense_block_count"})
+      EXPECT_TRUE(metadata.contains(metadata["general.architecture"].get<std::string>() + "." + key)) << key;
+  }
+}
+
 TEST_F(GgufModels, TheLayerThatPredictsFurtherTokensStaysBehind) {
   Json config = tiny_deepseek(16);
   config["num_nextn_predict_layers"] = 1;

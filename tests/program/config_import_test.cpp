@@ -1,6 +1,8 @@
 // `cohort config import`: configs of TRL and verl become configs that train takes.
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "tests/program/job.h"
 
 namespace cohort {
@@ -121,6 +123,145 @@ TEST(ConfigImportIntegration, EveryKeyIsToldOf) {
   }
 }
 
+/// YAML takes JSON, and a dotted name for a key of sections.
+std::string yaml_of(const Json& keys) {
+  std::string text;
+  for (const auto& [name, value] : keys.items()) text += Json(name).dump() + ": " + value.dump() + "\n";
+  return text;
+}
+
+struct Peer {
+  std::string name;
+  Json least;  // what a file of its has to hold
+};
+const std::vector<Peer> kPeers = {
+    {"trl", {{"output_dir", "out"}}},
+    {"verl", {{"algorithm.adv_estimator", "grpo"}, {"data.train_files", "train.parquet"}}}};
+
+/// [name, default, another value] of every field.
+Json fields_of(const std::string& peer) {
+  return Json::parse(read_file(COHORT_SOURCE_DIR "/tests/program/golden/" + peer + "_fields.json"))["fields"];
+}
+
+/// Whether a line speaks of the key by its name or by the beginning it shares with others: "a.b.* (2 keys): …".
+bool speaks_of(const std::string& line, const std::string& name) {
+  for (const char* end : {" ", ".", ":"})
+    if (line.find(" " + name + end) != line.npos) return true;
+  const size_t star = line.find("* ("), begin = line.find(": ") + 2;
+  return star != line.npos && begin < star && name.starts_with(line.substr(begin, star - begin));
+}
+
+TEST(ConfigImportIntegration, EveryFieldOfThePeersIsAnswered) {
+  for (const Peer& peer : kPeers) {
+    const Json fields = fields_of(peer.name);
+    EXPECT_GT(fields.size(), peer.name == "trl" ? 200u : 800u);
+    for (const Json& field : fields) {
+      const std::string name = field[0];
+      Json keys = peer.least;
+      keys[name] = field[2];
+      const Imported result = imported_text(yaml_of(keys));
+      std::istringstream lines(result.told);
+      bool is_answered = false;
+      for (std::string line; std::getline(lines, line);) {
+        const bool is_refused = result.exit_code == 2 && line.find("expected ") != line.npos;
+        is_answered |= speaks_of(line, name) && (result.exit_code == 0 || is_refused);
+      }
+      EXPECT_TRUE(is_answered) << yaml_of(keys) << result.told;
+      EXPECT_FALSE(result.tells("no such key is known")) << result.told;
+    }
+  }
+}
+
+/// What a file leaves out is what the peer takes for it. Ours stay where they change no weight; ref_model_mixup_alpha
+/// is TRL's with sync_ref_model.
+TEST(ConfigImportIntegration, DefaultsOfThePeersAreTheirs) {
+  const std::set<std::string> own = {"gradient_checkpointing", "log_completions_steps", "max_slots", "save_steps",
+                                     "ref_model_mixup_alpha"};
+  const Json schema = Json::parse(run_program({"train", "--print-schema"}).out)["properties"];
+  for (const Peer& peer : kPeers) {
+    Json every = peer.least;
+    for (const Json& field : fields_of(peer.name))
+      if (!every.contains(field[0]) && field[0] != "data.val_files") every[field[0]] = field[1];
+    const Imported least = imported_text(yaml_of(peer.least)), whole = imported_text(yaml_of(every));
+    ASSERT_EQ(whole.exit_code, 0) << whole.told;
+    EXPECT_GT(whole.config.size(), least.config.size());
+    for (const auto& [key, property] : schema.items()) {
+      const Json otherwise = property.value("default", Json());
+      if (own.contains(key) || key == "model" || key == "tasks") continue;
+      EXPECT_EQ(least.config.value(key, otherwise), whole.config.value(key, otherwise)) << peer.name << " " << key;
+    }
+  }
+}
+
+TEST(ConfigImportIntegration, CorrectionForThePolicyThatSampled) {
+  const std::string trl = "dataset_name: d\nuse_vllm: true\nvllm_importance_sampling_";
+  expect_keys(imported_text(trl + "correction: true\n").config,
+              {{"importance_sampling_correction", "sequence_mask"}, {"importance_sampling_clip_max", nullptr}});
+  expect_keys(imported_text(trl + "mode: token_truncate\nvllm_importance_sampling_cap: 2\n").config,
+              {{"importance_sampling_correction", "token_truncate"}, {"importance_sampling_clip_max", 2.0}});
+  const Json masked = imported_text(trl +
+                                    "mode: token_mask\nvllm_importance_sampling_clip_min: 0.5\n"
+                                    "vllm_importance_sampling_clip_max: null\n")
+                          .config;
+  expect_keys(masked, {{"importance_sampling_correction", "token_mask"}, {"importance_sampling_clip_min", 0.5}});
+  EXPECT_TRUE(masked.contains("importance_sampling_clip_max")) << "null is no bound, 3 the default";
+  EXPECT_FALSE(imported_text(trl + "correction: false\nvllm_importance_sampling_mode: token_mask\n")
+                   .config.contains("importance_sampling_correction"));
+  const Imported without = imported_text("dataset_name: d\nvllm_importance_sampling_mode: token_mask\n");
+  EXPECT_FALSE(without.config.contains("importance_sampling_correction"));
+  EXPECT_TRUE(without.tells("token_mask: acts with use_vllm")) << without.told;
+
+  const std::string verl = "data.train_files=f algorithm.rollout_correction.";
+  expect_keys(imported_text(verl + "rollout_is=token").config,
+              {{"importance_sampling_correction", "token_truncate"}, {"importance_sampling_clip_max", 2.0}});
+  expect_keys(
+      imported_text(verl + "rollout_is=sequence algorithm.rollout_correction.rollout_is_threshold=0.5_5.0").config,
+      {{"importance_sampling_correction", "sequence_mask"},
+       {"importance_sampling_clip_min", 0.5},
+       {"importance_sampling_clip_max", 5.0}});
+  const Imported rejected =
+      imported_text(verl +
+                    "rollout_rs=seq_mean_k3 algorithm.rollout_correction.rollout_rs_threshold=0.01 "
+                    "algorithm.rollout_correction.rollout_is_threshold=3");
+  EXPECT_FALSE(rejected.config.contains("importance_sampling_correction"));
+  EXPECT_TRUE(rejected.tells("rollout_rs seq_mean_k3: tokens left out there count in no mean")) << rejected.told;
+  EXPECT_TRUE(rejected.tells("rollout_is_threshold 3: no factors")) << rejected.told;
+  const Imported bypassed = imported_text(verl +
+                                          "bypass_mode=True algorithm.rollout_correction.rollout_is=token "
+                                          "actor_rollout_ref.actor.policy_loss.loss_mode=gspo");
+  EXPECT_FALSE(bypassed.config.contains("importance_sampling_correction"));
+  EXPECT_FALSE(bypassed.config.contains("importance_sampling_level")) << "bypass_mode has losses of its own";
+  EXPECT_TRUE(bypassed.tells("rollout_is token: the ratio is the factor")) << bypassed.told;
+}
+
+/// Losses of verl as tests/grpo/golden/verl_loss.json has them, each with the keys that go with it.
+TEST(ConfigImportIntegration, LossesOfVerlStart) {
+  const TinyJob job;
+  const std::string actor = " actor_rollout_ref.actor.";
+  const std::vector<std::pair<std::string, Json>> losses = {
+      {"", {{"loss_type", "dapo"}, {"dual_clip", 3.0}}},
+      {actor + "loss_agg_mode=seq-mean-token-sum", {{"loss_type", "luspo"}, {"dual_clip", 3.0}}},
+      {actor + "policy_loss.loss_mode=gspo" + actor + "loss_agg_mode=seq-mean-token-mean",
+       {{"loss_type", "grpo"}, {"importance_sampling_level", "sequence"}, {"dual_clip", nullptr}}},
+      {actor + "policy_loss.loss_mode=cispo", {{"loss_type", "cispo"}, {"cispo_clip", "band"}, {"dual_clip", nullptr}}},
+      {actor + "policy_loss.loss_mode=sapo" + actor + "clip_ratio_c=5",
+       {{"loss_type", "sapo"}, {"dual_clip", nullptr}}},
+      {actor + "clip_ratio=0.1" + actor + "clip_ratio_low=null", {{"epsilon", 0.1}, {"epsilon_high", 0.2}}}};
+  for (const auto& [words, expected] : losses) {
+    const fs::path source = job.folder / "given", out = job.folder / "imported.json";
+    write_file(source, "data.train_files=f actor_rollout_ref.rollout.n=4" + words);
+    const Outcome outcome = run_program({"config", "import", source.string(), "--out", out.string()});
+    ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+    Json config = Json::parse(read_file(out));
+    if (!config.contains("loss_type")) config["loss_type"] = "dapo";
+    expect_keys(config, expected);
+    const Outcome planned =
+        run_program({"train", out.string(), "--dry-run", "--set", "model=" + job.model(), "--set", "tasks=arithmetic",
+                     "--set", "max_completion_length=32", "--set", "max_prompt_length=null"});
+    EXPECT_EQ(planned.exit_code, 0) << words << ": " << planned.err;
+  }
+}
+
 TEST(ConfigImportIntegration, TheResultStarts) {
   const TinyJob job;
   write_file(job.folder / "brevity.py",
@@ -167,6 +308,9 @@ TEST(ConfigImportIntegration, WrongValuesNameKeyAndLine) {
       {"algorithm.adv_estimator=gae data.train_files=f\n", ":1: algorithm.adv_estimator is gae, expected grpo"},
       {"data.train_files=f \\\n data.train_batch_size=$((4 * 8))\n",
        ":2: data.train_batch_size is $((4, expected a number"},
+      {"data.train_files=f algorithm.rollout_correction.rollout_is=token "
+       "algorithm.rollout_correction.rollout_is_threshold=5_2",
+       ":1: algorithm.rollout_correction.rollout_is_threshold is 5_2, expected a number, or two"},
       {"colour: red\n", "neither a TRL config"},
       {"{\"model\": \"m\", \"tasks\": \"t\", \"prompts_per_step\": 4}", "is a Cohort config already"},
   };
@@ -199,6 +343,12 @@ TEST(ConfigImportIntegration, UnitsOfTheSmallPrint) {
               {{"loss_type", "cispo"}, {"epsilon_high", 5}, {"entropy_coef", 0.01}});
   const Json verl = imported_text("data.train_files=f actor_rollout_ref.actor.clip_ratio=0.1").config;
   EXPECT_EQ(verl.value("epsilon", 0.0), 0.2) << "verl's clip_ratio_low is 0.2 until it is set";
+  EXPECT_EQ(verl.value("bf16", false), true) << "verl's precision until it is set, as TRL's";
+  EXPECT_EQ(imported_text("data.train_files=f actor_rollout_ref.actor.fsdp_config.mixed_precision.param_dtype=fp32")
+                .config.value("bf16", true),
+            false);
+  EXPECT_EQ(trl("").value("bf16", false), true);
+  EXPECT_EQ(trl("fp16: true\n").value("bf16", false), false);
   EXPECT_EQ(verl.value("num_generations", 0), 1);
   EXPECT_EQ(verl.value("prompts_per_step", 0), 256);
   EXPECT_EQ(verl.value("steps_per_generation", 0), 4);
