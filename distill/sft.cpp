@@ -1,5 +1,7 @@
 #include "distill/sft.h"
 
+#include <algorithm>
+
 #include "configs/error.h"
 #include "configs/interrupts.h"
 #include "configs/progress.h"
@@ -15,28 +17,57 @@ namespace {
 
 namespace fs = std::filesystem;
 
+size_t common_beginning(const std::vector<int32_t>& a, const std::vector<int32_t>& b) {
+  return size_t(std::ranges::mismatch(a, b).in1 - a.begin());
+}
+
+/// The ids that follow those of a prompt. Where tokens of both together would reach across its end, those that follow a
+/// line break: at the beginning of a text many tokenizers put a space.
+std::vector<int32_t> encode_completion(const Tokenizer& tokenizer, const std::string& prompt,
+                                       const std::string& completion) {
+  for (const std::string& before : {prompt, std::string("\n")}) {
+    const std::vector<int32_t> ids = tokenizer.encode(before), both = tokenizer.encode(before + completion);
+    if (common_beginning(ids, both) == ids.size()) return {both.begin() + std::ptrdiff_t(ids.size()), both.end()};
+  }
+  return tokenizer.encode(completion);
+}
+
 SftSequence encode_plain(const Tokenizer& tokenizer, const SftRow& row) {
   SftSequence s;
   s.tokens = tokenizer.encode(row.prompt, true);
   s.mask.assign(s.tokens.size(), 0);
-  std::vector<int32_t> completion = tokenizer.encode(row.completion);
-  if (tokenizer.special_tokens().eos) completion.push_back(*tokenizer.special_tokens().eos);
+  std::vector<int32_t> completion = encode_completion(tokenizer, row.prompt, row.completion);
+  const std::optional<int32_t> eos = tokenizer.special_tokens().eos;
+  if (eos && (completion.empty() || completion.back() != *eos)) completion.push_back(*eos);
   s.tokens.insert(s.tokens.end(), completion.begin(), completion.end());
   s.mask.resize(s.tokens.size(), 1);
   return s;
 }
 
-/// Learns what each assistant turn adds to the prompt that asks for it.
+/// Where the last message of a chat begins, which has these ids: behind what it has in common with the prompt that asks
+/// for it. At their end where the template renders earlier messages otherwise in that prompt.
+size_t begin_of_turn(const Tokenizer& tokenizer, Json messages, const std::string& chat,
+                     const std::vector<int32_t>& ids) {
+  messages.erase(messages.size() - 1);
+  const std::vector<int32_t> prompt = tokenizer.encode(render_chat(tokenizer, messages, true));
+  const size_t begin = common_beginning(prompt, ids);
+  const bool is_asked_so = begin == prompt.size() || chat.starts_with(render_chat(tokenizer, messages, false));
+  return is_asked_so ? begin : ids.size();
+}
+
+/// Learns what each assistant turn adds to the prompt that asks for it, where it still stands so in the whole chat:
+/// templates may leave out of a turn (its reasoning) once others follow.
 SftSequence encode_chat(const Tokenizer& tokenizer, const SftRow& row) {
   SftSequence s;
   Json messages = Json::array();
   for (size_t i = 0; i < row.messages.size(); ++i) {
-    bool learned = row.messages[i].role == "assistant" && i >= row.first_loss_message;
-    size_t before = learned ? tokenizer.encode(render_chat(tokenizer, messages, true)).size() : 0;
+    const bool learned = row.messages[i].role == "assistant" && i >= row.first_loss_message;
     messages.push_back({{"role", row.messages[i].role}, {"content", row.messages[i].content}});
     if (!learned && i + 1 < row.messages.size()) continue;
-    std::vector<int32_t> ids = tokenizer.encode(render_chat(tokenizer, messages, false));
-    s.mask.resize(std::min(learned ? before : ids.size(), ids.size()), 0);
+    const std::string chat = render_chat(tokenizer, messages, false);
+    std::vector<int32_t> ids = tokenizer.encode(chat);
+    s.mask.resize(common_beginning(s.tokens, ids));
+    s.mask.resize(learned ? begin_of_turn(tokenizer, messages, chat, ids) : ids.size(), 0);
     s.mask.resize(ids.size(), learned ? 1 : 0);
     s.tokens = std::move(ids);
   }
