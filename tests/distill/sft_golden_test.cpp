@@ -105,6 +105,7 @@ TEST(SftGolden, TokensLabelsLossAndGradientAreThoseOfTrl) {
       EXPECT_NEAR(stats.sums.loss, c.at("loss").get<double>(), 1e-5) << max_tokens;
       EXPECT_NEAR(stats.grad_norm, c.at("grad_norm").get<double>(), 1e-4) << max_tokens;
       EXPECT_NEAR(stats.sums.entropy / stats.sums.tokens, c.at("entropy").get<double>(), 1e-5) << max_tokens;
+      EXPECT_NEAR(stats.sums.top1 / stats.sums.tokens, c.at("mean_token_accuracy").get<double>(), 1e-6) << max_tokens;
       EXPECT_EQ(stats.sums.tokens, c.at("num_tokens").get<double>());
       if (max_tokens != 100) {
         EXPECT_EQ(micro_batches, max_tokens == 1 ? expected.size() : 1u);
@@ -159,6 +160,19 @@ TEST(SftGolden, TurnsThatTheTemplateChangesAfterwardsAreNotLearned) {
   const auto [ours, theirs] = learned(golden(), "forgotten reasoning");
   EXPECT_EQ(ours, "<think>twice that</think>12<|im_end|>\n");
   EXPECT_EQ(theirs, "6<|im_end|>\n" + ours);
+}
+
+/// Nor is a turn whose prompt has another turn before it than the chat: where it begins cannot be told.
+TEST(SftGolden, TurnsBehindAnotherContextAreNotLearned) {
+  const Json all = golden();
+  const Tokenizer tokenizer = tokenizer_of(all, named(all, "forgotten reasoning"));
+  const SftRow row{.messages = {{"user", "2*3?"}, {"assistant", "<think>twice three</think>6"}, {"assistant", "Yes."}}};
+  const SftSequence s = encode_row(tokenizer, row, 1 << 20);
+  EXPECT_EQ(
+      tokenizer.decode(s.tokens, false),
+      "<|im_start|>user\n2*3?<|im_end|>\n<|im_start|>assistant\n6<|im_end|>\n<|im_start|>assistant\nYes.<|im_end|>"
+      "\n");
+  EXPECT_EQ(std::ranges::count(s.mask, 1), 0);
 }
 
 /// TRL learns all turns of a completion, the user's and the templates' headers too.
