@@ -253,7 +253,10 @@ Json stored_config(const fs::path& file, const StageConfig& stage) {
 
 /// Every key of a stage's config, as its run writes it down.
 Json full_config(const Json& config, const StageConfig& stage) {
-  if (stage.kind == "sft") return dump_config(read_stage<SftConfig>(config, stage));
+  if (stage.kind == "sft") {
+    const SftConfig c = read_stage<SftConfig>(config, stage);
+    return dump_config(with_max_steps(c, open_sft_set(c.tasks, c.seed)));
+  }
   if (stage.kind == "train") return dump_config(read_stage<TrainConfig>(config, stage));
   if (stage.kind == "distill") return dump_config(read_stage<DistillConfig>(config, stage));
   return dump_config(read_stage<EvalConfig>(config, stage));

@@ -11,7 +11,7 @@ namespace cohort {
 namespace {
 
 /// A verb whose config is a C: reads it and hands it on, or prints its schema. `check` is what --dry-run does: it
-/// throws UsageError for what the run would refuse.
+/// throws UsageError for what the run would refuse, and fills in what a run stores of what the config leaves open.
 template <class C, class Check, class F>
 void add_run_verb(CLI::App& app, const char* name, const char* description, const char* example, Check check, F run) {
   struct Options {
@@ -42,7 +42,7 @@ void add_distill_commands(CLI::App& app) {
   add_run_verb<SftConfig>(
       app, "sft", "supervised tuning on chat or prompt/completion rows",
       "Example:\n  cohort sft configs/sft.json --out runs/sft --set max_steps=20",
-      [](const SftConfig& c, const RunRequest&) { expect_runnable(c, c.model); },
+      [](SftConfig& c, const RunRequest&) { c.max_steps = expect_runnable(c, c.model); },
       [](const SftConfig& c, const RunRequest& r) { std::cout << sft(c, r).final_folder.string() << "\n"; });
   add_run_verb<DistillConfig>(
       app, "distill", "a student learns from a teacher's verified completions",

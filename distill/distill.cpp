@@ -11,6 +11,17 @@
 #include "tasks/task_set.h"
 
 namespace cohort {
+namespace {
+
+/// What can be known before there are traces.
+void expect_student(const SftConfig& config, const std::string& model) {
+  if (config.num_train_epochs != 0 && config.max_steps)
+    throw UsageError(
+        "student.num_train_epochs and student.max_steps both say how long the student learns: leave one out");
+  expect_settings(config, model);
+}
+
+}  // namespace
 
 void expect_runnable(const DistillConfig& config, const std::string& teacher, const std::string& student) {
   if (config.mode == "on_policy") return expect_on_policy_runnable(config, teacher, student);
@@ -27,7 +38,7 @@ void expect_runnable(const DistillConfig& config, const std::string& teacher, co
     openai::expect_server(teacher, config.remote);
   else
     longest_prompt(tasks, expect_tokenizer(teacher), config.sampling, load_spec(teacher));
-  load_spec(student), expect_tokenizer(student);
+  expect_student(config.student, student);
 }
 
 TrainResult distill(const DistillConfig& config, const RunRequest& request) {

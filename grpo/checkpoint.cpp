@@ -181,14 +181,20 @@ fs::path checkpoint_of(const fs::path& run, int64_t step) {
   return run / "checkpoints" / step_name(step);
 }
 
-void name_best_checkpoint(const fs::path& run, const BestStep& best) {
+void name_best_checkpoint(const fs::path& run, const BestStep& best, const char* metric) {
   if (best.step == 0) {
     fs::remove(run / "best.json");
     return;
   }
-  const Json named = {
-      {"checkpoint", "checkpoints/" + step_name(best.step)}, {"step", best.step}, {"eval/pass@1", best.pass_at_1}};
+  const Json named = {{"checkpoint", "checkpoints/" + step_name(best.step)}, {"step", best.step}, {metric, best.value}};
   write_durably(run / "best.json", named.dump(1) + "\n");
+}
+
+BestStep best_that_stands(const fs::path& run, const BestStep& best) {
+  if (best.step == 0 || fs::exists(checkpoint_of(run, best.step) / "COMPLETE")) return best;
+  std::fprintf(stderr, "cohort: the best checkpoint so far, of step %lld, is not in %s: the best begins anew\n",
+               static_cast<long long>(best.step), run.c_str());
+  return {};
 }
 
 void limit_checkpoints(const fs::path& run, int64_t keep, int64_t best) {

@@ -43,10 +43,12 @@ std::filesystem::path checkpoint_of(const std::filesystem::path& run, int64_t st
 /// The step whose evaluation was the best so far.
 struct BestStep {
   int64_t step = 0;  // 0: none yet
-  double pass_at_1 = 0;
+  double value = 0;  // of the metric that it is the best by
 };
-/// Writes best.json into the run folder: the checkpoint, its step and eval/pass@1. Without a best step the file goes.
-void name_best_checkpoint(const std::filesystem::path& run, const BestStep& best);
+/// Writes best.json into the run folder: the checkpoint, its step and the metric. Without a best step the file goes.
+void name_best_checkpoint(const std::filesystem::path& run, const BestStep& best, const char* metric);
+/// None, said on stderr, where its checkpoint is not in the run folder.
+BestStep best_that_stands(const std::filesystem::path& run, const BestStep& best);
 
 /// Removes all but the newest `keep` checkpoints and that of step `best`; 0 keeps all.
 void limit_checkpoints(const std::filesystem::path& run, int64_t keep, int64_t best = 0);

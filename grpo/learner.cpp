@@ -152,7 +152,20 @@ void Learner::fill_logprobs(const CausalLM& model, MicroBatch& batch, std::vecto
                             std::vector<float>* entropies) {
   KvStore& kv = kv_for(model, batch, false, Activations::none);
   forward(model, compute_, batch.rows(), kv, Activations::none, state_);
-  spread(statistics(model, head_of(state_, batch)), logprobs, entropies);
+  cohort::spread(statistics(model, head_of(state_, batch)), logprobs, entropies);
+}
+
+void Learner::spread(std::span<const TokenStatistics> all, TokenBatch& batch) const {
+  cohort::spread(all, batch.logprobs, &batch.entropies);
+  batch.is_top1.clear();
+  for (const TokenStatistics& s : all)
+    batch.is_top1.push_back(s.logprob == compute_.kernels->token_logprob(s.max, temperature_, s));
+}
+
+void Learner::fill_statistics(MicroBatch& batch) {
+  KvStore& kv = kv_for(model_, batch, false, Activations::none);
+  forward(model_, compute_, batch.rows(), kv, Activations::none, state_);
+  spread(statistics(model_, head_of(state_, batch)), batch.loss);
 }
 
 Learner::Head Learner::pass_teacher(const CausalLM& teacher, const MicroBatch& batch) {
@@ -163,7 +176,7 @@ Learner::Head Learner::pass_teacher(const CausalLM& teacher, const MicroBatch& b
 }
 
 void Learner::fill_teacher_logprobs(const CausalLM& teacher, MicroBatch& batch) {
-  spread(statistics(teacher, pass_teacher(teacher, batch)), batch.loss.ref_logprobs, nullptr);
+  cohort::spread(statistics(teacher, pass_teacher(teacher, batch)), batch.loss.ref_logprobs, nullptr);
 }
 
 void Learner::compare(Lesson& lesson, size_t n, int64_t i, std::span<const float> row, std::span<float> gradient) {
@@ -226,7 +239,7 @@ void Learner::accumulate(MicroBatch& batch, const TokenLoss& loss, const Teachin
   add(state_.expert_load, expert_load_);
   const Head head = head_of(state_, batch);
   const std::vector<TokenStatistics> all = statistics(model_, head);
-  spread(all, batch.loss.logprobs, &batch.loss.entropies);
+  spread(all, batch.loss);
   std::vector<float> d_logprobs(all.size()), d_entropies(all.size());
   const TokenGradient d{d_logprobs, d_entropies};
   stats_.sums.add(loss(batch.loss, d));

@@ -107,6 +107,8 @@ class Learner {
   /// Forward and backward of a micro-batch with a zero gradient, which takes all the memory that a step over it will.
   void dry_step(MicroBatch& batch);
 
+  /// What the model says of a micro-batch, as a TokenLoss sees it; no gradient.
+  void fill_statistics(MicroBatch& batch);
   /// Log-probabilities and entropies of a micro-batch under `model` (the learner's own, or a reference's), no gradient.
   void fill_logprobs(const CausalLM& model, MicroBatch& batch, std::vector<float>& logprobs,
                      std::vector<float>* entropies = nullptr);
@@ -149,6 +151,7 @@ class Learner {
   void accumulate_mtp(const MicroBatch& batch);
   void forward_logits(const CausalLM& model, const Head& head, int64_t begin, int64_t end);
   std::vector<TokenStatistics> statistics(const CausalLM& model, const Head& head);
+  void spread(std::span<const TokenStatistics> all, TokenBatch& batch) const;
   void head_gradient(const Head& head, std::span<const TokenStatistics> all, const TokenGradient& d, float* d_hidden_TD,
                      Lesson* lesson = nullptr);
   void apply(const StepStats& stats);

@@ -162,7 +162,7 @@ void add_entropy_bonus(const TokenBatch& b, const LossScale& scale, std::span<fl
 
 void LossSums::add(const LossSums& o) {
   loss += o.loss, policy_loss += o.policy_loss, kl += o.kl, entropy += o.entropy, tokens += o.tokens,
-      entropy_tokens += o.entropy_tokens, top_entropy += o.top_entropy;
+      entropy_tokens += o.entropy_tokens, top1 += o.top1, top_entropy += o.top_entropy;
   clipped_low += o.clipped_low, clipped_high += o.clipped_high, clip_terms += o.clip_terms, ratio_sum += o.ratio_sum;
   clipped_low_min = std::min(clipped_low_min, o.clipped_low_min),
   clipped_high_max = std::max(clipped_high_max, o.clipped_high_max);
@@ -193,6 +193,7 @@ LossSums cross_entropy_loss(const TokenBatch& b, const LossScale& scale, std::sp
   for (size_t n = 0; n < b.logprobs.size(); ++n) {
     d_logprobs[n] = float(-weight * b.mask[n]);
     sums.loss += -weight * b.mask[n] * b.logprobs[n];
+    if (!b.is_top1.empty()) sums.top1 += double(b.mask[n]) * b.is_top1[n];
     sums.entropy += double(b.mask[n]) * b.entropies[n], sums.tokens += b.mask[n], sums.entropy_tokens += b.mask[n];
   }
   sums.policy_loss = sums.loss;

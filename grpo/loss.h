@@ -14,6 +14,7 @@ struct TokenBatch {
   std::vector<int64_t> sequence_begin;  // [S+1]
   std::vector<float> advantages;        // [S]
   std::vector<float> logprobs, entropies, old_logprobs, mask;
+  std::vector<uint8_t> is_top1;          // [N] whether the model finds no token more likely; may be empty
   std::vector<float> ref_logprobs;       // empty without a KL term
   std::vector<float> sampling_logprobs;  // of the policy that sampled, where old_logprobs are another's; else empty
 };
@@ -21,6 +22,7 @@ struct TokenBatch {
 /// What a loss adds up for the metrics.
 struct LossSums {
   double loss = 0, policy_loss = 0, kl = 0, entropy = 0, tokens = 0, entropy_tokens = 0;
+  double top1 = 0;  // of the tokens of cross_entropy_loss, those that are the model's first choice
   double clipped_low = 0, clipped_high = 0, clip_terms = 0;  // ratios held back by clipping, of clip_terms
   double clipped_low_min = 1e30, clipped_high_max = 0;       // least and largest share of a sequence
   double ratio_sum = 0, ratio_min = 1e30, ratio_max = -1e30;

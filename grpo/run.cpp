@@ -15,6 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 
 const std::vector<std::string> kMayChange = {"max_steps",
+                                             "num_train_epochs",
                                              "save_steps",
                                              "eval_steps",
                                              "out",

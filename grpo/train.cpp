@@ -53,7 +53,7 @@ Json evaluate(TrainJob& job) {
 
 /// The first of equals stays the best.
 void note_best(TrainJob& job, double pass_at_1) {
-  if (!job.config.keep_best_checkpoint || (job.best.step > 0 && pass_at_1 <= job.best.pass_at_1)) return;
+  if (!job.config.keep_best_checkpoint || (job.best.step > 0 && pass_at_1 <= job.best.value)) return;
   job.best = {job.step(), pass_at_1};
 }
 
@@ -190,7 +190,7 @@ TrainResult train(const TrainConfig& given, const RunRequest& request, bool self
     throw Interrupted("interrupted before the first step, nothing to save: go on with the same command and --resume");
   announce(job);
   begin_run(job.run, job.step());
-  name_best_checkpoint(job.run.folder, job.best);
+  name_best_checkpoint(job.run.folder, job.best, "eval/pass@1");
   RunMetrics metrics(job.run.folder, job.step());
   Progress progress("training", "steps", config.max_steps, job.step());
   while (!is_over(job)) {

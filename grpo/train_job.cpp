@@ -109,7 +109,7 @@ void checkpoint(TrainJob& job) {
                     {"sampled_tokens", job.sampled_tokens},
                     {"seconds", job.seconds},
                     {"best_step", job.best.step},
-                    {"best_pass_at_1", job.best.pass_at_1},
+                    {"best_pass_at_1", job.best.value},
                     {"refills", job.refills},
                     {"checks", Json::array()},
                     {"alarms", to_json(job.alarms)},
@@ -121,7 +121,7 @@ void checkpoint(TrainJob& job) {
   state.cursor = job.tasks.state();
   save_checkpoint(job.run.folder, job.learner, job.model(), job.loaded.tokenizer.get(), state, job.reference.get());
   forget_sampled_groups(job.run.folder, job.step());
-  name_best_checkpoint(job.run.folder, job.best);
+  name_best_checkpoint(job.run.folder, job.best, "eval/pass@1");
   limit_checkpoints(job.run.folder, job.config.save_total_limit, job.best.step);
 }
 
@@ -154,11 +154,7 @@ void resume(TrainJob& job) {
   } catch (const Json::exception& error) {
     refuse_state(*job.run.checkpoint, error);
   }
-  if (job.best.step > 0 && !fs::exists(checkpoint_of(job.run.folder, job.best.step) / "COMPLETE")) {
-    std::fprintf(stderr, "cohort: the best checkpoint so far, of step %lld, is not in %s: the best begins anew\n",
-                 static_cast<long long>(job.best.step), job.run.folder.c_str());
-    job.best = {};
-  }
+  job.best = best_that_stands(job.run.folder, job.best);
 }
 
 }  // namespace cohort

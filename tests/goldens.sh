@@ -24,6 +24,7 @@ mv tests/policy/golden/families.json{.part,}
 "$python" tests/report/golden/make_goldens.py
 "$python" tests/grpo/generate_trl_goldens.py
 TRL_EXPERIMENTAL_SILENCE=1 "$python" tests/grpo/generate_distillation_goldens.py
+"$python" tests/distill/generate_sft_goldens.py
 "$python" tests/rollout/generate_sampling_goldens.py
 "$python" tests/program/generate_import_goldens.py trl
 git status --short -- 'tests/*golden*'

@@ -45,7 +45,7 @@ std::vector<Group> sample(OnPolicyJob& job, bool by_student, Progress& progress)
                .sampling = c.sampling,
                .seed = c.seed,
                .step = job.step(),
-               .max_steps = c.student.max_steps,
+               .max_steps = job.max_steps(),
                .earlier = by_student ? &job.earlier : nullptr},
               {}, [&](int64_t done) {
                 progress.update(job.step(), "rollout " + std::to_string(done) + "/" + std::to_string(tasks.size()));
@@ -123,7 +123,7 @@ Json learn(OnPolicyJob& job, Lessons& lessons, bool by_student) {
       [&](const TokenBatch& batch, const TokenGradient& d) {
         return on_policy_loss(weight, is_sampled_token, batch, lessons.scale, d);
       },
-      job.config.student.max_steps, {}, is_sampled_token ? nullptr : &teaching);
+      job.max_steps(), {}, is_sampled_token ? nullptr : &teaching);
   const double tokens = std::max(1.0, lessons.scale.num_tokens);
   Json row = {{"step", job.step()},
               {"loss", stats.sums.loss},
@@ -149,7 +149,7 @@ Json evaluate(OnPolicyJob& job) {
                .sampling = sampling,
                .seed = job.config.seed,
                .step = -1,
-               .max_steps = job.config.student.max_steps,
+               .max_steps = job.max_steps(),
                .earlier = &job.evaluated});
   return evaluation_metrics(groups, job.run.folder / "evaluations", job.step());
 }
@@ -215,7 +215,7 @@ TrainResult on_policy(const DistillConfig& config, Run run) {
   warn_of_leaks(job.tasks.streams(), job.eval_tasks);
   begin_run(job.run, job.step());
   RunMetrics metrics(job.run.folder, job.step());
-  Progress progress("distilling", "steps", config.student.max_steps, job.step());
+  Progress progress("distilling", "steps", job.max_steps(), job.step());
   while (!job.is_over()) {
     const Json row = take_step(job, progress);
     metrics.log(row);

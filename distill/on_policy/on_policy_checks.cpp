@@ -96,6 +96,15 @@ void validate(const DistillConfig& c) {
   expect_consistent_divergence(c.on_policy);
   expect_completions(c);
   expect_sampling(c);
+  if (c.student.num_train_epochs != 0)
+    throw UsageError(
+        "student.num_train_epochs counts passes over rows, and on_policy has samples: set "
+        "student.max_steps in its place");
+  if (!c.student.eval_tasks.empty() || c.student.eval_steps != 0 || c.student.keep_best_checkpoint ||
+      c.student.load_best_model_at_end)
+    throw UsageError(
+        "student.eval_tasks, eval_steps, keep_best_checkpoint and load_best_model_at_end are of rows of "
+        "supervised tuning: on_policy has eval_tasks and eval_steps outside student");
   if (c.student.mtp_loss_weight != 0)
     throw UsageError("student.mtp_loss_weight is for rows of supervised tuning: set it to 0");
   if (c.on_policy.eval_steps > 0 && c.on_policy.eval_tasks.empty())

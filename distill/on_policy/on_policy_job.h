@@ -39,7 +39,8 @@ struct OnPolicyJob {
 
   int threads() const { return config.threads ? config.threads : usable_cores(); }
   int64_t step() const { return learner.step(); }
-  bool is_over() const { return step() >= config.student.max_steps; }
+  bool is_over() const { return step() >= max_steps(); }
+  int64_t max_steps() const { return config.student.max_steps.value_or(kMaxSteps); }
   const Tokenizer& tokenizer() const { return *student.loaded.tokenizer; }
   int32_t context() const {  // the shorter one
     return std::min(student.loaded.model.spec.max_position,

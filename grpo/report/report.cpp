@@ -60,8 +60,9 @@ double sum_of(const Series& series) {
   return sum;
 }
 
+/// As shown; empty where the metric is absent.
 struct RunFacts {
-  std::string steps, pass_at_1, gain, reward, mean_length, tokens, seconds;  // shown; empty when the metric is absent
+  std::string steps, pass_at_1, gain, held_out_loss, reward, mean_length, tokens, seconds;
 };
 
 // Points of pass@1 gained since the start, with their interval.
@@ -79,10 +80,12 @@ std::string gain_of(const RunFolder& run) {
 
 RunFacts facts_of(const RunFolder& run) {
   const auto series = [&](const char* key) { return series_of(run.metrics, key); };
-  const Series accuracy = series("eval/pass@1"), tokens = series("num_tokens"), seconds = series("step_time");
+  const Series accuracy = series("eval/pass@1"), held_out = series("eval/loss"), tokens = series("num_tokens"),
+               seconds = series("step_time");
   RunFacts facts;
   facts.steps = run.metrics.empty() ? "" : run.metrics.back().at("step").dump();
   if (!accuracy.empty()) facts.pass_at_1 = first_to_last({accuracy.front(), accuracy.back()}, true);
+  if (!held_out.empty()) facts.held_out_loss = first_to_last({held_out.front(), held_out.back()}, false);
   facts.gain = gain_of(run);
   facts.reward = first_to_last(series("reward"), false);
   facts.mean_length = first_to_last(series("completions/mean_length"), false);
@@ -97,6 +100,7 @@ std::string tiles(const RunFolder& run) {
   for (const auto& [value, label] :
        std::vector<std::pair<std::string, std::string>>{{facts.pass_at_1, "held-out pass@1"},
                                                         {facts.gain, "gained, 95 % interval over pairs"},
+                                                        {facts.held_out_loss, "held-out loss"},
                                                         {facts.reward, "reward"},
                                                         {facts.mean_length, "tokens in a completion"},
                                                         {facts.steps, "steps"},

@@ -2,34 +2,16 @@
 // (tests/policy/golden/make_families.py).
 #include <gtest/gtest.h>
 
-#include <boost/crc.hpp>
 #include <cmath>
 #include <fstream>
 #include <set>
 
 #include "policy/forward.h"
 #include "policy/model.h"
+#include "tests/policy/weights_by_name.h"
 
 namespace cohort {
 namespace {
-
-/// The generator's weights: a function of the tensor's name and the element's index.
-void fill(CausalLM& model) {
-  for (const ParameterSpec& p : model.spec.parameters) {
-    boost::crc_32_type crc;
-    crc.process_bytes(p.name.data(), p.name.size());
-    const double seed = crc.checksum() % 10007;
-    const bool is_norm = p.name.find("norm") != std::string::npos;
-    const double scale = p.shape.size() > 1                               ? 2.0 / std::sqrt(double(p.shape.back()))
-                         : p.name.find("correction") != std::string::npos ? 0.02
-                                                                          : 0.3;
-    for (int64_t i = 0; i < p.size(); ++i) {
-      double value = std::sin(12.9898 * (double(i) + seed)) * 43758.5453;
-      value = (value - std::floor(value) - 0.5) * scale;
-      *model.at(p.offset + i) = float(p.shape.size() == 1 && is_norm ? 1.0 + value : value);
-    }
-  }
-}
 
 std::vector<float> logprobs_of(const CausalLM& model, const Compute& compute, const std::vector<int32_t>& tokens) {
   std::vector<int32_t> blocks;
@@ -71,7 +53,7 @@ TEST(FamilyGolden, LogprobsAreThoseOfTransformers) {
     for (const Json& config : {c["config"], in_old_spelling(c["config"])}) {
       CausalLM model = make_model(model_spec(config));
       families.insert(model.spec.model_type);
-      fill(model);
+      fill_by_name(model);
       repack(model, compute);
       extend_rope(model, 64);
       const std::vector<float> found = logprobs_of(model, compute, tokens);

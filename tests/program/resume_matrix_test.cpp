@@ -84,23 +84,66 @@ std::vector<Option> options() {
   return all;
 }
 
-class ResumeMatrixIntegration : public testing::TestWithParam<Option> {};
-
-TEST_P(ResumeMatrixIntegration, EndsAtTheSameBytes) {
-  const Job job("train", train_config_with(GetParam().changes));
+/// Killed once, or with COHORT_TEST_ALL at each step, and resumed with another number of threads.
+void kill_and_resume(const Job& job) {
   const fs::path reference = job.reference(), out = job.out("killed");
   for (int64_t rows = test_all() ? 1 : 5; rows <= (test_all() ? 8 : 5); ++rows) {
     fs::remove_all(out);
     Process process(job.arguments(out, {"--set", "threads=" + std::to_string(1 + rows % 2)}));
-    if (process.wait_until([&] { return num_lines(out / "metrics.jsonl") >= rows; })) process.signal(SIGKILL);
-    process.wait();
+    ASSERT_TRUE(process.wait_until([&] { return num_lines(out / "metrics.jsonl") >= rows; })) << process.error_text();
+    process.signal(SIGKILL);
+    ASSERT_EQ(process.wait().exit_code, -SIGKILL) << "it was through before";
     const Outcome outcome = job.run(out, {"--resume", "--set", "threads=3"});
     ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
     expect_same_run(reference, out);
   }
 }
 
+class ResumeMatrixIntegration : public testing::TestWithParam<Option> {};
+
+TEST_P(ResumeMatrixIntegration, EndsAtTheSameBytes) {
+  kill_and_resume(Job("train", train_config_with(GetParam().changes)));
+}
+
 INSTANTIATE_TEST_SUITE_P(Learner, ResumeMatrixIntegration, testing::ValuesIn(options()),
+                         [](const auto& option) { return option.param.name; });
+
+/// Of supervised tuning; nine steps each.
+std::vector<Option> sft_options() {
+  const Json rows = "arithmetic_text:operations=2,limit=35", held_out = "arithmetic_text:operations=2,seed=5,limit=12";
+  const Json epochs = {{"tasks", rows}, {"max_steps", nullptr}, {"num_train_epochs", 2}},
+             evaluated = {{"eval_tasks", held_out}, {"eval_steps", 2}},
+             best = {{"save_total_limit", 1}, {"keep_best_checkpoint", true}, {"load_best_model_at_end", true}};
+  std::vector<Option> all = {{"epochs", epochs}, {"evaluated", evaluated}};
+  Json changes = epochs;
+  changes.update(evaluated), changes.update(best);
+  all.push_back({"best_of_epochs", changes});
+  changes.update({{"use_peft", true}, {"eval_steps", 1}});
+  all.push_back({"best_adapters", changes});
+  changes = evaluated;
+  changes.update(best);
+  changes.update({{"lr_scheduler_type", "cosine"}, {"warmup_steps", 2}, {"bf16", true}, {"max_tokens_per_batch", 90}});
+  all.push_back({"best_by_cosine", changes});
+  return all;
+}
+
+class SftResumeMatrixIntegration : public testing::TestWithParam<Option> {};
+
+TEST_P(SftResumeMatrixIntegration, EndsAtTheSameBytes) {
+  Json config = tiny_sft("MODEL");
+  config.update(GetParam().changes);
+  kill_and_resume(Job("sft", config));
+}
+
+TEST_P(SftResumeMatrixIntegration, AStudentOfTracesToo) {
+  Json config = distill_config(), student = config["student"];
+  student.update(GetParam().changes), student.erase("tasks");
+  if (student.contains("num_train_epochs")) student["num_train_epochs"] = 5.5;  // of 13 traces
+  config["student"] = student;
+  kill_and_resume(Job("distill", config));
+}
+
+INSTANTIATE_TEST_SUITE_P(Options, SftResumeMatrixIntegration, testing::ValuesIn(sft_options()),
                          [](const auto& option) { return option.param.name; });
 
 }  // namespace

@@ -135,10 +135,23 @@ void rewrite(const fs::path& file, const std::string& key, const Json& value = J
   write_file(file, config.dump());
 }
 
+/// As a checkpoint's own checksums have it.
+void rewrite_state(const fs::path& checkpoint, const std::function<void(Json& state)>& change) {
+  Json state = Json::parse(read_file(checkpoint / "state.json")),
+       files = Json::parse(read_file(checkpoint / "COMPLETE"));
+  change(state);
+  const std::string text = state.dump();
+  write_file(checkpoint / "state.json", text);
+  files["state.json"] = {{"bytes", text.size()}, {"crc32c", crc32c(text)}};
+  write_file(checkpoint / "COMPLETE", files.dump());
+}
+
 /// Options that came later stand at their defaults, which behave as the version did that knew none of them.
 TEST(RunFolderFault, ARunOfAnOlderVersionGoesOn) {
   const std::map<std::string, Arguments> newer = {{"train", {"max_staleness", "alarms", "keep_best_checkpoint"}},
-                                                  {"sft", {"mtp_loss_weight"}},
+                                                  {"sft",
+                                                   {"mtp_loss_weight", "num_train_epochs", "eval_tasks", "eval_steps",
+                                                    "keep_best_checkpoint", "load_best_model_at_end"}},
                                                   {"distill", {"min_tokens", "min_p"}}};
   for (const auto& [verb, keys] : newer) {
     const Job job(verb, verb == "train" ? train_config() : verb == "sft" ? tiny_sft("MODEL") : distill_config());
@@ -146,6 +159,11 @@ TEST(RunFolderFault, ARunOfAnOlderVersionGoesOn) {
     fs::copy(job.reference(), out, fs::copy_options::recursive);
     fs::remove_all(out / "final");
     for (const std::string& key : keys) rewrite(out / "config.json", key);
+    if (verb == "sft") {  // the step after which it stopped
+      fs::remove_all(out / "checkpoints" / "step-000009");
+      rewrite_state(out / "checkpoints" / "step-000006",
+                    [](Json& state) { state["counters"].erase("best_step"), state["counters"].erase("best_loss"); });
+    }
     if (verb != "distill") rewrite(out / "config.json", "gradient_checkpointing", false);  // its default, once
     const Outcome outcome = job.run(out, {"--resume"});
     ASSERT_EQ(outcome.exit_code, 0) << verb << outcome.err;
@@ -176,17 +194,6 @@ TEST(RunFolderFault, ARunThatAnotherVersionBeganInAnotherWayIsRefused) {
   refused("config.json", "temperature", Json(), {"--set", "temperature=0.7"});  // a default that this run leaves
   const std::string gone = refused("config.json", "a_key_that_is_gone", 3, {});
   EXPECT_NE(gone.find("another version"), std::string::npos) << gone;
-}
-
-/// As a checkpoint's own checksums have it.
-void rewrite_state(const fs::path& checkpoint, const std::function<void(Json& state)>& change) {
-  Json state = Json::parse(read_file(checkpoint / "state.json")),
-       files = Json::parse(read_file(checkpoint / "COMPLETE"));
-  change(state);
-  const std::string text = state.dump();
-  write_file(checkpoint / "state.json", text);
-  files["state.json"] = {{"bytes", text.size()}, {"crc32c", crc32c(text)}};
-  write_file(checkpoint / "COMPLETE", files.dump());
 }
 
 TEST(RunFolderFault, AStateThatThisVersionCannotReadIsRefused) {
