@@ -4,7 +4,7 @@
 #include <iostream>
 
 #include "configs/error.h"
-#include "grpo/bench.h"
+#include "grpo/bench/bench.h"
 #include "grpo/plan.h"
 #include "grpo/report/report.h"
 #include "grpo/train.h"

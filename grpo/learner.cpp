@@ -6,7 +6,7 @@
 #include <stdexcept>
 
 #include "configs/error.h"
-#include "grpo/kept_rows.h"
+#include "grpo/loss/kept_rows.h"
 
 namespace cohort {
 namespace {

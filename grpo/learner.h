@@ -4,8 +4,8 @@
 #include <functional>
 #include <memory>
 
+#include "grpo/loss/vocab_loss.h"
 #include "grpo/pack.h"
-#include "grpo/vocab_loss.h"
 #include "policy/backward.h"
 #include "policy/lora_config.h"
 

@@ -3,7 +3,7 @@
 #pragma once
 #include <span>
 
-#include "grpo/loss.h"
+#include "grpo/loss/loss.h"
 #include "policy/forward.h"
 #include "rollout/completion.h"
 

@@ -6,7 +6,7 @@
 #include <set>
 
 #include "configs/error.h"
-#include "grpo/prompt_filter.h"
+#include "grpo/sampling/prompt_filter.h"
 #include "policy/adapter.h"
 #include "rollout/evaluate.h"
 

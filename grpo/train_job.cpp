@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "grpo/prompt_filter.h"
-#include "grpo/sampled_groups.h"
+#include "grpo/sampling/prompt_filter.h"
+#include "grpo/sampling/sampled_groups.h"
 #include "grpo/train_checks.h"
 #include "grpo/train_options.h"
 #include "policy/peft.h"

@@ -3,8 +3,8 @@
 #include <memory>
 
 #include "grpo/checkpoint.h"
-#include "grpo/entropy.h"
-#include "grpo/sample_ahead.h"
+#include "grpo/loss/entropy.h"
+#include "grpo/sampling/sample_ahead.h"
 #include "grpo/train.h"
 #include "grpo/train_metrics.h"
 #include "policy/load.h"

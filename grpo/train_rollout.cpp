@@ -2,8 +2,8 @@
 
 #include <future>
 
-#include "grpo/loss_inputs.h"
-#include "grpo/sampled_groups.h"
+#include "grpo/loss/loss_inputs.h"
+#include "grpo/sampling/sampled_groups.h"
 #include "grpo/train_checks.h"
 #include "grpo/train_metrics.h"
 #include "grpo/train_step.h"

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "grpo/entropy.h"
-#include "grpo/loss_inputs.h"
+#include "grpo/loss/entropy.h"
+#include "grpo/loss/loss_inputs.h"
 #include "grpo/train_checks.h"
 #include "grpo/train_metrics.h"
 

@@ -1,6 +1,6 @@
 // One optimizer step of a GRPO run: groups in, better weights and a row of metrics out.
 #pragma once
-#include "grpo/complete_groups.h"
+#include "grpo/sampling/complete_groups.h"
 #include "grpo/train_job.h"
 
 namespace cohort {

@@ -1,7 +1,7 @@
 // Keys of on-policy distillation, under the names of TRL's distillation trainers where those have one.
 #pragma once
 #include "grpo/advantage.h"
-#include "grpo/vocab_loss.h"
+#include "grpo/loss/vocab_loss.h"
 #include "tasks/source.h"
 
 namespace cohort {

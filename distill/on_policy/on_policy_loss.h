@@ -1,7 +1,7 @@
 // What on-policy distillation adds to the teacher's divergence: GRPO's loss from rewards, or the divergence itself
 // where only log p of the sampled tokens is known.
 #pragma once
-#include "grpo/loss.h"
+#include "grpo/loss/loss.h"
 
 namespace cohort {
 

@@ -1,6 +1,6 @@
 // What bench claims: the work it counts, the median it reports, and that every case comes with a roof it can be held
 // to.
-#include "grpo/bench.h"
+#include "grpo/bench/bench.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>

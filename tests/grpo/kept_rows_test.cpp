@@ -1,5 +1,5 @@
 // A kept set as a row of its own against the plain way: every other logit −infinity, the whole vocabulary summed.
-#include "grpo/kept_rows.h"
+#include "grpo/loss/kept_rows.h"
 
 #include <gtest/gtest.h>
 

@@ -7,7 +7,7 @@
 
 #include <numeric>
 
-#include "grpo/loss_inputs.h"
+#include "grpo/loss/loss_inputs.h"
 #include "policy/reference.h"
 #include "tests/grpo/autograd.h"
 #include "tests/grpo/tiny_groups.h"

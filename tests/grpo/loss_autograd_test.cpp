@@ -2,8 +2,8 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include "grpo/entropy.h"
-#include "grpo/loss.h"
+#include "grpo/loss/entropy.h"
+#include "grpo/loss/loss.h"
 #include "tests/grpo/token_batch.h"
 
 namespace cohort {

@@ -2,8 +2,8 @@
 #include <gtest/gtest.h>
 
 #include "grpo/advantage.h"
-#include "grpo/entropy.h"
-#include "grpo/loss.h"
+#include "grpo/loss/entropy.h"
+#include "grpo/loss/loss.h"
 #include "grpo/train_metrics.h"
 #include "rewards/compose.h"
 #include "tests/grpo/golden_file.h"

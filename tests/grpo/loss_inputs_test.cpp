@@ -1,6 +1,6 @@
 // What losses take from other forwards: of the reference into the score, of the policy before the step; whatever the
 // packing.
-#include "grpo/loss_inputs.h"
+#include "grpo/loss/loss_inputs.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // Hand-computed losses, and what neither micro-batches nor the order of sequences change.
-#include "grpo/loss.h"
+#include "grpo/loss/loss.h"
 
 #include <gtest/gtest.h>
 

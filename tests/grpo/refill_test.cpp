@@ -1,4 +1,4 @@
-#include "grpo/refill.h"
+#include "grpo/sampling/refill.h"
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,6 @@
 // Sampling on a thread of its own: which weights a rollout is sampled by, in what order rollouts come, how much memory
 // weights take, and what becomes of a failure.
-#include "grpo/sample_ahead.h"
+#include "grpo/sampling/sample_ahead.h"
 
 #include <gtest/gtest.h>
 

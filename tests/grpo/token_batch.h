@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <vector>
 
-#include "grpo/entropy.h"
-#include "grpo/loss.h"
+#include "grpo/loss/entropy.h"
+#include "grpo/loss/loss.h"
 #include "policy/kernels/philox.h"
 
 namespace cohort {

@@ -1,12 +1,12 @@
 // Losses of distillation and their gradients against TRL's on stored cases, and against the definition in plain
 // doubles.
-#include "grpo/vocab_loss.h"
+#include "grpo/loss/vocab_loss.h"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 
-#include "grpo/loss.h"
+#include "grpo/loss/loss.h"
 #include "tests/grpo/golden_file.h"
 #include "tests/grpo/tiny_groups.h"
 

@@ -11,7 +11,7 @@
 #include <string>
 
 #include "configs/error.h"
-#include "grpo/bench.h"
+#include "grpo/bench/bench.h"
 #include "grpo/learner.h"
 
 namespace cohort {

@@ -1,4 +1,4 @@
-#include "grpo/sample_ahead.h"
+#include "grpo/sampling/sample_ahead.h"
 
 #include <stdexcept>
 #include <utility>

@@ -1,4 +1,4 @@
-#include "grpo/vocab_loss.h"
+#include "grpo/loss/vocab_loss.h"
 
 #include <algorithm>
 #include <cmath>

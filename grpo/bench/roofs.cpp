@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "grpo/bench.h"
+#include "grpo/bench/bench.h"
 
 namespace cohort {
 namespace {

@@ -9,7 +9,7 @@
 #include <mutex>
 #include <thread>
 
-#include "grpo/sampling_engine.h"
+#include "grpo/sampling/sampling_engine.h"
 
 namespace cohort {
 

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "grpo/bench.h"
+#include "grpo/bench/bench.h"
 
 namespace cohort {
 

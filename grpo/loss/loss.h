@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "grpo/loss_types.h"
+#include "grpo/loss/loss_types.h"
 
 namespace cohort {
 

@@ -1,6 +1,6 @@
-#include "grpo/loss_inputs.h"
+#include "grpo/loss/loss_inputs.h"
 
-#include "grpo/entropy.h"
+#include "grpo/loss/entropy.h"
 
 namespace cohort {
 

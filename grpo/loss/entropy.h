@@ -4,7 +4,7 @@
 #include <optional>
 #include <vector>
 
-#include "grpo/loss_types.h"
+#include "grpo/loss/loss_types.h"
 
 namespace cohort {
 

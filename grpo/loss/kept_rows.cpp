@@ -1,4 +1,4 @@
-#include "grpo/kept_rows.h"
+#include "grpo/loss/kept_rows.h"
 
 #include <algorithm>
 

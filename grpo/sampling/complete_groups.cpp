@@ -1,4 +1,4 @@
-#include "grpo/complete_groups.h"
+#include "grpo/sampling/complete_groups.h"
 
 #include <utility>
 

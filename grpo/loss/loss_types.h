@@ -2,7 +2,7 @@
 #pragma once
 #include <string>
 
-#include "grpo/loss_config.h"
+#include "grpo/loss/loss_config.h"
 
 namespace cohort {
 

@@ -1,4 +1,4 @@
-#include "grpo/sampled_groups.h"
+#include "grpo/sampling/sampled_groups.h"
 
 #include <algorithm>
 #include <cstdio>

@@ -7,7 +7,7 @@
 #include <memory>
 
 #include "configs/error.h"
-#include "grpo/bench.h"
+#include "grpo/bench/bench.h"
 #include "rewards/compose.h"
 
 extern char** environ;

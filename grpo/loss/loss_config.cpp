@@ -1,7 +1,7 @@
-#include "grpo/loss_config.h"
+#include "grpo/loss/loss_config.h"
 
 #include "configs/error.h"
-#include "grpo/loss_types.h"
+#include "grpo/loss/loss_types.h"
 
 namespace cohort {
 

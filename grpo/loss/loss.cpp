@@ -1,4 +1,4 @@
-#include "grpo/loss.h"
+#include "grpo/loss/loss.h"
 
 #include <algorithm>
 #include <cmath>

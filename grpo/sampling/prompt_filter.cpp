@@ -1,4 +1,4 @@
-#include "grpo/prompt_filter.h"
+#include "grpo/sampling/prompt_filter.h"
 
 #include <cstdio>
 

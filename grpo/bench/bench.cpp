@@ -1,4 +1,4 @@
-#include "grpo/bench.h"
+#include "grpo/bench/bench.h"
 
 #include <CLI/CLI.hpp>
 #include <algorithm>

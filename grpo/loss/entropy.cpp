@@ -1,4 +1,4 @@
-#include "grpo/entropy.h"
+#include "grpo/loss/entropy.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,5 +1,5 @@
 // Verdicts a second of the rewards: accuracy on answers in the forms that data sets and models write them, and code.
-#include "grpo/bench.h"
+#include "grpo/bench/bench.h"
 #include "rewards/compose.h"
 
 namespace cohort {

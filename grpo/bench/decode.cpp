@@ -5,7 +5,7 @@
 #include <map>
 
 #include "configs/error.h"
-#include "grpo/bench.h"
+#include "grpo/bench/bench.h"
 #include "grpo/report/chart.h"
 #include "grpo/report/html.h"
 #include "grpo/report/page_parts.h"

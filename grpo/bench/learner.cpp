@@ -1,7 +1,7 @@
 // The learner alone, and a whole GRPO step: sampling, advantages, one optimizer step.
 #include <chrono>
 
-#include "grpo/bench.h"
+#include "grpo/bench/bench.h"
 #include "grpo/learner.h"
 
 namespace cohort {

@@ -1,4 +1,4 @@
-#include "grpo/loss_types.h"
+#include "grpo/loss/loss_types.h"
 
 #include <algorithm>
 #include <cmath>

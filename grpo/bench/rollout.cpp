@@ -3,7 +3,7 @@
 
 #include "configs/error.h"
 #include "grpo/advantage.h"
-#include "grpo/bench.h"
+#include "grpo/bench/bench.h"
 #include "policy/kernels/philox.h"
 
 namespace cohort {

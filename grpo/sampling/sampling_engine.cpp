@@ -1,4 +1,4 @@
-#include "grpo/sampling_engine.h"
+#include "grpo/sampling/sampling_engine.h"
 
 #include <algorithm>
 
